@@ -1,0 +1,51 @@
+# make repro [COHORT=phantom|africa|spain]   run the study; FETALKIT_MIRROR names a folder with unpacked archives
+# make test                                  the whole test suite
+# make lab [COHORT=...]                      explore the notebooks in JupyterLab
+# make lint | make bench | make pipelines | make lock
+
+PYTHON ?= python3
+COHORT ?= phantom
+VENV := .venv
+BIN := $(CURDIR)/$(VENV)/bin
+READY := $(VENV)/ready
+export PATH := $(BIN):$(PATH)
+
+# The default cohort is the pipeline at the top; every other one has a copy of it beside its reports.
+PIPELINE := $(if $(filter phantom,$(COHORT)),dvc.yaml,reports/$(COHORT)/dvc.yaml)
+
+.PHONY: repro test lab lint bench pipelines lock
+
+repro: $(READY) $(PIPELINE)
+	dvc repro $(PIPELINE)
+	@echo "The report is at $(CURDIR)/reports/$(COHORT)/index.html"
+
+test: $(READY)
+	pytest
+
+lab: $(READY)
+	FETALKIT_COHORT=$(COHORT) jupyter lab notebooks
+
+lint: $(READY)
+	ruff check .
+	ruff format --check .
+	nbstripout --verify notebooks/*.ipynb
+
+bench: $(READY)
+	python benchmarks/generator.py
+	python benchmarks/classifier.py
+
+$(READY): requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "fetalkit needs Python 3.11 or newer; name one with PYTHON=...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --requirement requirements.lock
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+reports/%/dvc.yaml: dvc.yaml
+	mkdir -p $(@D)
+	sed -e 's/^  - cohort: phantom$$/  - cohort: $*/' -e 's/^    root: \.$$/    root: ..\/../' $< > $@
+
+pipelines: $(wildcard reports/*/dvc.yaml)
+
+lock:
+	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --no-header --output-file requirements.lock

@@ -1,0 +1,1 @@
+"""fetalkit: does pre-training on diffusion-generated fetal ultrasound planes make classifiers more accurate?"""

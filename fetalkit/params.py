@@ -1,0 +1,180 @@
+"""Typed view of ``params.yaml``: every knob of the study, checked before anything runs."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from fetalkit import arms, cohorts, paths
+from fetalkit.errors import FetalkitError
+
+Steps = Annotated[int, Field(ge=1, le=10_000_000)]
+Rate = Annotated[float, Field(gt=0, lt=1)]
+
+
+def _unique(values: list) -> list:
+    if len(set(values)) != len(values):
+        raise ValueError("names something twice")
+    return values
+
+
+class Section(BaseModel):
+    """A section of ``params.yaml``: a missing or an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Run(Section):
+    """Where things run; has no influence on what is computed apart from rounding."""
+
+    device: Literal["auto", "cpu", "cuda", "mps"]
+    workers: Literal["auto"] | Annotated[int, Field(ge=1, le=1024)]
+
+
+class Images(Section):
+    """Working resolution of all networks."""
+
+    size: Annotated[int, Field(ge=16, le=512, multiple_of=8)]
+
+
+class Splits(Section):
+    """Patient-level splits, k-shot subsets and seeds of the study."""
+
+    validation_fraction: Annotated[float, Field(gt=0, le=0.5)]
+    validation_seed: Annotated[int, Field(ge=0)]
+    near_duplicate_bits: Annotated[int, Field(ge=0, le=32)]
+    near_duplicate_correlation: Annotated[float, Field(gt=0, le=1)]
+    shots: Annotated[list[Annotated[int, Field(ge=1)] | Literal["all"]], Field(min_length=1), AfterValidator(_unique)]
+    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1), AfterValidator(_unique)]
+
+
+class Diffusion(Section):
+    """Denoiser and its training; see `fetalkit.generators.diffusion`."""
+
+    unshuffle: Literal[1, 2, 4, 8]
+    channels: Annotated[list[Annotated[int, Field(ge=8, multiple_of=8)]], Field(min_length=1)]
+    attention: list[bool]
+    layers_per_block: Annotated[int, Field(ge=1, le=8)]
+    steps: Steps
+    batch_size: Annotated[int, Field(ge=1)]
+    learning_rate: Rate
+    ema_length: Rate
+    label_dropout: Annotated[float, Field(ge=0, lt=1)]
+    flip: bool
+
+
+class Synthesis(Section):
+    """How synthetic sets are drawn from a trained generator."""
+
+    images_per_plane: Annotated[int, Field(ge=1)]
+    sampler_steps: Annotated[int, Field(ge=2, le=1000)]
+    guidance: Annotated[float, Field(ge=0, le=20)]
+
+
+class Classifier(Section):
+    """A timm model by name, with keyword arguments for ``timm.create_model``."""
+
+    model: str
+    arguments: dict[str, int | float | str | bool]
+
+
+class Classify(Section):
+    """Arms and step budgets: P = ``pretrain_steps`` on synthetic images, N = ``train_steps`` on real ones."""
+
+    arms: Annotated[list[str], Field(min_length=1), AfterValidator(_unique)]
+    classifiers: Annotated[dict[str, Classifier], Field(min_length=1)]
+    pretrain_steps: Steps
+    train_steps: Steps
+    batch_size: Annotated[int, Field(ge=2)]
+    learning_rate: Rate
+    weight_decay: Annotated[float, Field(ge=0, lt=1)]
+    warmup_fraction: Annotated[float, Field(ge=0, lt=1)]
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)]
+
+
+class Report(Section):
+    """Intervals of the report."""
+
+    bootstrap_resamples: Annotated[int, Field(ge=100, le=1_000_000)]
+    bootstrap_seed: Annotated[int, Field(ge=0)]
+
+
+class Params(Section):
+    """Every knob of one cohort's study."""
+
+    run: Run
+    cohort: cohorts.Settings
+    images: Images
+    splits: Splits
+    diffusion: Diffusion
+    synthesis: Synthesis
+    classify: Classify
+    report: Report
+
+    @model_validator(mode="after")
+    def _consistent(self):
+        unknown = set(self.classify.arms) - set(arms.ARMS)
+        if unknown:
+            raise ValueError(f"classify.arms: {', '.join(sorted(unknown))} unknown; allowed: {', '.join(arms.ARMS)}")
+        return self
+
+
+def load(cohort: str, path: Path | None = None) -> Params:
+    """Settings of `cohort` from ``params.yaml``.
+
+    Parameters
+    ----------
+    cohort
+        A section of the file and a module of `fetalkit.cohorts`.
+    path
+        Another file to read; ``params.yaml`` at the project's top by default.
+
+    Raises
+    ------
+    FetalkitError
+        Names the file, the key, the value found and what is allowed.
+    """
+    path = path or paths.PARAMS
+    module = cohorts.load(cohort)
+    content = _read(path)
+    if cohort not in content:
+        raise FetalkitError(f"{path.name}: no section {cohort!r}; add one (copy that of phantom and adapt it)")
+    section = content[cohort] if isinstance(content[cohort], dict) else {}
+    settings = _validated(module.settings, section.get("cohort", {}), path, f"{cohort}.cohort")
+    return _validated(Params, section | {"run": content.get("run"), "cohort": settings}, path, cohort)
+
+
+def _validated(model: type[BaseModel], value: object, path: Path, prefix: str):
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise FetalkitError("\n".join(_explain(path, prefix, item) for item in error.errors())) from None
+
+
+def _read(path: Path) -> dict:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise FetalkitError(f"{path}: not found; run from a checkout of the project") from None
+    except yaml.YAMLError as error:
+        where = getattr(error, "problem_mark", None)
+        line = f" line {where.line + 1}" if where else ""
+        raise FetalkitError(f"{path.name}{line}: not valid YAML; check indentation, quotes and brackets") from None
+    if not isinstance(content, dict):
+        raise FetalkitError(f"{path.name}: must hold one section per cohort")
+    return content
+
+
+def _explain(path: Path, prefix: str, item: dict) -> str:
+    # Pydantic adds the tried alternatives of a union to the location; only keys and list positions help the reader.
+    keys = [str(part) for part in item["loc"] if not re.search(r"[\[(-]", str(part))]
+    key = ".".join([prefix, *keys])
+    if item["type"] == "missing":
+        return f"{path.name}: {key} is missing; add it"
+    if item["type"] == "extra_forbidden":
+        return f"{path.name}: {key} = {item['input']!r} is not a known key; correct its name or remove it"
+    found = "" if isinstance(item["input"], dict | BaseModel) else f" = {item['input']!r}"
+    message = item["msg"].removeprefix("Value error, ")
+    return f"{path.name}: {key}{found}: {message[0].lower()}{message[1:]}"

@@ -1,0 +1,78 @@
+"""The last, light stage: pages, figures and small tables of one cohort into ``reports/``, which git versions."""
+
+import argparse
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+import pandas as pd
+import yaml
+
+from fetalkit import notebooks, pages, paths
+from fetalkit.errors import FetalkitError
+from fetalkit.tables import write_json
+
+FRONT = "09_report"
+# Name in reports/<cohort>/ → where the stages put it in data/<cohort>/.
+TABLES = {
+    "results.csv": ("classify", "results.csv"),
+    "budgets.csv": ("classify", "budgets.csv"),
+    "gains.csv": ("report", "gains.csv"),
+    "accuracy.csv": ("report", "accuracy.csv"),
+    "metrics.json": ("report", "metrics.json"),
+    "splits.csv": ("splits", "splits.csv"),
+    "shots.csv": ("splits", "shots.csv"),
+    "denoiser.csv": ("curves", "denoiser.csv"),
+}
+
+
+def stages() -> list[str]:
+    """Names of all notebooks, in order."""
+    return sorted(path.stem for path in paths.NOTEBOOKS.glob("[0-9]*.ipynb"))
+
+
+def publish(cohort: str) -> Path:
+    """Write ``reports/<cohort>/`` and return its front page.
+
+    Raises
+    ------
+    FetalkitError
+        When a stage has not run, or a page is too large or holds an error.
+    """
+    sources = {name: paths.data(cohort, *parts) for name, parts in TABLES.items()}
+    content = yaml.safe_load(paths.PARAMS.read_text(encoding="utf-8"))
+    with tempfile.TemporaryDirectory() as folder:
+        sources["summary.json"] = Path(folder, "summary.json")
+        write_json(_timed_summary(cohort), sources["summary.json"])
+        pages.publish(cohort, stages(), sources, FRONT, settings={"run": content["run"], cohort: content[cohort]})
+    return paths.reports(cohort, "index.html")
+
+
+def _timed_summary(cohort: str) -> dict:
+    """The summary with what the run cost; kept apart from the results, which are the same in every run."""
+    summary = json.loads(paths.data(cohort, "report", "summary.json").read_text(encoding="utf-8"))
+    by_notebook = {name: round(notebooks.record(paths.executed(cohort, name))["seconds"], 1) for name in stages()}
+    training = {
+        kind: round(float(pd.read_csv(paths.data(cohort, "timings", f"{kind}.csv")).seconds.sum()), 1)
+        for kind in ("generators", "classifiers")
+    }
+    return summary | {
+        "wall_seconds": round(sum(by_notebook.values()), 1),
+        "wall_seconds_by_notebook": by_notebook,
+        "training_core_seconds": training,
+    }
+
+
+def main() -> None:
+    """``python -m fetalkit.publish COHORT``."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("cohort")
+    try:
+        print(f"The report is at {publish(parser.parse_args().cohort)}")
+    except FetalkitError as error:
+        sys.exit(f"fetalkit: publish: {error}")
+
+
+if __name__ == "__main__":
+    main()

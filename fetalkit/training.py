@@ -1,0 +1,147 @@
+"""Training of a classifier: one phase at a time, exactly resumable, and prediction."""
+
+import math
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from fetalkit import batches
+from fetalkit.augment import augment
+from fetalkit.checkpoints import Checkpoint, rng
+from fetalkit.errors import FetalkitError
+from fetalkit.images import Labelled
+from fetalkit.progress import Progress
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Settings that all phases of all arms share; see ``classify`` in ``params.yaml``."""
+
+    batch_size: int
+    learning_rate: float
+    weight_decay: float
+    warmup_fraction: float
+    label_smoothing: float
+
+    def rate(self, step: int, steps: int) -> float:
+        """Learning rate of `step` (0-based) of `steps`: linear warm-up, then cosine to zero."""
+        warmup = max(1, round(self.warmup_fraction * steps))
+        if step < warmup:
+            return self.learning_rate * (step + 1) / warmup
+        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+
+
+def as_input(images: np.ndarray, device: torch.device) -> torch.Tensor:
+    """Float (n, 1, height, width) in [0, 1] of uint8 (n, height, width)."""
+    return torch.from_numpy(np.ascontiguousarray(images)).to(device)[:, None].float() / 255
+
+
+@torch.inference_mode()
+def predict(model: nn.Module, images: np.ndarray, device: torch.device, batch_size: int = 256) -> np.ndarray:
+    """Class probabilities, float32 (n, classes), of uint8 (n, height, width)."""
+    model.eval()
+    parts = [
+        model(as_input(images[start : start + batch_size], device)).softmax(dim=1).cpu().numpy()
+        for start in range(0, len(images), batch_size)
+    ]
+    return np.concatenate(parts)
+
+
+def fit(
+    model: nn.Module,
+    data: Labelled,
+    steps: int,
+    recipe: Recipe,
+    *,
+    seed: int,
+    device: torch.device,
+    checkpoint: Checkpoint,
+    label: str,
+    validation: Labelled | None = None,
+    curve_points: int = 10,
+) -> tuple[list[dict], float]:
+    """Train `model` in place for `steps` steps with AdamW.
+
+    Goes on from `checkpoint` if that holds a state of this very phase, and ends with the same bits either way.
+
+    Parameters
+    ----------
+    model
+        On `device`.
+    data
+        Images of the phase.
+    seed
+        Of batches and augmentation.
+    checkpoint
+        Where the state is kept while training.
+    label
+        Name of the phase in logs and messages.
+    validation
+        If given, its accuracy is recorded `curve_points` times.
+
+    Returns
+    -------
+    curve : list of dict
+        ``step``, ``loss`` (mean since the last point), ``validation_accuracy``.
+    seconds : float
+        Training time, interrupted attempts included up to their last checkpoint.
+
+    Raises
+    ------
+    FetalkitError
+        When the loss is no longer a number.
+    """
+    optimiser = torch.optim.AdamW(model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+    state = checkpoint.load() or {"step": 0, "curve": [], "seconds": 0.0, "loss": 0.0}
+    if state["step"]:
+        model.load_state_dict(state["model"])
+        optimiser.load_state_dict(state["optimiser"])
+    curve, loss_sum, first = state["curve"], state["loss"], state["step"]
+    interval = max(1, steps // curve_points)
+    started = time.monotonic() - state["seconds"]
+    labels = torch.from_numpy(data.labels)
+    with Progress(label, steps, done=first) as progress:
+        for step in range(first, steps):
+            for group in optimiser.param_groups:
+                group["lr"] = recipe.rate(step, steps)
+            rows = batches.indices(len(labels), recipe.batch_size, step, seed)
+            inputs = augment(as_input(data.images[rows.numpy()], device), rng(seed, "augment", step))
+            model.train()
+            loss = functional.cross_entropy(
+                model(inputs), labels[rows].to(device), label_smoothing=recipe.label_smoothing
+            )
+            if not torch.isfinite(loss):
+                raise FetalkitError(
+                    f"{label}: the loss is not a number at step {step + 1}; lower classify.learning_rate in params.yaml"
+                )
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            optimiser.step()
+            loss_sum += loss.item()
+            progress.update()
+            done = step + 1
+            if done % interval == 0 or done == steps:
+                point = {"step": done, "loss": loss_sum / (done - (curve[-1]["step"] if curve else 0))}
+                if validation is not None:
+                    correct = predict(model, validation.images, device).argmax(axis=1) == validation.labels
+                    point["validation_accuracy"] = float(correct.mean())
+                curve.append(point)
+                loss_sum = 0.0
+                progress.report(**{key: value for key, value in point.items() if key != "step"})
+            if checkpoint.due(done) and done < steps:
+                seconds = time.monotonic() - started
+                checkpoint.save(
+                    {
+                        "step": done,
+                        "curve": curve,
+                        "seconds": seconds,
+                        "loss": loss_sum,
+                        "model": model.state_dict(),
+                        "optimiser": optimiser.state_dict(),
+                    }
+                )
+    return curve, time.monotonic() - started

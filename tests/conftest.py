@@ -1,0 +1,50 @@
+"""Fixtures that several test modules share."""
+
+import os
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from fetalkit import paths
+
+PLANES = ("Fetal abdomen", "Fetal brain", "Fetal femur")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread():
+    """One thread, as in the workers: tests neither fight for cores nor depend on their number."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def elsewhere(tmp_path, monkeypatch):
+    """Make all paths of the project lie in a temporary folder."""
+    monkeypatch.setattr(paths, "ROOT", tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def mirror():
+    """Folder with the real images; tests that need it are skipped where it is absent."""
+    folder = paths.mirror()
+    if folder is None:
+        pytest.skip("FETALKIT_MIRROR is not set: no real images to test with")
+    return folder
+
+
+@pytest.fixture
+def image_folder(tmp_path):
+    """A folder of small random images with a cohort table: 12 patients of 3 images, one of each plane."""
+    random = np.random.default_rng(0)
+    rows = []
+    for patient in range(12):
+        for number, plane in enumerate(PLANES):
+            name = f"p{patient:02d}_{number}"
+            Image.fromarray(random.integers(0, 255, (60, 90), np.uint8)).save(tmp_path / f"{name}.png")
+            rows.append((name, f"p{patient:02d}", plane, "", "", "", "train" if patient < 8 else "test", f"{name}.png"))
+    columns = ["image_id", "patient", "plane", "centre", "machine", "operator", "official_split", "source"]
+    return tmp_path, pd.DataFrame(rows, columns=columns)

@@ -1,0 +1,100 @@
+"""The audit finds what is there: facts, duplicates, crossings, bad files."""
+
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image, ImageDraw
+
+from fetalkit import audit, cohorts
+from fetalkit.errors import FetalkitError
+
+
+def test_facts(image_folder):
+    root, table = image_folder
+    Image.new("RGB", (90, 60), (200, 30, 30)).save(root / "p00_0.png")
+    index, thumbnails = audit.scan(root, table)
+    assert thumbnails.shape == (36, 64, 64)
+    first = index.iloc[0]
+    assert (first.width, first.height, first["mode"], first.colour) == (90, 60, "RGB", True)
+    assert not index.colour[1:].any()
+
+
+def test_burned_in_text_is_seen():
+    dark = Image.new("L", (300, 200), 20)
+    assert audit._overlay_share(np.asarray(dark)) == 0
+    ImageDraw.Draw(dark).text((20, 20), "GA 20w3d  TIB 0.4", fill=255)
+    assert audit._overlay_share(np.asarray(dark)) > audit.OVERLAY_SHARE
+
+
+def test_duplicates(image_folder):
+    root, table = image_folder
+    shutil.copy(root / "p00_0.png", root / "p09_0.png")  # exact, train and test
+    dimmer = np.asarray(Image.open(root / "p01_1.png")) * 0.9
+    Image.fromarray(dimmer.astype(np.uint8)).save(root / "p02_1.png")  # near, both in train
+    pairs = audit.duplicates(*audit.scan(root, table), bits=32, correlation=0.95)
+    assert pairs[["image_a", "image_b", "kind"]].values.tolist() == [
+        ["p00_0", "p09_0", "exact"],
+        ["p01_1", "p02_1", "near"],
+    ]
+    assert audit.duplicate_counts(pairs) == {"pairs": 1, "cross_split": 1, "near_pairs": 1, "near_cross_split": 0}
+
+
+def test_no_duplicates(image_folder):
+    root, table = image_folder
+    pairs = audit.duplicates(*audit.scan(root, table), bits=32, correlation=0.95)
+    assert len(pairs) == 0
+    assert audit.duplicate_counts(pairs)["pairs"] == 0
+
+
+def test_blocks_do_not_change_the_pairs(image_folder, monkeypatch):
+    root, table = image_folder
+    for patient in range(1, 12, 2):
+        shutil.copy(root / "p00_0.png", root / f"p{patient:02d}_0.png")
+    scanned = audit.scan(root, table)
+    whole = audit.duplicates(*scanned, bits=32, correlation=0.95)
+    monkeypatch.setattr(audit, "_BLOCK", 5)
+    pd.testing.assert_frame_equal(audit.duplicates(*scanned, bits=32, correlation=0.95), whole)
+    assert len(whole) == 21
+
+
+def test_all_bad_files_in_one_message(image_folder):
+    root, table = image_folder
+    (root / "p03_0.png").unlink()
+    (root / "p04_0.png").write_bytes((root / "p05_0.png").read_bytes()[:200])
+    (root / "p06_0.png").write_text("hello")
+    with pytest.raises(FetalkitError) as error:
+        audit.scan(root, table)
+    message = str(error.value)
+    assert message.startswith("3 of 36 images cannot be read")
+    assert "p03_0.png: missing" in message
+    assert "p04_0.png: corrupt" in message
+    assert "p06_0.png: corrupt" in message
+
+
+def test_a_changed_file_is_noticed(image_folder):
+    root, table = image_folder
+    index, _ = audit.scan(root, table)
+    audit.verify(root, index)
+    shutil.copy(root / "p00_0.png", root / "p11_2.png")
+    with pytest.raises(FetalkitError, match=r"p11_2.png: has changed since the audit"):
+        audit.verify(root, index)
+
+
+def test_patients_crossing(image_folder):
+    _, table = image_folder
+    assert audit.patients_crossing(table) == []
+    table.loc[0, "official_split"] = "test"
+    assert audit.patients_crossing(table) == ["p00"]
+
+
+def test_africa_has_the_known_duplicates(mirror):
+    cohort = cohorts.load("africa")
+    settings = cohort.settings(planes=list(cohort.planes))
+    root = cohort.fetch(settings, mirror)
+    found = audit.duplicates(*audit.scan(root, cohort.table(settings, root)), bits=32, correlation=0.95)
+    counts = audit.duplicate_counts(found)
+    assert (counts["pairs"], counts["cross_split"]) == (47, 22)
+    known = {"Algeria/patient004_DZA_plane0", "Algeria/patient031_DZA_plane0"}
+    assert any({row.image_a, row.image_b} == known and row.crosses_split for row in found.itertuples())

@@ -1,0 +1,171 @@
+"""Cohort tables: the real ones where the mirror is, the simulated one, and bad rows, archives and mirrors."""
+
+import tarfile
+
+import numpy as np
+import pandas as pd
+import pooch
+import pytest
+
+from fetalkit import archives, cohorts, paths
+from fetalkit.archives import Archive
+from fetalkit.errors import FetalkitError
+
+PHANTOM = {
+    "planes": ["Fetal brain", "Fetal femur"],
+    "train_patients": 5,
+    "test_patients": 3,
+    "images_per_patient": 2,
+    "size": 48,
+    "seed": 3,
+}
+
+
+def test_phantom_is_the_same_each_time(tmp_path):
+    cohort = cohorts.load("phantom")
+    settings = cohort.settings(**PHANTOM)
+    first, second = cohort.fetch(settings, tmp_path / "a"), cohort.fetch(settings, tmp_path / "b")
+    table = cohort.table(settings, first)
+    assert len(table) == 16
+    assert table.patient.nunique() == 8
+    assert set(table[table.official_split == "train"].patient).isdisjoint(table[table.official_split == "test"].patient)
+    for source in table.source:
+        assert (first / source).read_bytes() == (second / source).read_bytes()
+
+
+def test_phantom_changes_with_its_seed(tmp_path):
+    cohort = cohorts.load("phantom")
+    folders = [cohort.fetch(cohort.settings(**PHANTOM | {"seed": seed}), tmp_path) for seed in (3, 4)]
+    assert folders[0] != folders[1]
+
+
+def test_africa_as_published(mirror):
+    cohort = cohorts.load("africa")
+    settings = cohort.settings(planes=list(cohort.planes))
+    table = cohort.table(settings, cohort.fetch(settings, mirror))
+    assert table.groupby("official_split").size().to_dict() == {"train": 217, "test": 233}
+    assert table.groupby("official_split").patient.nunique().to_dict() == {"train": 61, "test": 66}
+
+
+def test_spain_as_published(mirror):
+    cohort = cohorts.load("spain")
+    root = cohort.fetch(cohort.settings(planes=list(cohort.planes), subset=None), mirror)
+    everything = cohort.table(cohort.settings(planes=list(cohort.planes), subset=None), root)
+    assert (len(everything), everything.patient.nunique()) == (12400, 1792)
+    part = cohort.table(
+        cohort.settings(planes=list(cohort.planes[:4]), subset="fetalkit/cohorts/spain/subset.txt"), root
+    )
+    assert part.groupby("official_split").size().to_dict() == {"train": 950, "test": 793}
+
+
+def _table(**changes):
+    row = dict(image_id="a", patient="p", plane="Fetal brain", centre="", machine="", operator="", source="a.png")
+    rows = pd.DataFrame([row | {"official_split": "train"}, row | {"image_id": "b", "official_split": "test"}])
+    for column, value in changes.items():
+        rows.loc[1, column] = value
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "words"),
+    [
+        ("plane", "Fetal elbow", "unknown plane"),
+        ("patient", "", "no patient"),
+        ("image_id", "a", "stands twice"),
+        ("official_split", "maybe", "neither in train nor in test"),
+    ],
+)
+def test_a_bad_row_is_named(column, value, words):
+    with pytest.raises(FetalkitError, match=rf"row 2 .*{words}"):
+        cohorts.check(_table(**{column: value}), ("Fetal brain",))
+
+
+def test_good_rows_pass():
+    cohorts.check(_table(), ("Fetal brain",))
+
+
+def test_a_plane_that_the_cohort_lacks(tmp_path):
+    cohort = cohorts.load("africa")
+    with pytest.raises(FetalkitError, match="Maternal cervix unknown; allowed: Fetal abdomen"):
+        cohort.table(cohort.settings(planes=["Fetal brain", "Maternal cervix"]), tmp_path)
+
+
+def test_a_mirror_without_the_cohort(tmp_path, monkeypatch):
+    monkeypatch.setenv("FETALKIT_MIRROR", str(tmp_path))
+    cohort = cohorts.load("africa")
+    with pytest.raises(FetalkitError, match="africa/Zenodo_dataset: not found; unpack Zenodo_dataset.tar.xz there"):
+        cohort.fetch(cohort.settings(planes=list(cohort.planes)), tmp_path)
+
+
+def test_a_table_without_a_column(tmp_path):
+    (tmp_path / "African_planes_database.csv").write_text("Patient_num,Plane\n1,Fetal brain\n")
+    cohort = cohorts.load("africa")
+    with pytest.raises(FetalkitError, match="column Train, Center, Filename is missing"):
+        cohort.table(cohort.settings(planes=list(cohort.planes)), tmp_path)
+
+
+def test_a_subset_with_an_unknown_name(tmp_path, elsewhere):
+    (tmp_path / "FETAL_PLANES_DB_data.csv").write_text(
+        "Image_name;Patient_num;Plane;Brain_plane;Operator;US_Machine;Train \nx;1;Other;Not A Brain;Other;Aloka;1 \n"
+    )
+    (elsewhere / "list.txt").write_text("x\ny\n")
+    cohort = cohorts.load("spain")
+    with pytest.raises(FetalkitError, match=r"list.txt: y is not in FETAL_PLANES_DB_data.csv"):
+        cohort.table(cohort.settings(planes=["Other", "Fetal brain"], subset="list.txt"), tmp_path)
+
+
+@pytest.fixture
+def served(tmp_path, monkeypatch):
+    """An archive that "Zenodo" serves: pooch's download step copies a local file instead."""
+    monkeypatch.delenv("FETALKIT_MIRROR", raising=False)
+    (tmp_path / "pack" / "Top").mkdir(parents=True)
+    (tmp_path / "pack" / "Top" / "table.csv").write_text("a,b\n")
+    packed = tmp_path / "served.tar.xz"
+    with tarfile.open(packed, "w:xz") as stream:
+        stream.add(tmp_path / "pack" / "Top", "Top")
+
+    def download(url, output_file, pup, **_):
+        with open(output_file, "wb") as stream:
+            stream.write(packed.read_bytes())
+
+    monkeypatch.setattr(pooch.core, "choose_downloader", lambda *_, **__: download)
+    return packed
+
+
+def test_a_download_is_checked_and_unpacked(tmp_path, served):
+    archive = Archive("x", "10.5281/zenodo.1", "x.tar.xz", "Top", md5=pooch.file_hash(str(served), "md5"))
+    root = archives.locate(archive, tmp_path / "source")
+    assert (root / "table.csv").read_text() == "a,b\n"
+    assert not (tmp_path / "source" / "x.tar.xz").exists()
+
+
+def test_a_wrong_checksum_is_refused(tmp_path, served):
+    archive = Archive("x", "10.5281/zenodo.1", "x.tar.xz", "Top", md5="0" * 32)
+    with pytest.raises(FetalkitError, match=r"x.tar.xz: .*does not match.*run again"):
+        archives.locate(archive, tmp_path / "source")
+    assert not (tmp_path / "source" / "Top").exists()
+
+
+def test_a_corrupt_archive_is_refused(tmp_path, served):
+    served.write_bytes(b"not an archive")
+    archive = Archive("x", "10.5281/zenodo.1", "x.tar.xz", "Top", md5=pooch.file_hash(str(served), "md5"))
+    with pytest.raises(FetalkitError, match="cannot be unpacked"):
+        archives.locate(archive, tmp_path / "source")
+    assert not (tmp_path / "source" / "Top").exists()
+
+
+def test_without_network_the_message_says_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.delenv("FETALKIT_MIRROR", raising=False)
+
+    def refuse(*_, **__):
+        raise ConnectionError("no route")
+
+    monkeypatch.setattr(pooch.core, "choose_downloader", refuse)
+    archive = Archive("africa", "10.5281/zenodo.1", "x.zip", "Top", md5="0" * 32)
+    with pytest.raises(FetalkitError, match=r"download of doi:10.5281/zenodo.1 failed .*set FETALKIT_MIRROR"):
+        archives.locate(archive, tmp_path)
+
+
+def test_the_subset_list_names_no_image_twice():
+    names = (paths.ROOT / "fetalkit/cohorts/spain/subset.txt").read_text().split()
+    assert len(np.unique(names)) == len(names) == 1818

@@ -1,0 +1,61 @@
+"""The canonical form and the store."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fetalkit import images
+from fetalkit.errors import FetalkitError
+
+
+def test_small_images_are_not_resized():
+    image = Image.fromarray(np.arange(60 * 90, dtype=np.uint8).reshape(60, 90))
+    assert np.array_equal(np.asarray(images.canonical(image)), np.asarray(image))
+
+
+@pytest.mark.parametrize(("size", "expected"), [((960, 480), (384, 192)), ((300, 768), (150, 384)), ((384, 10), (384, 10))])
+def test_longest_side(size, expected):
+    assert images.canonical(Image.new("L", size)).size == expected
+
+
+def test_native_and_mirrored_copies_agree():
+    random = np.random.default_rng(0)
+    native = Image.fromarray(random.integers(0, 255, (660, 950), np.uint8)).resize((950, 660), Image.Resampling.BOX)
+    mirrored = images.canonical(native)  # what a mirror stores
+    assert np.array_equal(images.working(native, 64), images.working(mirrored, 64))
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "1", "LA"])
+def test_other_modes_become_grey(mode):
+    assert images.canonical(Image.new("L", (8, 8), 255).convert(mode)).getpixel((0, 0)) == 255
+
+
+def test_sixteen_bit():
+    deep = Image.fromarray(np.full((8, 8), 128 << 8, np.uint16))
+    assert images.canonical(deep).getpixel((0, 0)) == 128
+
+
+def test_padding_is_black_and_centred():
+    square = images.working(Image.new("L", (64, 32), 200), 64)
+    assert square[:12].max() == 0
+    assert square[-12:].max() == 0
+    assert square[20:44].min() == 200
+
+
+def test_store(tmp_path, image_folder):
+    root, table = image_folder
+    images.build([root / name for name in table.source], 32, tmp_path / "out" / "images.npy")
+    store = images.load(tmp_path / "out" / "images.npy")
+    assert (store.shape, store.dtype) == ((36, 32, 32), np.uint8)
+    for row in (0, 17, 35):
+        assert np.array_equal(store[row], images.working(Image.open(root / table.source[row]), 32))
+    with pytest.raises(ValueError, match="read-only"):
+        store[0] = 0
+
+
+def test_a_bad_image_leaves_no_store(tmp_path, image_folder):
+    root, table = image_folder
+    (root / "p00_0.png").write_bytes(b"")
+    with pytest.raises(FetalkitError, match=r"1 of 36 images cannot be read"):
+        images.build([root / name for name in table.source], 32, tmp_path / "out" / "images.npy")
+    assert list((tmp_path / "out").iterdir()) == []

@@ -1,0 +1,98 @@
+"""Nothing leaks: patients and pictures stay on one side, subsets are nested."""
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fetalkit import splits
+from fetalkit.errors import FetalkitError
+
+PLANES = ["a", "b"]
+
+
+def cohort(patients=20, images=4, train=12):
+    rows = [
+        (f"p{patient}_{number}", f"p{patient}", PLANES[number % 2], "", "", "train" if patient < train else "test")
+        for patient in range(patients)
+        for number in range(images)
+    ]
+    return pd.DataFrame(rows, columns=["image_id", "patient", "plane", "centre", "machine", "official_split"])
+
+
+def pairs_of(*names):
+    return pd.DataFrame(names, columns=["image_a", "image_b"], dtype=object)
+
+
+def test_parts_are_of_different_patients():
+    table = splits.split(cohort(), pairs_of(), 0.25, seed=0)
+    assert (table.groupby("patient").part.nunique() == 1).all()
+    assert (table[table.official_split == "test"].part == "test").all()
+    assert set(table[table.official_split == "train"].part) == {"train", "validation"}
+    assert table[table.part == "validation"].patient.nunique() == 3
+
+
+def test_copies_of_train_images_are_dropped_from_test():
+    table = splits.split(cohort(), pairs_of(("p0_0", "p15_0"), ("p15_1", "p16_1")), 0.25, seed=0).set_index("image_id")
+    assert table.dropped["p15_0"] == "also in train: p0_0"
+    assert table.dropped["p16_1"] == "repeats p15_1"
+    assert (table.dropped != "").sum() == 2
+    # p15 shares an image with p0, and p16 with p15: they may all be the same person.
+    assert set(table[table.linked].patient) == {"p15", "p16"}
+
+
+def test_patients_who_share_an_image_stay_together():
+    shared = pairs_of(("p0_0", "p1_0"), ("p1_1", "p2_1"), ("p3_0", "p4_0"))
+    for seed in range(10):
+        table = splits.split(cohort(), shared, 0.25, seed)
+        part = table.groupby("patient").part.first()
+        assert part["p0"] == part["p1"] == part["p2"]
+        assert part["p3"] == part["p4"]
+
+
+def test_leaks_are_refused():
+    table = splits.split(cohort(), pairs_of(), 0.25, seed=0)
+    moved = table.copy()
+    moved.loc[0, "part"] = "test"
+    with pytest.raises(FetalkitError, match="leaking split: patient p0"):
+        splits.check(moved, pairs_of())
+    with pytest.raises(FetalkitError, match="leaking split: p0_0 .* and p15_0 .* show the same picture"):
+        splits.check(table, pairs_of(("p0_0", "p15_0")))
+
+
+def test_too_few_patients():
+    with pytest.raises(FetalkitError, match="only 3 train patients"):
+        splits.split(cohort(train=3), pairs_of(), 0.25, seed=0)
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), k=st.lists(st.integers(1, 18), min_size=2, max_size=4, unique=True))
+def test_subsets_are_nested_and_from_train(seed, k):
+    table = splits.split(cohort(), pairs_of(), 0.25, seed=0)
+    shots = splits.shots(table, [*k, "all"], [seed], PLANES)
+    train = set(table[table.part == "train"].image_id)
+    chosen = {name: set(rows.image_id) for name, rows in shots.groupby("k")}
+    ordered = [chosen[str(number)] for number in sorted(k)] + [chosen["all"]]
+    for small, large in zip(ordered, ordered[1:], strict=False):
+        assert small < large or small == large
+    assert chosen["all"] == train
+    counts = shots[shots.k != "all"].groupby(["k", "plane"]).size()
+    assert all(counts[str(number)].tolist() == [number, number] for number in k)
+
+
+def test_few_shots_come_from_many_patients():
+    table = splits.split(cohort(), pairs_of(), 0.25, seed=0)
+    shots = splits.shots(table, [9], [0, 1], PLANES).merge(table[["image_id", "patient"]])
+    assert (shots.groupby(["seed", "plane"]).patient.nunique() == 9).all()
+
+
+def test_seeds_draw_differently():
+    table = splits.split(cohort(), pairs_of(), 0.25, seed=0)
+    shots = splits.shots(table, [5], [0, 1], PLANES)
+    assert set(shots[shots.seed == 0].image_id) != set(shots[shots.seed == 1].image_id)
+
+
+def test_too_large_k():
+    table = splits.split(cohort(), pairs_of(), 0.25, seed=0)
+    with pytest.raises(FetalkitError, match="k = 99, but a has only 18 train images"):
+        splits.shots(table, [99], [0], PLANES)
