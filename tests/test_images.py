@@ -13,7 +13,9 @@ def test_small_images_are_not_resized():
     assert np.array_equal(np.asarray(images.canonical(image)), np.asarray(image))
 
 
-@pytest.mark.parametrize(("size", "expected"), [((960, 480), (384, 192)), ((300, 768), (150, 384)), ((384, 10), (384, 10))])
+@pytest.mark.parametrize(
+    ("size", "expected"), [((960, 480), (384, 192)), ((300, 768), (150, 384)), ((384, 10), (384, 10))]
+)
 def test_longest_side(size, expected):
     assert images.canonical(Image.new("L", size)).size == expected
 

@@ -36,7 +36,11 @@ def change(tmp_path):
 @pytest.mark.parametrize(
     ("keys", "value", "words"),
     [
-        (("phantom", "classify", "train_steps"), 0, ["phantom.classify.train_steps", "= 0", "greater than or equal to 1"]),
+        (
+            ("phantom", "classify", "train_steps"),
+            0,
+            ["phantom.classify.train_steps", "= 0", "greater than or equal to 1"],
+        ),
         (("phantom", "classify", "learning_rate"), "fast", ["classify.learning_rate", "'fast'", "number"]),
         (("phantom", "classify", "epochs"), 3, ["phantom.classify.epochs", "not a known key"]),
         (("phantom", "classify", "arms"), ["real", "magic"], ["classify.arms", "magic", "real-long"]),

@@ -1,5 +1,7 @@
 """Nothing leaks: patients and pictures stay on one side, subsets are nested."""
 
+from itertools import pairwise
+
 import pandas as pd
 import pytest
 from hypothesis import given, settings
@@ -73,7 +75,7 @@ def test_subsets_are_nested_and_from_train(seed, k):
     train = set(table[table.part == "train"].image_id)
     chosen = {name: set(rows.image_id) for name, rows in shots.groupby("k")}
     ordered = [chosen[str(number)] for number in sorted(k)] + [chosen["all"]]
-    for small, large in zip(ordered, ordered[1:], strict=False):
+    for small, large in pairwise(ordered):
         assert small < large or small == large
     assert chosen["all"] == train
     counts = shots[shots.k != "all"].groupby(["k", "plane"]).size()

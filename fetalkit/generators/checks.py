@@ -1,0 +1,37 @@
+"""Checks at the border of every generator: wrong input gets one clear line."""
+
+import numpy as np
+
+from fetalkit.errors import FetalkitError
+
+
+def check_labels(labels: np.ndarray, n_classes: int) -> None:
+    """Raise `FetalkitError` unless `labels` is an integer array (n,) with n > 0 and values in ``[0, n_classes)``."""
+    if not isinstance(labels, np.ndarray) or labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
+        found = f"{labels.dtype} {labels.shape}" if isinstance(labels, np.ndarray) else type(labels).__name__
+        raise FetalkitError(f"labels must be an integer array (n,), not {found}")
+    if not labels.size:
+        raise FetalkitError("no labels were given; give at least one")
+    if labels.min() < 0 or labels.max() >= n_classes:
+        raise FetalkitError(f"labels must lie in 0..{n_classes - 1}, but reach from {labels.min()} to {labels.max()}")
+
+
+def check_training_set(images: np.ndarray, labels: np.ndarray, n_classes: int, size: int) -> None:
+    """Check what a generator is to learn from.
+
+    Raises
+    ------
+    FetalkitError
+        Unless `images` is uint8 (n, size, size) and `labels` an integer array (n,) in which every class occurs.
+    """
+    check_labels(labels, n_classes)
+    if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.shape[1:] != (size, size):
+        found = f"{images.dtype} {images.shape}" if isinstance(images, np.ndarray) else type(images).__name__
+        raise FetalkitError(f"training images must be a uint8 array (n, {size}, {size}), not {found}")
+    if len(images) != len(labels):
+        raise FetalkitError(f"{len(images)} training images do not match {len(labels)} labels")
+    empty = np.flatnonzero(np.bincount(labels, minlength=n_classes) == 0)
+    if empty.size:
+        raise FetalkitError(f"no training image of class {', '.join(map(str, empty))}; every class needs at least one")
+    if images.min() == images.max():
+        raise FetalkitError(f"all training images are blank (every pixel is {images.flat[0]}); check the image store")

@@ -1,0 +1,289 @@
+"""The notebook runner: strict about parameters, clear about failures, nothing half-written, nothing left running."""
+
+import io
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+
+import nbformat
+import papermill
+import psutil
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+import fetalkit
+from fetalkit import notebooks, paths
+from fetalkit.errors import FetalkitError
+
+PARAMETERS = 'import os\n\ncohort = os.environ.get("FETALKIT_COHORT", "phantom")'
+
+
+@pytest.fixture(autouse=True)
+def root(tmp_path, monkeypatch):
+    # Braces: papermill takes paths for format strings.
+    root = tmp_path / "a {study}"
+    monkeypatch.setattr(paths, "ROOT", root)
+    monkeypatch.setattr(paths, "NOTEBOOKS", root / "notebooks")
+    paths.NOTEBOOKS.mkdir(parents=True)
+    return root
+
+
+def write(name, *sources, parameters=PARAMETERS):
+    cells = [new_markdown_cell("# Title")]
+    if parameters is not None:
+        cells.append(new_code_cell(parameters, metadata={"tags": ["parameters"]}))
+    nbformat.write(new_notebook(cells=cells + [new_code_cell(s) for s in sources]), paths.NOTEBOOKS / f"{name}.ipynb")
+
+
+def test_success_stores_outputs_record_and_log(capfd, monkeypatch):
+    monkeypatch.setattr(notebooks._Lines, "every", 0.0)
+    write(
+        "01_cohort",
+        "import fetalkit\nprint(cohort, shots, os.getcwd(), fetalkit.__file__)",
+        "from fetalkit.progress import Progress\n"
+        "with Progress('diffusion k=10 seed=0', total=4000, done=1000) as progress:\n"
+        "    progress.update(200)\n"
+        "    progress.report(loss=0.03125)\n"
+        "    progress.update(2800)\n"
+        "    progress.report(loss=0.01)",
+        parameters=PARAMETERS + "\nshots: list",
+    )
+    environment = dict(os.environ)
+    path = notebooks.run("01_cohort", "africa", shots=[5, 10])
+    assert path == paths.executed("africa", "01_cohort")
+    assert os.environ == environment
+
+    printed = nbformat.read(path, as_version=4).cells[3].outputs[0].text
+    assert printed == f"africa [5, 10] {paths.ROOT} {fetalkit.__file__}\n"
+    record = notebooks.record(path)
+    assert (record["notebook"], record["cohort"]) == ("01_cohort", "africa")
+    assert record["parameters"] == {"cohort": "africa", "shots": [5, 10]}
+    assert record["started"].endswith("+00:00") and record["seconds"] > 0 and record["cores"] >= 1
+    assert record["commit"] is None and record["dirty"] is None
+    assert record["versions"]["papermill"] == papermill.__version__
+
+    log = paths.work("africa", "logs", "01_cohort.log").read_text().splitlines()
+    assert any("diffusion k=10 seed=0  1200/4000 step  loss=0.03125  left 0:" in line for line in log)
+    assert any(line.endswith("diffusion k=10 seed=0  4000/4000 step  loss=0.01") for line in log)
+    assert "finished after" in log[-1]
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err.splitlines()[-1] == "diffusion k=10 seed=0  4000/4000 step  loss=0.01"
+    files = {file.relative_to(paths.ROOT).as_posix() for file in paths.ROOT.rglob("*") if file.is_file()}
+    assert files == {
+        "notebooks/01_cohort.ipynb",
+        "data/africa/executed/01_cohort.ipynb",
+        "work/africa/logs/01_cohort.log",
+    }
+
+
+@pytest.mark.parametrize(
+    ("source", "line"),
+    [
+        ("1 / 0", "fetalkit: 02_fail, cell 3: ZeroDivisionError: division by zero - see {failed}"),
+        (
+            "from fetalkit.errors import FetalkitError\nraise FetalkitError('a.csv: no column x;\\n add it')",
+            "fetalkit: 02_fail: a.csv: no column x; add it",
+        ),
+        (
+            "raise OSError(28, 'No space left on device')",
+            "fetalkit: 02_fail, cell 3: the disk is full; free some space and run again to go on from the last "
+            "checkpoint - see {failed}",
+        ),
+        ("import sys; sys.exit()", "fetalkit: 02_fail, cell 3: SystemExit:  - see {failed}"),
+        (
+            "print('x' * 3_000_000)",
+            "fetalkit: 02_fail, cell 3: an output of 3.0 MB, allowed are 2.5 MB; show fewer or smaller figures"
+            " - see {failed}",
+        ),
+        (
+            "os.kill(os.getpid(), 9)",
+            "fetalkit: 02_fail, cell 3: the kernel was killed, probably out of memory; "
+            "run again to go on from the last checkpoint",
+        ),
+    ],
+    ids=["exception", "message", "disk", "exit", "output", "killed"],
+)
+def test_failure_is_one_line_and_keeps_the_copy(source, line, capfd):
+    write("02_fail", source, "print('not reached')")
+    assert notebooks.main(["02_fail", "--cohort", "africa"]) == 1
+    failed = paths.work("africa", "failed", "02_fail.ipynb")
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err == line.format(failed=failed) + "\n"
+    assert any(source in cell.source for cell in nbformat.read(failed, as_version=4).cells)
+    assert not paths.executed("africa", "02_fail").exists()
+
+
+def test_terminated_runner_leaves_no_process():
+    write(
+        "03_long",
+        "import subprocess, sys, time\n"
+        "worker = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(300)'])\n"
+        "open('pids.part', 'w').write(f'{os.getpid()} {worker.pid}')\n"
+        "os.replace('pids.part', 'pids')\n"
+        "time.sleep(300)",
+    )
+    code = (
+        "import sys; from pathlib import Path; from fetalkit import notebooks, paths;"
+        "paths.ROOT = Path(sys.argv[1]); paths.NOTEBOOKS = paths.ROOT / 'notebooks';"
+        "sys.exit(notebooks.main(['03_long', '--cohort', 'africa']))"
+    )
+    package = os.path.dirname(os.path.dirname(fetalkit.__file__))
+    runner = subprocess.Popen(
+        [sys.executable, "-c", code, str(paths.ROOT)], env=os.environ | {"PYTHONPATH": package}, stderr=subprocess.PIPE
+    )
+    pids = paths.ROOT / "pids"
+    wait_for(pids.exists)
+    processes = [psutil.Process(int(pid)) for pid in pids.read_text().split()]
+    runner.send_signal(signal.SIGTERM)
+    _, errors = runner.communicate(timeout=30)
+    assert runner.returncode == 128 + signal.SIGTERM
+    assert errors == b""
+    wait_for(lambda: not any(alive(process) for process in processes))
+    assert not paths.executed("africa", "03_long").exists()
+
+
+def test_workers_of_a_dead_kernel_are_ended_and_others_are_not():
+    progress = paths.ROOT / "some.progress"
+    environment = os.environ | {"FETALKIT_PROGRESS": str(progress)}
+    sleep = [sys.executable, "-c", "import time; time.sleep(300)"]
+    # The leader of the session ends at once, its child goes on: what SIGKILL on a runner leaves.
+    leader = subprocess.run(
+        [sys.executable, "-c", f"import subprocess; print(subprocess.Popen({sleep!r}, stdout=subprocess.DEVNULL).pid)"],
+        env=environment,
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    orphan = psutil.Process(int(leader.stdout))
+    running = subprocess.Popen(sleep, env=environment, start_new_session=True)
+    try:
+        notebooks._end_orphans(progress)
+        wait_for(lambda: not alive(orphan))
+        assert running.poll() is None
+    finally:
+        running.kill()
+        running.wait()
+
+
+def alive(process):
+    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+
+
+def logged(line, log):
+    return line in log.getvalue()
+
+
+def wait_for(condition, seconds=30):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "message"),
+    [
+        ("09_none", [], "09_none: there is no such notebook in .*; there are: 04_strict, 05_untagged, 06_broken"),
+        ("04_strict", ["-p", "seeds=3"], "04_strict: unknown parameter seeds; it has: cohort, seed, rate, name"),
+        ("04_strict", ["-p", "rate=0.5"], "04_strict: parameter seed has no default; give it: -p seed=VALUE"),
+        ("05_untagged", [], "05_untagged: has no cell tagged `parameters`"),
+        ("06_broken", [], "06_broken.ipynb: is not a valid notebook"),
+    ],
+)
+def test_wrong_call_is_refused_before_anything_runs(name, given, message, capsys):
+    write("04_strict", parameters=PARAMETERS + "\nseed: int\nrate: float = float('1e-3')  # a == b\nname = 'x'")
+    write("05_untagged", parameters=None)
+    (paths.NOTEBOOKS / "06_broken.ipynb").write_text("{")
+    assert notebooks.main([name, "--cohort", "africa", *given]) == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert re.search(message, error)
+    assert not paths.data("africa").exists()
+
+
+def test_papermill_reads_the_parameters_cell_too():
+    write("01_cohort")
+    path = paths.NOTEBOOKS / "01_cohort.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    notebook.metadata.update(kernelspec={"name": "python3"}, language_info={"name": "python"})
+    nbformat.write(notebook, path)
+    assert list(papermill.inspect_notebook(notebooks._escaped(path))) == ["cohort"]
+    assert notebooks._parameters("01_cohort", PARAMETERS) == {"cohort": True}
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("seed=3", 3),
+        ("rate=1e-3", 1e-3),
+        ("on=true", True),
+        ("shots=[5, 10]", [5, 10]),
+        ("name=a=b", "a=b"),
+        ("x=", ""),
+    ],
+)
+def test_values_of_the_command_line(text, value):
+    assert notebooks._parameter(text)[1] == value
+
+
+def test_record_of_something_else_is_refused():
+    write("01_cohort")
+    with pytest.raises(FetalkitError, match="has no run record"):
+        notebooks.record(paths.NOTEBOOKS / "01_cohort.ipynb")
+    with pytest.raises(FetalkitError, match="there is no such notebook"):
+        notebooks.record(paths.executed("africa", "01_cohort"))
+
+
+def test_dirty_means_more_than_results(monkeypatch):
+    def git(*arguments):
+        subprocess.run(["git", "-C", paths.ROOT, "-c", "user.name=a", "-c", "user.email=b", *arguments], check=True)
+
+    (paths.ROOT / "reports" / "africa").mkdir(parents=True)
+    (paths.ROOT / "reports" / "africa" / "dvc.yaml").write_text("stages: {}\n")
+    (paths.ROOT / "a file.py").write_text("1\n")
+    git("init", "-q")
+    git("add", ".")
+    git("commit", "-q", "-m", "first")
+    (paths.ROOT / "reports" / "africa" / "index.html").write_text("new")
+    (paths.ROOT / "reports" / "africa" / "dvc.lock").write_text("new")
+    surroundings = notebooks._surroundings()
+    assert len(surroundings["commit"]) == 40 and surroundings["dirty"] is False
+    (paths.ROOT / "a file.py").write_text("2\n")
+    assert notebooks._surroundings()["dirty"] is True
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_bars_on_a_terminal(monkeypatch, tmp_path):
+    screen, log = Terminal(), io.StringIO()
+    monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setenv("COLUMNS", "100")
+    source = tmp_path / "reports"
+    reports = [
+        {"label": "first", "done": 1, "total": 4, "unit": "step", "left": 125.0, "loss": 0.5},
+        {"label": "second", "done": 4, "total": 8, "unit": "image", "left": None},
+        {"label": "first", "done": 4, "total": 4, "unit": "step", "left": 0.0, "loss": 0.25},
+    ]
+    source.write_text("no report\n[]\n")
+    with notebooks._follow(source, log):
+        for report in reports:
+            with source.open("a") as stream:
+                stream.write(json.dumps(report) + "\n")
+            wait_for(partial(logged, notebooks._compact(report), log))
+        # A line that is being written is not read yet.
+        with source.open("a") as stream:
+            stream.write('{"label": "third"')
+    drawn = screen.getvalue()
+    assert "1/4 step" in drawn and "loss=0.5, left 0:02:" in drawn and "4/8 image" in drawn
+    assert "third" not in drawn
+    assert len(log.getvalue().splitlines()) == len(reports)

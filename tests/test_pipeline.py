@@ -1,0 +1,265 @@
+"""The whole study, small: every notebook through real papermill and real ``dvc repro`` in a temporary clone."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+COPIED = ("fetalkit", "notebooks", "dvc.yaml", "params.yaml", "Makefile", ".dvcignore", ".gitignore", "pyproject.toml")
+TINY = {
+    "cohort": {"train_patients": 16, "test_patients": 8, "images_per_patient": 6, "size": 48},
+    "images": {"size": 32},
+    "splits": {"shots": [3, "all"], "seeds": [0, 1], "validation_fraction": 0.25},
+    "diffusion": {"channels": [16, 16], "steps": 6},
+    "synthesis": {"images_per_plane": 4, "sampler_steps": 3},
+    "classify": {
+        "pretrain_steps": 3,
+        "train_steps": 4,
+        "batch_size": 8,
+        "classifiers": {
+            "resnet10t": {"model": "resnet10t", "arguments": {"stem_width": 8}},
+            "vit": {
+                "model": "vit_tiny_patch16_224",
+                "arguments": dict(patch_size=8, embed_dim=32, depth=1, num_heads=2),
+            },
+        },
+    },
+    "report": {"bootstrap_resamples": 200},
+}
+
+
+class Clone:
+    """A temporary git and DVC repository with the project in it and parameters that take seconds."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        folder.mkdir(parents=True)
+        for name in COPIED:
+            source = ROOT / name
+            ignore = shutil.ignore_patterns("__pycache__")
+            (shutil.copytree if source.is_dir() else shutil.copy)(
+                source, folder / name, **({"ignore": ignore} if source.is_dir() else {})
+            )
+        self.change(phantom=TINY)
+        self("git", "init", "--quiet")
+        self("dvc", "init", "--quiet")
+        self.commit()
+
+    def __call__(self, *command, check=True):
+        done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, env=self.environment())
+        if check:
+            assert done.returncode == 0, f"{command}: {done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+        return done
+
+    def environment(self):
+        # python and dvc of this environment; the clone's own fetalkit comes first.
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        identity = {f"GIT_{who}_{what}": "test" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+        return os.environ | identity | {"PATH": path, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(self.folder)}
+
+    def commit(self):
+        self("git", "add", "--all")
+        self("git", "commit", "--quiet", "--allow-empty", "--message", "state")
+
+    def change(self, **sections):
+        """Change parameters: cohort → section → key → value."""
+        path = self.folder / "params.yaml"
+        content = yaml.safe_load(path.read_text())
+        for cohort, changes in sections.items():
+            for section, values in changes.items():
+                content[cohort][section] |= values
+        path.write_text(yaml.safe_dump(content, sort_keys=False))
+
+    def executed(self, repro):
+        """Names of the stages that a ``dvc repro`` has run."""
+        return [line.split("'")[1] for line in repro.stdout.splitlines() if line.startswith("Running stage")]
+
+    def table(self, *parts):
+        return pd.read_csv(self.folder.joinpath(*parts), dtype={"k": str})
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory):
+    """The clone after its first ``dvc repro``."""
+    clone = Clone(tmp_path_factory.mktemp("study") / "clone")
+    clone("dvc", "repro")
+    clone.commit()
+    return clone
+
+
+def test_the_report_is_there(clone):
+    report = clone.folder / "reports" / "phantom"
+    pages = {path.name for path in report.glob("*.html")}
+    assert pages == {"index.html"} | {f"{path.stem}.html" for path in (ROOT / "notebooks").glob("0[1-8]*.ipynb")}
+    assert all(path.stat().st_size < 3_000_000 for path in report.glob("*.html"))
+    assert len(list((report / "figures").glob("*.png"))) >= 10
+
+
+def test_the_long_table_has_every_cell(clone):
+    table = clone.table("reports", "phantom", "results.csv")
+    assert list(table.columns) == ["cohort", "arm", "classifier", "k", "seed", "metric", "value"]
+    assert not table.duplicated(["arm", "classifier", "k", "seed", "metric"]).any()
+    cells = table.groupby(["arm", "classifier", "k", "seed"]).size()
+    assert len(cells) == 4 * 2 * 2 * 2
+    assert table[table.metric == "accuracy"].value.between(0, 1).all()
+    assert len(table[table.metric == "accuracy"]) == 32
+
+
+def test_the_summary_is_complete(clone):
+    summary = json.loads((clone.folder / "reports/phantom/summary.json").read_text())
+    splits = clone.table("reports", "phantom", "splits.csv")
+    assert summary["cohort"] == "phantom"
+    assert summary["n_test"] == ((splits.part == "test") & splits.dropped.isna()).sum() == 48
+    assert summary["n_train"] + summary["n_validation"] == 96
+    assert (summary["patients_train"] + summary["patients_validation"], summary["patients_test"]) == (16, 8)
+    assert set(summary["duplicates"]) >= {"pairs", "cross_split"}
+    assert summary["seeds"] == [0, 1]
+    assert summary["wall_seconds"] > 0
+    results = clone.table("reports", "phantom", "results.csv")
+    for arm, classifiers in summary["arms"].items():
+        for classifier, by_k in classifiers.items():
+            for k, entry in by_k.items():
+                for metric in ("accuracy", "balanced_accuracy"):
+                    rows = results[(results.arm == arm) & (results.classifier == classifier) & (results.k == k)]
+                    values = rows[rows.metric == metric].set_index("seed").value
+                    assert entry[metric]["mean"] == pytest.approx(values.mean(), abs=1e-5)
+                    assert entry[metric]["per_seed"] == pytest.approx(values.rename(str).to_dict(), abs=1e-5)
+                assert entry["accuracy"]["low"] <= entry["accuracy"]["mean"] <= entry["accuracy"]["high"]
+
+
+def test_budgets_are_those_of_the_arms(clone):
+    budgets = clone.table("reports", "phantom", "budgets.csv").groupby(["arm", "source"]).steps.agg(["min", "max"])
+    expected = {("real", "real"): 4, ("real-long", "real"): 7, ("diffusion", "diffusion"): 3, ("diffusion", "real"): 4}
+    expected[("synthetic-only", "diffusion")] = 3
+    assert {key: (row["min"], row["max"]) for key, row in budgets.iterrows()} == {
+        k: (v, v) for k, v in expected.items()
+    }
+
+
+def test_a_second_repro_does_nothing(clone):
+    again = clone("dvc", "repro")
+    assert clone.executed(again) == []
+    assert "up to date" in again.stdout
+    assert clone("git", "status", "--porcelain").stdout == ""
+
+
+def test_metrics_and_plots(clone):
+    shown = json.loads(clone("dvc", "metrics", "show", "--json").stdout)
+    numbers = shown[""]["data"]["reports/phantom/metrics.json"]["data"]
+    assert set(numbers["accuracy"]) == {"real", "real-long", "diffusion", "synthetic-only"}
+    clone("dvc", "metrics", "diff", "HEAD~1")
+    clone("dvc", "plots", "show", "--out", "work/plots")
+    assert (clone.folder / "work/plots/index.html").exists()
+
+
+def test_a_generator_sees_its_cell_only(clone):
+    """What a generator was given is recorded by its digest: it must be that of the k-shot subset, and of nothing else."""
+    script = (
+        "from unittest import mock\n"
+        "from fetalkit import params, synthesis, study\n"
+        "import numpy as np\n"
+        "settings = params.load('phantom')\n"
+        "seen = []\n"
+        "class Spy:\n"
+        "    losses, seconds, device = [0.0], 0.0, __import__('torch').device('cpu')\n"
+        "    def describe(self): return {}\n"
+        "    def fit(self, images, labels, **_): seen.append((images.copy(), labels.copy()))\n"
+        "    def save(self, folder): pass\n"
+        "with mock.patch('fetalkit.generators.create', lambda *_, **__: Spy()):\n"
+        "    synthesis.train('phantom', settings, 'diffusion', '3', 1)\n"
+        "data = study.Study('phantom', settings)\n"
+        "names = set(data.shots[(data.shots.k == '3') & (data.shots.seed == 1)].image_id)\n"
+        "rows = data.table[data.table.image_id.isin(names)]\n"
+        "assert len(rows) == 18 and set(rows.part) == {'train'}\n"
+        "(images, labels), = seen\n"
+        "assert np.array_equal(images, data.store[rows.index]) and np.array_equal(labels, data.labels(rows))\n"
+    )
+    clone(sys.executable, "-c", script)
+
+
+def test_a_pull_into_a_fresh_clone_reruns_nothing(clone, tmp_path):
+    clone("dvc", "remote", "add", "--force", "--default", "--local", "store", str(tmp_path / "store"))
+    clone("dvc", "push")
+    fresh = tmp_path / "fresh"
+    clone("git", "clone", "--quiet", str(clone.folder), str(fresh))
+
+    def there(*command):
+        return subprocess.run(command, cwd=fresh, capture_output=True, text=True, env=clone.environment(), check=True)
+
+    there("dvc", "remote", "add", "--default", "--local", "store", str(tmp_path / "store"))
+    there("dvc", "pull")
+    again = there("dvc", "repro")
+    assert clone.executed(again) == []
+    assert there("git", "status", "--porcelain").stdout == ""
+
+
+def test_cohorts_live_side_by_side(clone):
+    """Adding a cohort is one package, one section and one copy of the pipeline; the others stay untouched."""
+    package = clone.folder / "fetalkit" / "cohorts" / "other"
+    package.mkdir()
+    (package / "__init__.py").write_text(
+        '"""Another one."""\n\nfrom fetalkit.cohorts.phantom import Phantom\n\nCOHORT = Phantom()\n'
+    )
+    content = yaml.safe_load((clone.folder / "params.yaml").read_text())
+    content["other"] = content["phantom"] | {"cohort": content["phantom"]["cohort"] | {"seed": 9}}
+    (clone.folder / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    clone("make", "--always-make", "--old-file=dvc.yaml", "reports/other/dvc.yaml")
+    ran = clone("dvc", "repro", "reports/other/dvc.yaml:split")
+    assert [name.split(":")[-1] for name in clone.executed(ran)] == ["audit", "decode", "split"]
+    assert (clone.folder / "data/other/splits/splits.csv").exists()
+    index = [clone.table("data", name, "cohort", "index.csv").sha256 for name in ("phantom", "other")]
+    assert set(index[0]).isdisjoint(index[1])
+    assert clone.executed(clone("dvc", "repro")) == []
+
+
+def test_a_killed_study_goes_on_and_ends_with_the_same_bits(clone, tmp_path):
+    """SIGKILL the whole process group in the middle of the long stages, several times, then finish."""
+    other = Clone(tmp_path / "clone")
+    for stage, sign in (("train-generators", "work/phantom/generators"), ("classify", "work/phantom/phases")):
+        repro = subprocess.Popen(
+            ["dvc", "repro", stage], cwd=other.folder, env=other.environment(), start_new_session=True,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        while repro.poll() is None and not any((other.folder / sign).glob("*")):
+            time.sleep(0.05)
+        assert repro.poll() is None, "the stage was over before it could be killed"
+        os.killpg(repro.pid, signal.SIGKILL)
+        repro.wait()
+    other("dvc", "repro")
+    for name in ("data/phantom/classify/results.csv", "data/phantom/report/summary.json"):
+        assert (other.folder / name).read_bytes() == (clone.folder / name).read_bytes(), name
+    for name in ("classify/predictions.npz", "synthetic/diffusion-k3-seed0.npz"):
+        with (
+            np.load(other.folder / "data/phantom" / name) as mine,
+            np.load(clone.folder / "data/phantom" / name) as theirs,
+        ):
+            assert all(np.array_equal(mine[key], theirs[key]) for key in theirs)
+
+
+def test_only_what_a_change_affects_runs_again(clone):
+    clone.change(phantom={"report": {"bootstrap_resamples": 300}})
+    assert clone.executed(clone("dvc", "repro")) == ["summarise", "publish"]
+    clone.change(phantom={"classify": {"train_steps": 5}})
+    assert clone.executed(clone("dvc", "repro")) == ["classify", "summarise", "publish"]
+
+
+def test_a_bad_parameter_stops_with_one_line(clone):
+    before = (clone.folder / "params.yaml").read_text()
+    clone.change(phantom={"classify": {"train_steps": -1}})
+    failed = clone("dvc", "repro", check=False)
+    (clone.folder / "params.yaml").write_text(before)
+    assert failed.returncode != 0
+    lines = [line for line in failed.stderr.splitlines() if "fetalkit:" in line]
+    assert len(lines) == 1
+    assert "params.yaml: phantom.classify.train_steps = -1" in lines[0]
+    assert "Traceback" not in failed.stderr
