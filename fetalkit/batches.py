@@ -42,7 +42,9 @@ def indices(n: int, batch_size: int, step: int, seed: int | str) -> torch.Tensor
         When `n` or `batch_size` is below 1, or `step` below 0.
     """
     if n < 1 or batch_size < 1 or step < 0:
-        raise FetalkitError(f"no batch of {batch_size} from {n} images at step {step}: give at least one image and step 0")
+        raise FetalkitError(
+            f"no batch of {batch_size} from {n} images at step {step}: give at least one image and step 0"
+        )
     first, last = step * batch_size, (step + 1) * batch_size
     parts = []
     for epoch in range(first // n, (last - 1) // n + 1):

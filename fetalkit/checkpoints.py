@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -104,12 +104,3 @@ class Checkpoint:
     def clear(self) -> None:
         """Remove the saved state, once the run's result is stored elsewhere."""
         self.path.unlink(missing_ok=True)
-
-
-def stored(path: Path, compute: Callable[[Path], None]) -> bool:
-    """Make `path` by ``compute(temporary)`` unless it exists; return whether it was there already."""
-    if path.exists():
-        return True
-    with replacing(path) as temporary:
-        compute(temporary)
-    return False

@@ -65,12 +65,18 @@ class Diffusion(Section):
     flip: bool
 
 
+class DiffusionSampler(Section):
+    """How images are drawn from a trained diffusion model."""
+
+    steps: Annotated[int, Field(ge=2, le=1000)]
+    guidance: Annotated[float, Field(ge=0, le=20)]
+
+
 class Synthesis(Section):
-    """How synthetic sets are drawn from a trained generator."""
+    """How synthetic sets are drawn from trained generators; options per kind of generator."""
 
     images_per_plane: Annotated[int, Field(ge=1)]
-    sampler_steps: Annotated[int, Field(ge=2, le=1000)]
-    guidance: Annotated[float, Field(ge=0, le=20)]
+    diffusion: DiffusionSampler
 
 
 class Classifier(Section):

@@ -13,7 +13,6 @@ import torch
 from fetalkit import arms, batches, devices, generators, parallel, paths
 from fetalkit.checkpoints import Checkpoint, fingerprint, replacing
 from fetalkit.params import Params
-from fetalkit.progress import Progress
 from fetalkit.study import Study, set_name
 
 
@@ -59,8 +58,6 @@ def train(cohort: str, settings: Params, generator: str, k: str, seed: int) -> T
         planes=study.planes,
         size=settings.images.size,
         device=settings.run.device,
-        sampler_steps=settings.synthesis.sampler_steps,
-        guidance=settings.synthesis.guidance,
         **getattr(settings, generator).model_dump(),
     )
     name = set_name(generator, k, seed)
@@ -68,8 +65,7 @@ def train(cohort: str, settings: Params, generator: str, k: str, seed: int) -> T
     contents = hashlib.sha256(data.images.tobytes() + data.labels.tobytes()).hexdigest()
     history = [made.describe(), seed, contents, made.device.type, torch.__version__]
     checkpoint = Checkpoint(paths.work(cohort, "generators", f"{name}.checkpoint"), fingerprint(history, code))
-    with Progress(f"{generator} k={k} seed={seed}", settings.diffusion.steps) as progress:
-        made.fit(data.images, data.labels, seed=seed, checkpoint=checkpoint, progress=progress)
+    made.fit(data.images, data.labels, seed=seed, checkpoint=checkpoint, label=f"{generator} k={k} seed={seed}")
     made.save(paths.data(cohort, "generators", name))
     return Trained(generator, k, seed, made.losses, made.seconds)
 
@@ -79,7 +75,7 @@ def sample(cohort: str, settings: Params, generator: str, k: str, seed: int) -> 
     name = set_name(generator, k, seed)
     made = generators.load(paths.data(cohort, "generators", name), device=settings.run.device)
     labels = np.repeat(np.arange(len(settings.cohort.planes)), settings.synthesis.images_per_plane)
-    drawn = made.sample(labels, seed=seed)
+    drawn = made.sample(labels, seed=seed, **getattr(settings.synthesis, generator).model_dump())
     with replacing(paths.data(cohort, "synthetic", f"{name}.npz")) as temporary:
         np.savez_compressed(temporary, images=drawn, labels=labels)
     return name

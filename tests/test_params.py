@@ -61,8 +61,8 @@ def test_a_bad_value_is_named_with_what_is_allowed(change, keys, value, words):
 
 
 def test_a_missing_key_is_named(change):
-    with pytest.raises(FetalkitError, match=r"params.yaml: phantom.synthesis.guidance is missing"):
-        change(("phantom", "synthesis", "guidance"), remove=True)
+    with pytest.raises(FetalkitError, match=r"params.yaml: phantom.synthesis.diffusion is missing"):
+        change(("phantom", "synthesis", "diffusion"), remove=True)
 
 
 def test_an_unknown_cohort_lists_the_known_ones():

@@ -21,7 +21,7 @@ TINY = {
     "images": {"size": 32},
     "splits": {"shots": [3, "all"], "seeds": [0, 1], "validation_fraction": 0.25},
     "diffusion": {"channels": [16, 16], "steps": 6},
-    "synthesis": {"images_per_plane": 4, "sampler_steps": 3},
+    "synthesis": {"images_per_plane": 4, "diffusion": {"steps": 3}},
     "classify": {
         "pretrain_steps": 3,
         "train_steps": 4,

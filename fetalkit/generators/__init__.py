@@ -2,7 +2,6 @@
 
 import json
 import pkgutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol, Self, runtime_checkable
 
@@ -26,12 +25,15 @@ class Generator(Protocol):
         *,
         seed: int,
         checkpoint: Checkpoint | None = None,
-        progress: Callable[..., Any] | None = None,
+        label: str = "",
     ) -> None:
-        """Learn from `images`, going on from `checkpoint` where it holds an interrupted run."""
+        """Learn from `images`, going on from `checkpoint` where it holds this run; `label` names it in logs."""
 
-    def sample(self, labels: np.ndarray, *, seed: int, batch_size: int = 64) -> np.ndarray:
-        """Draw one image for every label."""
+    def describe(self) -> dict[str, Any]:
+        """Kind and settings, of JSON types; equal for generators that train alike."""
+
+    def sample(self, labels: np.ndarray, *, seed: int, **options: Any) -> np.ndarray:
+        """Draw one image for every label; the options are those of the kind of generator."""
 
     def save(self, folder: Path) -> None:
         """Write the trained generator to `folder`, all or nothing."""
@@ -83,5 +85,7 @@ def read_card(folder: Path) -> dict[str, Any]:
         card = json.loads(path.read_text(encoding="utf-8"))
         card["generator"], card["settings"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise FetalkitError(f"{path}: not the card of a saved generator ({error}); train the generator again") from error
+        raise FetalkitError(
+            f"{path}: not the card of a saved generator ({error}); train the generator again"
+        ) from error
     return card

@@ -1,42 +1,35 @@
 """Class-conditional diffusion model, small enough to be trained on one core in minutes.
 
 The image is folded into channels (pixel-unshuffle) before a small `UNet2DModel`, so that most of the work happens on few
-positions with many channels, which a CPU does efficiently. Training follows EDM [1]_: preconditioned input and output,
-log-normal noise levels, the loss weight that makes all levels count alike. Sampling is deterministic, by a second-order
-multistep solver [2]_ in at most 20 steps, with classifier-free guidance [3]_.
+positions with many channels, which a CPU does efficiently. `fetalkit.generators.edm` holds noise levels, loss and sampler.
 
 References
 ----------
-.. [1] Karras et al., Elucidating the Design Space of Diffusion-Based Generative Models, NeurIPS 2022, arXiv 2206.00364.
-.. [2] Lu et al., DPM-Solver++, 2022, arXiv 2211.01095.
-.. [3] Ho and Salimans, Classifier-Free Diffusion Guidance, 2022, arXiv 2207.12598.
-.. [4] Karras et al., Analyzing and Improving the Training Dynamics of Diffusion Models, CVPR 2024, arXiv 2312.02696.
-.. [5] Kingma et al., Variational Diffusion Models, NeurIPS 2021, arXiv 2107.00630 (low-discrepancy noise levels).
+.. [1] Karras et al., Analyzing and Improving the Training Dynamics of Diffusion Models, CVPR 2024, arXiv 2312.02696.
 """
 
 import json
 import math
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import torch
-from diffusers import EDMDPMSolverMultistepScheduler, UNet2DModel
+from diffusers import UNet2DModel
 from diffusers.training_utils import EMAModel
-from torch.nn import functional as F
+from safetensors import SafetensorError
+from torch.nn import functional
 
-from fetalkit.batches import indices
+from fetalkit import batches, devices
 from fetalkit.checkpoints import Checkpoint, replacing, rng
 from fetalkit.errors import FetalkitError
-from fetalkit.generators import read_card
+from fetalkit.generators import edm, read_card
 from fetalkit.generators.checks import check_labels, check_training_set
+from fetalkit.progress import Progress
 
-# Training images are shifted and scaled to this standard deviation; the value that the EDM defaults are made for.
-SIGMA_DATA = 0.5
-# A progress report, and one point of the loss curve, per so many steps.
+# Steps between two lines of the log.
 REPORT_EVERY = 100
 
 
@@ -63,20 +56,16 @@ class Settings:
         As in `UNet2DModel` (`norm_groups` is its `norm_num_groups`).
     steps, batch_size
         Length of the training and images per step.
-    learning_rate, warmup, weight_decay
-        AdamW. The rate rises over `warmup` steps and then falls linearly to zero at the last one.
+    learning_rate, warmup_fraction, weight_decay
+        AdamW. The rate rises over this share of the steps and then falls linearly towards zero.
     ema_length
-        The weights are averaged over about this share of the steps made so far [4]_; in (0, 1).
+        The weights are averaged over about this share of the steps made so far [1]_; in (0, 1).
     label_dropout
         Share of the training labels replaced by "no class", in [0, 1).
     sigma_mean, sigma_std
         Mean and standard deviation of the natural logarithm of the noise level in training.
     flip
         Whether training images are mirrored left to right at random.
-    sigma_min, sigma_max, sampler_steps
-        Range of the noise levels in sampling, and number of levels.
-    guidance
-        Scale of classifier-free guidance; 1 is none, i.e. purely conditional.
     """
 
     n_classes: int
@@ -92,17 +81,13 @@ class Settings:
     steps: int = 1400
     batch_size: int = 8
     learning_rate: float = 1e-3
-    warmup: int = 50
+    warmup_fraction: float = 0.05
     weight_decay: float = 0.01
     ema_length: float = 0.1
     label_dropout: float = 0.1
     sigma_mean: float = -1.2
     sigma_std: float = 1.2
     flip: bool = True
-    sigma_min: float = 0.01
-    sigma_max: float = 80.0
-    sampler_steps: int = 18
-    guidance: float = 1.5
 
     def __post_init__(self):
         for name in ("planes", "channels", "attention"):
@@ -113,11 +98,19 @@ class Settings:
 
     def _problem(self) -> str | None:
         """What is wrong with the settings, or None."""
-        for name in ("n_classes", "size", "unshuffle", "layers_per_block", "attention_head_dim", "norm_groups",
-                     "steps", "batch_size"):
+        for name in (
+            "n_classes",
+            "size",
+            "unshuffle",
+            "layers_per_block",
+            "attention_head_dim",
+            "norm_groups",
+            "steps",
+            "batch_size",
+        ):
             if getattr(self, name) < 1:
                 return f"{name} is {getattr(self, name)}; it must be at least 1"
-        for name in ("learning_rate", "sigma_std", "sigma_min"):
+        for name in ("learning_rate", "sigma_std"):
             if not 0 < getattr(self, name) < math.inf:
                 return f"{name} is {getattr(self, name)}; it must be a positive number"
         if self.planes and len(self.planes) != self.n_classes:
@@ -129,18 +122,14 @@ class Settings:
         multiple = self.unshuffle * 2 ** (len(self.channels) - 1)
         if self.size % multiple:
             return f"size {self.size} must be a multiple of {multiple} (unshuffle and the halvings of the U-Net)"
-        if not 0 <= self.label_dropout < 1 or not 0 < self.ema_length < 1:
-            return "label_dropout must lie in [0, 1) and ema_length in (0, 1)"
-        if self.sigma_max <= self.sigma_min or self.sampler_steps < 2:
-            return "sigma_max must exceed sigma_min, and sampler_steps be at least 2"
+        if not (0 <= self.label_dropout < 1 and 0 <= self.warmup_fraction < 1 and 0 < self.ema_length < 1):
+            return "label_dropout and warmup_fraction must lie in [0, 1), and ema_length in (0, 1)"
         return None
 
-
-def _device(name: str) -> torch.device:
-    """Device for `name`; ``"auto"`` is the GPU where there is one."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
+    def rate(self, step: int) -> float:
+        """Learning rate of a step, counted from 0."""
+        warmup = max(1, round(self.warmup_fraction * self.steps))
+        return self.learning_rate * min((step + 1) / warmup, (self.steps - step) / max(1, self.steps - warmup), 1.0)
 
 
 def _build(settings: Settings, seed: int) -> UNet2DModel:
@@ -171,10 +160,14 @@ class _Training:
     def __init__(self, settings: Settings, seed: int, device: torch.device):
         self.unet = _build(settings, seed).to(device).train()
         self.parameters = list(self.unet.parameters())
-        self.optimizer = torch.optim.AdamW(
-            self.parameters, lr=settings.learning_rate, betas=(0.9, 0.99), weight_decay=settings.weight_decay, fused=True
+        self.optimiser = torch.optim.AdamW(
+            self.parameters,
+            lr=settings.learning_rate,
+            betas=(0.9, 0.99),
+            weight_decay=settings.weight_decay,
+            fused=True,
         )
-        # With power 1 the decay is 1 - 1 / (1 + t * length): the power-function average of Karras et al. 2024.
+        # With power 1 the decay is 1 - 1 / (1 + t * length): a power-function average [1].
         self.ema = EMAModel(
             self.parameters, use_ema_warmup=True, inv_gamma=1 / settings.ema_length, power=1, foreach=True
         )
@@ -190,7 +183,7 @@ class _Training:
         """Tensors and plain values only, as `Checkpoint` asks for."""
         return {
             "unet": self.unet.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
             "ema": self.ema.state_dict(),
             "losses": self.losses,
             "seconds": self.seconds,
@@ -199,7 +192,7 @@ class _Training:
     def restore(self, state: dict) -> None:
         """Go back to a saved `state`."""
         self.unet.load_state_dict(state["unet"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        self.optimiser.load_state_dict(state["optimiser"])
         self.ema.load_state_dict(state["ema"])
         self.ema.to(self.unet.device)
         self.losses, self.seconds = list(state["losses"]), state["seconds"]
@@ -218,11 +211,13 @@ class DiffusionGenerator:
     Attributes
     ----------
     unet : UNet2DModel or None
-        The averaged weights once trained. Its input is the noisy image times ``c_in``, its time ``ln(sigma) / 4``.
+        The network with averaged weights, once trained.
+    pixel_mean, pixel_std : float
+        Of the training images in the range [-1, 1]; the network works on ``(x - mean) * SIGMA_DATA / std``.
     losses : list of float
         Training loss per step.
     seconds : float
-        Duration of the training, over all interruptions.
+        Duration of the training, interrupted attempts included up to their last checkpoint.
 
     Raises
     ------
@@ -236,99 +231,194 @@ class DiffusionGenerator:
             allowed = ", ".join(field.name for field in fields(Settings))
             raise FetalkitError(f"diffusion generator: no setting is called {', '.join(unknown)}; there are: {allowed}")
         self.settings = Settings(**settings)
-        self.device = _device(device)
+        self.device = devices.device(device)
         self.unet: UNet2DModel | None = None
         self.pixel_mean, self.pixel_std = 0.0, 1.0
         self.losses: list[float] = []
         self.seconds = 0.0
 
-    def fit(self, images, labels, *, seed, checkpoint=None, progress=None):
-        settings = self.settings
-        check_training_set(images, labels, settings.n_classes, settings.size)
-        self._measure(images)
-        training = _Training(settings, seed, self.device)
+    def describe(self) -> dict[str, Any]:
+        """Kind and settings, of JSON types; equal for generators that train alike."""
+        return {"generator": "diffusion", "settings": asdict(self.settings)}
+
+    def fit(
+        self,
+        images: np.ndarray,
+        labels: np.ndarray,
+        *,
+        seed: int,
+        checkpoint: Checkpoint | None = None,
+        label: str = "diffusion",
+    ) -> None:
+        """Learn from `images`; a run that was interrupted goes on from `checkpoint` and ends with the same bits.
+
+        Parameters
+        ----------
+        images
+            uint8, shape ``(n, size, size)``.
+        labels
+            Integers, shape ``(n,)``, in ``[0, n_classes)``; every class must occur.
+        seed
+            Of the initial weights, batches and noise.
+        checkpoint
+            Where the state is kept; it is left there after the last step, so that a repeated call returns at once.
+        label
+            Name of the run in logs and messages.
+
+        Raises
+        ------
+        FetalkitError
+            When the images or labels are not as above, or the loss is no longer a number.
+        """
+        check_training_set(images, labels, self.settings.n_classes, self.settings.size)
+        self._measure_pixels(images)
+        training = _Training(self.settings, seed, self.device)
         saved = checkpoint.load() if checkpoint else None
         if saved:
             training.restore(saved)
-        began = time.perf_counter() - training.seconds
-        with torch.backends.cudnn.flags(deterministic=True, benchmark=False):
-            while training.step < settings.steps:
-                self._train_step(training, images, labels, seed)
-                training.seconds = time.perf_counter() - began
+        began = time.monotonic() - training.seconds
+        with (
+            Progress(label, self.settings.steps, done=training.step) as progress,
+            torch.backends.cudnn.flags(deterministic=True, benchmark=False),
+        ):
+            while training.step < self.settings.steps:
+                self._train_step(training, images, labels, seed, label)
+                training.seconds = time.monotonic() - began
+                last = training.step == self.settings.steps
+                progress.update()
+                if last or training.step % REPORT_EVERY == 0:
+                    progress.report(loss=float(np.mean(training.losses[-REPORT_EVERY:])))
+                if checkpoint and (last or checkpoint.due(training.step)):
+                    checkpoint.save(training.state())
         training.ema.copy_to(training.parameters)
         self.unet = training.unet.eval()
         self.losses, self.seconds = training.losses, training.seconds
 
-    def _measure(self, images):
-        x = images / np.float64(127.5) - 1
-        self.pixel_mean, self.pixel_std = float(x.mean()), float(x.std())
+    def _measure_pixels(self, images: np.ndarray) -> None:
+        pixels = images / 127.5 - 1
+        self.pixel_mean, self.pixel_std = float(pixels.mean()), float(pixels.std())
 
-    def _clean(self, images):
-        x = torch.from_numpy(images).to(self.device)[:, None]
-        x = F.pixel_unshuffle(x, self.settings.unshuffle).float()
-        return (x / 127.5 - 1 - self.pixel_mean) * (SIGMA_DATA / self.pixel_std)
+    def _as_input(self, images: np.ndarray) -> torch.Tensor:
+        """Standardised, folded images ``(batch, unshuffle ** 2, size / unshuffle, size / unshuffle)``."""
+        pixels = torch.from_numpy(np.ascontiguousarray(images)).to(self.device)[:, None].float() / 127.5 - 1
+        standard = (pixels - self.pixel_mean) * (edm.SIGMA_DATA / self.pixel_std)
+        return functional.pixel_unshuffle(standard, self.settings.unshuffle)
 
-    def _train_step(self, t, images, labels, seed):
-        s = self.settings
-        pick = indices(len(images), s.batch_size, t.step, seed).numpy()
-        g = rng(seed, "step", t.step)
-        batch = images[pick]
-        if s.flip:
-            mirrored = torch.rand(len(pick), generator=g).numpy() < 0.5
-            batch = np.where(mirrored[:, None, None], batch[:, :, ::-1], batch)
-        clean = self._clean(batch)
-        y = torch.from_numpy(labels[pick]).long()
-        y = torch.where(torch.rand(len(pick), generator=g) < s.label_dropout, s.n_classes, y)
-        u = (torch.arange(len(pick)) + torch.rand(len(pick), generator=g, dtype=torch.float64)) / len(pick)
-        sigma = torch.exp(s.sigma_mean + s.sigma_std * torch.special.ndtri(u)).float()
-        noise = torch.randn(clean.shape, generator=g)
-        loss = denoising_loss(t.unet, clean, y, sigma, noise).mean()
+    def _as_images(self, folded: torch.Tensor) -> np.ndarray:
+        """Inverse of `_as_input`, rounded to uint8."""
+        standard = functional.pixel_shuffle(folded, self.settings.unshuffle)[:, 0]
+        pixels = standard * (self.pixel_std / edm.SIGMA_DATA) + self.pixel_mean
+        return ((pixels + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).cpu().numpy()
+
+    def _train_step(self, training: "_Training", images: np.ndarray, labels: np.ndarray, seed: int, label: str) -> None:
+        settings = self.settings
+        rows = batches.indices(len(images), settings.batch_size, training.step, seed).numpy()
+        # All randomness of a step comes from its number, on the CPU: resuming needs no random state.
+        random = rng(seed, "diffusion", training.step)
+        chosen, classes = images[rows], torch.from_numpy(labels[rows].astype(np.int64))
+        if settings.flip:
+            mirrored = torch.rand(len(rows), generator=random).numpy() < 0.5
+            chosen = np.where(mirrored[:, None, None], chosen[:, :, ::-1], chosen)
+        dropped = torch.rand(len(rows), generator=random) < settings.label_dropout
+        classes = torch.where(dropped, settings.n_classes, classes).to(self.device)
+        sigma = edm.noise_levels(len(rows), settings.sigma_mean, settings.sigma_std, random).to(self.device)
+        clean = self._as_input(chosen)
+        noise = torch.randn(clean.shape, generator=random).to(self.device)
+        loss = edm.denoising_loss(training.unet, clean, classes, sigma, noise).mean()
         loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(t.parameters, 1.0)
-        value = loss.item()
-        if not (math.isfinite(value) and math.isfinite(norm.item())):
-            raise FetalkitError("nan")
-        for group in t.optimizer.param_groups:
-            group["lr"] = s.learning_rate * min((t.step + 1) / (s.warmup + 1), (s.steps - t.step) / (s.steps - s.warmup))
-        t.optimizer.step()
-        t.optimizer.zero_grad()
-        t.ema.step(t.parameters)
-        t.losses.append(value)
+        norm = torch.nn.utils.clip_grad_norm_(training.parameters, 1.0)
+        if not (torch.isfinite(loss) and torch.isfinite(norm)):
+            raise FetalkitError(
+                f"{label}: the loss is not a number at step {training.step + 1}; "
+                "lower diffusion.learning_rate in params.yaml"
+            )
+        for group in training.optimiser.param_groups:
+            group["lr"] = settings.rate(training.step)
+        training.optimiser.step()
+        training.optimiser.zero_grad(set_to_none=True)
+        training.ema.step(training.parameters)
+        training.losses.append(loss.item())
 
     @torch.inference_mode()
-    def sample(self, labels, *, seed, batch_size=64):
-        s = self.settings
-        n = s.size // s.unshuffle
-        out = []
+    def sample(
+        self, labels: np.ndarray, *, seed: int, steps: int = 18, guidance: float = 1.5, batch_size: int = 64
+    ) -> np.ndarray:
+        """Draw one image for every label.
+
+        Parameters
+        ----------
+        labels
+            Integers, shape ``(n,)``, in ``[0, n_classes)``.
+        seed
+            Image `i` depends on `seed`, `i` and its label alone (up to rounding, which may vary with the batch).
+        steps
+            Noise levels of the sampler, at least 2: evaluations of the network per image, twice that with guidance.
+        guidance
+            Scale of classifier-free guidance; 1 is none, i.e. purely conditional.
+        batch_size
+            Images that are denoised at one time.
+
+        Returns
+        -------
+        numpy.ndarray
+            uint8, shape ``(n, size, size)``.
+
+        Raises
+        ------
+        FetalkitError
+            When the generator has not been trained, a label is not valid, or `steps` is too small.
+        """
+        settings = self.settings
+        if self.unet is None:
+            raise FetalkitError("the diffusion generator has no weights yet; call fit() or load() first")
+        check_labels(labels, settings.n_classes)
+        if steps < 2:
+            raise FetalkitError(f"the sampler needs at least 2 steps, not {steps}")
+        width = settings.size // settings.unshuffle
+        shape = (settings.unshuffle**2, width, width)
+        solver = edm.scheduler()
+        parts = []
         for first in range(0, len(labels), batch_size):
-            part = torch.from_numpy(labels[first:first + batch_size]).long()
-            noise = torch.stack([torch.randn((s.unshuffle**2, n, n), generator=rng(seed, "image", first + i)) for i in range(len(part))])
-            sch = scheduler(s)
-            sch.set_timesteps(s.sampler_steps)
-            x = noise * sch.init_noise_sigma
-            for t in sch.timesteps:
-                xin = sch.scale_model_input(x, t)
-                if s.guidance == 1:
-                    o = self.unet(xin, t, part).sample
-                else:
-                    o, nul = self.unet(torch.cat([xin, xin]), t, torch.cat([part, torch.full_like(part, s.n_classes)])).sample.chunk(2)
-                    o = nul + s.guidance * (o - nul)
-                x = sch.step(o, t, x).prev_sample
-            x = F.pixel_shuffle(x, s.unshuffle)[:, 0] * (self.pixel_std / SIGMA_DATA) + self.pixel_mean
-            out.append(((x + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).numpy())
-        return np.concatenate(out)
+            classes = torch.from_numpy(labels[first : first + batch_size].astype(np.int64)).to(self.device)
+            noise = [torch.randn(shape, generator=rng(seed, "image", first + row)) for row in range(len(classes))]
+            noise = torch.stack(noise).to(self.device)
+            folded = edm.denoise(self.unet, solver, noise, classes, settings.n_classes, steps, guidance)
+            parts.append(self._as_images(folded))
+        return np.concatenate(parts)
 
+    def save(self, folder: Path) -> None:
+        """Write ``unet/``, ``scheduler/`` (both in the format of diffusers) and ``fetalkit.json``, all or nothing.
 
-def scheduler(s):
-    return EDMDPMSolverMultistepScheduler(sigma_min=s.sigma_min, sigma_max=s.sigma_max, sigma_data=SIGMA_DATA)
+        Raises
+        ------
+        FetalkitError
+            When the generator has not been trained, or `folder` cannot be written.
+        """
+        if self.unet is None:
+            raise FetalkitError("the diffusion generator has no weights yet; call fit() or load() first")
+        card = self.describe() | {"pixel_mean": self.pixel_mean, "pixel_std": self.pixel_std}
+        with replacing(folder) as temporary:
+            temporary.mkdir()
+            self.unet.save_pretrained(temporary / "unet", safe_serialization=True)
+            edm.scheduler().save_pretrained(temporary / "scheduler")
+            (temporary / "fetalkit.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
 
+    @classmethod
+    def load(cls, folder: Path, device: str = "auto") -> Self:
+        """Read what `save` wrote; loss curve and duration are not stored with the model.
 
-def denoising_loss(unet, clean, labels, sigma, noise):
-    """EDM: predict the target whose variance is 1 at every noise level."""
-    sigma = sigma[:, None, None, None]
-    noisy = clean + sigma * noise
-    total = (sigma.square() + SIGMA_DATA**2).sqrt()
-    prediction = unet(noisy / total, sigma.flatten().log() / 4, labels).sample
-    c_skip, c_out = SIGMA_DATA**2 / total.square(), sigma * SIGMA_DATA / total
-    target = (clean - c_skip * noisy) / c_out
-    return (prediction - target).square().mean(dim=(1, 2, 3))
+        Raises
+        ------
+        FetalkitError
+            When the folder holds no diffusion generator, or a damaged one.
+        """
+        card = read_card(folder)
+        generator = cls(device=device, **card["settings"])
+        try:
+            unet = UNet2DModel.from_pretrained(Path(folder) / "unet", use_safetensors=True, local_files_only=True)
+            generator.pixel_mean, generator.pixel_std = float(card["pixel_mean"]), float(card["pixel_std"])
+        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise FetalkitError(f"{folder}: not a complete generator ({reason}); train it again") from error
+        generator.unet = unet.to(generator.device).eval()
+        return generator
