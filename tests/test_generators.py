@@ -185,6 +185,7 @@ def test_guidance_changes_images(learned):
         (dict(size=18), "size 18 must be a multiple of 4"),
         (dict(channels=(16,)), "equally long"),
         (dict(channels=(12, 20)), "multiples of norm_groups"),
+        (dict(channels=(16, 40), attention=(False, True)), r"channels with attention \[40\] must be multiples of 32"),
         (dict(steps=0), "steps is 0"),
         (dict(learning_rate=0.0), "learning_rate is 0.0"),
         (dict(label_dropout=1.0), "label_dropout"),

@@ -19,6 +19,8 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 import fetalkit
 from fetalkit import notebooks, paths
 from fetalkit.errors import FetalkitError
+from fetalkit.notebooks import __main__ as command
+from fetalkit.notebooks import following, kernel, parameters, places, records, runner
 
 PARAMETERS = 'import os\n\ncohort = os.environ.get("FETALKIT_COHORT", "phantom")'
 
@@ -41,10 +43,10 @@ def write(name, *sources, parameters=PARAMETERS):
 
 
 def test_success_stores_outputs_record_and_log(capfd, monkeypatch):
-    monkeypatch.setattr(notebooks._Lines, "every", 0.0)
+    monkeypatch.setattr(following._Lines, "every", 0.0)
     write(
         "01_cohort",
-        "import fetalkit\nprint(cohort, shots, os.getcwd(), fetalkit.__file__)",
+        "import fetalkit\nprint(cohort, shots, os.path.basename(os.getcwd()), fetalkit.__file__)",
         "from fetalkit.progress import Progress\n"
         "with Progress('diffusion k=10 seed=0', total=4000, done=1000) as progress:\n"
         "    progress.update(200)\n"
@@ -59,7 +61,7 @@ def test_success_stores_outputs_record_and_log(capfd, monkeypatch):
     assert os.environ == environment
 
     printed = nbformat.read(path, as_version=4).cells[3].outputs[0].text
-    assert printed == f"africa [5, 10] {paths.ROOT} {fetalkit.__file__}\n"
+    assert printed == f"africa [5, 10] {paths.ROOT.name} {fetalkit.__file__}\n"
     record = notebooks.record(path)
     assert (record["notebook"], record["cohort"]) == ("01_cohort", "africa")
     assert record["parameters"] == {"cohort": "africa", "shots": [5, 10]}
@@ -83,12 +85,46 @@ def test_success_stores_outputs_record_and_log(capfd, monkeypatch):
 
 
 @pytest.mark.parametrize(
+    ("text", "hidden"),
+    [
+        ("{root}/data/africa/a.csv: bad; cwd={root}", "…/data/africa/a.csv: bad; cwd=…"),
+        ("<td>{mirror}/x.png</td>", "<td>…/x.png</td>"),
+        ("'/{home}/anna/x' /{users}/anna /{admin}/.cache (/{admin})", "'~/x' ~ ~/.cache (~)"),
+        ("https://example.org/{home}/anna, up/{admin}, /{admin}less", None),
+        ("{root}-2", None),
+        ("data:image/png;base64,iVBO/{admin}/+/{home}/anna", None),
+    ],
+)
+def test_places_of_this_machine_are_hidden(text, hidden, root, monkeypatch):
+    monkeypatch.setenv("FETALKIT_MIRROR", "/srv/mirror")
+    # In parts, since no file of the project may name such a folder.
+    text = text.format(root=root, mirror="/srv/mirror", home="home", users="Users", admin="root")
+    assert places.hide(text) == (text if hidden is None else hidden)
+
+
+def test_outputs_name_no_place():
+    write(
+        "01_cohort",
+        "import sys\nfrom IPython.display import HTML\nprint(os.getcwd())\nprint(os.getcwd(), file=sys.stderr)",
+        "HTML(f'<b>{os.getcwd()}/a.csv</b>')",
+        "os.getcwd()",
+    )
+    path = notebooks.run("01_cohort", "africa")
+    assert str(paths.ROOT) not in path.read_text(encoding="utf-8")
+    assert "<b>…/a.csv</b>" in path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
     ("source", "line"),
     [
         ("1 / 0", "fetalkit: 02_fail, cell 3: ZeroDivisionError: division by zero - see {failed}"),
         (
             "from fetalkit.errors import FetalkitError\nraise FetalkitError('a.csv: no column x;\\n add it')",
             "fetalkit: 02_fail: a.csv: no column x; add it",
+        ),
+        (
+            "from fetalkit.errors import FetalkitError\nraise FetalkitError('3 jobs failed:' + ' trace' * 1000)",
+            "fetalkit: 02_fail: 3 jobs failed:" + " trace" * 164 + " … - see {failed}",
         ),
         (
             "raise OSError(28, 'No space left on device')",
@@ -107,11 +143,11 @@ def test_success_stores_outputs_record_and_log(capfd, monkeypatch):
             "run again to go on from the last checkpoint",
         ),
     ],
-    ids=["exception", "message", "disk", "exit", "output", "killed"],
+    ids=["exception", "message", "long", "disk", "exit", "output", "killed"],
 )
 def test_failure_is_one_line_and_keeps_the_copy(source, line, capfd):
     write("02_fail", source, "print('not reached')")
-    assert notebooks.main(["02_fail", "--cohort", "africa"]) == 1
+    assert command.main(["02_fail", "--cohort", "africa"]) == 1
     failed = paths.work("africa", "failed", "02_fail.ipynb")
     out, err = capfd.readouterr()
     assert out == ""
@@ -130,9 +166,9 @@ def test_terminated_runner_leaves_no_process():
         "time.sleep(300)",
     )
     code = (
-        "import sys; from pathlib import Path; from fetalkit import notebooks, paths;"
+        "import sys; from pathlib import Path; from fetalkit import paths; from fetalkit.notebooks import __main__;"
         "paths.ROOT = Path(sys.argv[1]); paths.NOTEBOOKS = paths.ROOT / 'notebooks';"
-        "sys.exit(notebooks.main(['03_long', '--cohort', 'africa']))"
+        "sys.exit(__main__.main(['03_long', '--cohort', 'africa']))"
     )
     package = os.path.dirname(os.path.dirname(fetalkit.__file__))
     runner = subprocess.Popen(
@@ -164,7 +200,7 @@ def test_workers_of_a_dead_kernel_are_ended_and_others_are_not():
     orphan = psutil.Process(int(leader.stdout))
     running = subprocess.Popen(sleep, env=environment, start_new_session=True)
     try:
-        notebooks._end_orphans(progress)
+        kernel.end_orphans(progress)
         wait_for(lambda: not alive(orphan))
         assert running.poll() is None
     finally:
@@ -201,7 +237,7 @@ def test_wrong_call_is_refused_before_anything_runs(name, given, message, capsys
     write("04_strict", parameters=PARAMETERS + "\nseed: int\nrate: float = float('1e-3')  # a == b\nname = 'x'")
     write("05_untagged", parameters=None)
     (paths.NOTEBOOKS / "06_broken.ipynb").write_text("{")
-    assert notebooks.main([name, "--cohort", "africa", *given]) == 1
+    assert command.main([name, "--cohort", "africa", *given]) == 1
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert re.search(message, error)
@@ -214,8 +250,8 @@ def test_papermill_reads_the_parameters_cell_too():
     notebook = nbformat.read(path, as_version=4)
     notebook.metadata.update(kernelspec={"name": "python3"}, language_info={"name": "python"})
     nbformat.write(notebook, path)
-    assert list(papermill.inspect_notebook(notebooks._escaped(path))) == ["cohort"]
-    assert notebooks._parameters("01_cohort", PARAMETERS) == {"cohort": True}
+    assert list(papermill.inspect_notebook(runner._escaped(path))) == ["cohort"]
+    assert parameters.declared("01_cohort", PARAMETERS) == {"cohort": True}
 
 
 @pytest.mark.parametrize(
@@ -230,7 +266,7 @@ def test_papermill_reads_the_parameters_cell_too():
     ],
 )
 def test_values_of_the_command_line(text, value):
-    assert notebooks._parameter(text)[1] == value
+    assert command._parameter(text)[1] == value
 
 
 def test_record_of_something_else_is_refused():
@@ -253,10 +289,10 @@ def test_dirty_means_more_than_results(monkeypatch):
     git("commit", "-q", "-m", "first")
     (paths.ROOT / "reports" / "africa" / "index.html").write_text("new")
     (paths.ROOT / "reports" / "africa" / "dvc.lock").write_text("new")
-    surroundings = notebooks._surroundings()
+    surroundings = records.surroundings()
     assert len(surroundings["commit"]) == 40 and surroundings["dirty"] is False
     (paths.ROOT / "a file.py").write_text("2\n")
-    assert notebooks._surroundings()["dirty"] is True
+    assert records.surroundings()["dirty"] is True
 
 
 class Terminal(io.StringIO):
@@ -275,11 +311,11 @@ def test_bars_on_a_terminal(monkeypatch, tmp_path):
         {"label": "first", "done": 4, "total": 4, "unit": "step", "left": 0.0, "loss": 0.25},
     ]
     source.write_text("no report\n[]\n")
-    with notebooks._follow(source, log):
+    with following.follow(source, log):
         for report in reports:
             with source.open("a") as stream:
                 stream.write(json.dumps(report) + "\n")
-            wait_for(partial(logged, notebooks._compact(report), log))
+            wait_for(partial(logged, following.compact(report), log))
         # A line that is being written is not read yet.
         with source.open("a") as stream:
             stream.write('{"label": "third"')

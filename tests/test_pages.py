@@ -239,7 +239,7 @@ def test_missing_parts_are_named(root):
     [
         ("\x1b[1;31mred\x1b[0m", "red"),
         (" 10%\r 50%\r100%\nend\r\n", "100%\nend\r"),
-        ("/home/a/lib/python3.11/site-packages/timm/models.py:5: note", "timm/models.py:5: note"),
+        ("/opt/lib/python3.11/site-packages/timm/models.py:5: note", "timm/models.py:5: note"),
     ],
 )
 def test_printed_text_is_tidied(printed, tidy):

@@ -8,13 +8,13 @@ from scipy import ndimage
 
 from fetalkit.errors import FetalkitError
 from fetalkit.simulator import PLANES, SCANNERS, Spec, simulate
-from fetalkit.simulator.canvas import BONE, LIVER, Canvas
+from fetalkit.simulator.beams import beam_grid, scan_converter
+from fetalkit.simulator.canvas import Canvas
 from fetalkit.simulator.patients import (
     abdominal_circumference,
     biparietal_diameter,
     draw_patient,
     femur_length,
-    stream,
 )
 from fetalkit.simulator.physics import (
     blur,
@@ -26,7 +26,8 @@ from fetalkit.simulator.physics import (
     two_way_loss,
 )
 from fetalkit.simulator.render import draw_scene
-from fetalkit.simulator.scanners import beam_grid, scan_converter
+from fetalkit.simulator.spec import stream
+from fetalkit.simulator.tissues import BONE, LIVER
 
 NAMES = list(SCANNERS)
 CONVEX = SCANNERS[NAMES[0]]

@@ -119,6 +119,11 @@ class Settings:
             return f"channels {self.channels} and attention {self.attention} must be equally long and not empty"
         if any(width < 1 or width % self.norm_groups for width in self.channels):
             return f"channels {self.channels} must be multiples of norm_groups ({self.norm_groups})"
+        attended = [width for width, attention in zip(self.channels, self.attention, strict=True) if attention]
+        if any(width % self.attention_head_dim for width in attended):
+            return (
+                f"channels with attention {attended} must be multiples of {self.attention_head_dim}, the head's width"
+            )
         multiple = self.unshuffle * 2 ** (len(self.channels) - 1)
         if self.size % multiple:
             return f"size {self.size} must be a multiple of {multiple} (unshuffle and the halvings of the U-Net)"

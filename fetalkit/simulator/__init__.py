@@ -9,8 +9,8 @@ Modules: `patients` (random numbers and growth), `canvas` (tissues and shapes), 
 tissue to grey levels), `scanners` (geometry and scan conversion). Each names its sources.
 """
 
-from .patients import Spec
 from .render import PLANES, simulate
 from .scanners import SCANNERS, Scanner
+from .spec import Spec
 
 __all__ = ["PLANES", "SCANNERS", "Scanner", "Spec", "simulate"]

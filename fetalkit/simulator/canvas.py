@@ -1,55 +1,20 @@
-"""Tissues, and a canvas in beam space on which anatomy is drawn with a few analytic shapes.
+"""A canvas in beam space on which anatomy is drawn with a few analytic shapes.
 
 Every shape is evaluated at the Cartesian position of each beam sample from its (first-order) signed distance, so
 nothing is rasterised and resampled. A shape touches only the window of beam space that holds it: that is the speed.
 
 References
 ----------
-- Diagnostics 13, 855 (2023), table 4: attenuation of 0.5 dB/cm/MHz in liver, 0.52 in the heart, 0.002 in water, 0.15 in
-  blood, 15 in bone; T. L. Szabo, Diagnostic Ultrasound Imaging, 2nd ed. (2014), appendix B, for other tissues.
-- I. Quilez, "Ellipse distance" and "2D distance functions", iquilezles.org: the distance estimates.
+- I. Quilez, "2D distance functions" and "Ellipse distance", iquilezles.org: the distance estimates.
 """
-
-from dataclasses import dataclass
 
 import numpy as np
 
-from .scanners import BeamGrid
+from .beams import BeamGrid
+from .tissues import MUSCLE, Tissue
 
 Point = tuple[float, float]
 Window = tuple[slice, slice]
-
-
-@dataclass(frozen=True)
-class Tissue:
-    """What the beam meets.
-
-    Attributes
-    ----------
-    echo_db : float
-        Backscatter, dB over the reference tissue (liver).
-    loss : float
-        Attenuation coefficient, dB/cm/MHz.
-    """
-
-    echo_db: float
-    loss: float
-
-
-FLUID = Tissue(-42.0, 0.01)
-BLOOD = Tissue(-34.0, 0.15)
-LIVER = Tissue(0.0, 0.5)
-LUNG = Tissue(3.0, 0.5)  # the fetal lung is filled with fluid, so it does not throw a shadow
-MUSCLE = Tissue(-6.0, 0.6)
-MYOCARDIUM = Tissue(-9.0, 0.5)
-BRAIN = Tissue(-10.0, 0.35)
-KIDNEY = Tissue(-8.0, 0.5)
-CARTILAGE = Tissue(-16.0, 0.6)
-SKIN = Tissue(7.0, 0.6)
-PLACENTA = Tissue(1.0, 0.5)
-BRIGHT = Tissue(8.0, 0.6)  # choroid plexus, falx, vessel walls
-SKULL = Tissue(12.0, 2.5)  # thin and unfinished before birth: weakens the beam, does not stop it
-BONE = Tissue(14.0, 12.0)
 
 
 class Canvas:

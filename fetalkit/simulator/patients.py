@@ -1,15 +1,10 @@
-"""Who is scanned and how: the random numbers that make one image differ from the next.
-
-Three independent streams are keyed by numbers, never by call order: a patient by (seed, patient), an image by
-(seed, index), its speckle by (seed, index) again under another key. An image is therefore the same whatever else is
-simulated with it.
+"""Who is scanned: fetal growth, and what stays the same in all images of one pregnancy.
 
 References
 ----------
 - F. P. Hadlock et al., Radiology 152, 497 (1984): gestational age from one of BPD, AC and FL. The three regressions
   are solved here for the measurement.
 - F. P. Hadlock et al., AJR 137, 83 (1981): cephalic index BPD/OFD = 0.78 (SD 0.04).
-- NumPy manual, "Parallel random number generation": SeedSequence with spawn keys gives independent streams.
 """
 
 from dataclasses import dataclass
@@ -17,37 +12,7 @@ from functools import lru_cache
 
 import numpy as np
 
-PATIENT, IMAGE, SPECKLE = 0, 1, 2
-
-
-@dataclass(frozen=True)
-class Spec:
-    """What to simulate.
-
-    Attributes
-    ----------
-    seed : int
-        Study-wide seed, at least 0.
-    index : int
-        Number of the image, at least 0. Pose, slice quality, gain, shadows and speckle follow from (seed, index).
-    patient : int
-        Number of the patient, at least 0. Gestational age, mother and skeleton follow from (seed, patient).
-    plane : str
-        One of `fetalkit.simulator.PLANES`.
-    scanner : str
-        A key of `fetalkit.simulator.SCANNERS`.
-    """
-
-    seed: int
-    index: int
-    patient: int
-    plane: str
-    scanner: str
-
-
-def stream(seed: int, kind: int, number: int) -> np.random.Generator:
-    """Generator of its own for the `number`-th patient or image of a study."""
-    return np.random.Generator(np.random.SFC64(np.random.SeedSequence(seed, spawn_key=(kind, number))))
+from .spec import PATIENT, stream
 
 
 def _solve(weeks: float, constant: float, linear: float, quadratic: float) -> float:

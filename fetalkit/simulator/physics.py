@@ -17,7 +17,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from .scanners import BeamGrid, Scanner, beam_grid
+from .beams import BeamGrid, beam_grid
+from .scanners import Scanner
 
 SOUND_SPEED = 0.154  # cm per microsecond, the 1540 m/s that every scanner assumes
 EVENING = 0.6  # share of the mean loss that the operator's sliders correct
@@ -56,8 +57,7 @@ def point_spread(scanner: Scanner, depth_cm: float, size: int) -> PointSpread:
     rows, beams = grid.shape
     wavelength = SOUND_SPEED / scanner.frequency_mhz
     axial_sd = np.hypot(scanner.cycles * wavelength / 2 / FWHM / grid.spacing, FINEST)
-    offset = np.arange(rows)[:, None] - np.arange(rows)[None, :]
-    axial = np.exp(-0.5 * (offset / axial_sd) ** 2)
+    axial = _gaussian(rows, axial_sd)
     axial /= np.sqrt((axial**2).sum(axis=1, keepdims=True))
 
     depth = (np.arange(ZONES) + 0.5) / ZONES * depth_cm
@@ -65,10 +65,18 @@ def point_spread(scanner: Scanner, depth_cm: float, size: int) -> PointSpread:
     width = np.hypot(diffraction, DEFOCUS * scanner.aperture_cm * np.abs(1.0 - depth / scanner.focus_cm))
     beam_spacing = (grid.angle[0, 1] - grid.angle[0, 0]) * (scanner.radius_cm + depth)
     lateral_sd = np.hypot(width / FWHM / beam_spacing, FINEST)[:, None, None]
-    offset = np.arange(beams)[:, None] - np.arange(beams)[None, :]
-    lateral = np.exp(-0.5 * (offset / lateral_sd) ** 2)
+    lateral = _gaussian(beams, lateral_sd)
     lateral /= np.sqrt((lateral**2).sum(axis=1, keepdims=True))
     return PointSpread(axial.astype(np.float32), lateral.astype(np.float32))
+
+
+def _gaussian(samples: int, sd: float | np.ndarray) -> np.ndarray:
+    """Gaussian weight of every sample for every other, array (..., samples, samples), with `sd` in samples."""
+    offset = np.arange(samples)[:, None] - np.arange(samples)[None, :]
+    weights = np.exp(-0.5 * (offset / sd) ** 2)
+    # Far below what any display shows; subnormal numbers would make the products ten times slower.
+    weights[weights < 1e-6] = 0.0
+    return weights
 
 
 def circular_gaussian(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:

@@ -5,11 +5,15 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..errors import FetalkitError
-from .anatomy import PAINTERS, Stage, background
+from .beams import beam_grid, scan_converter
 from .canvas import Canvas
-from .patients import IMAGE, SPECKLE, Spec, draw_patient, stream
+from .patients import draw_patient
 from .physics import compress, point_spread, receive, time_gain, two_way_loss
-from .scanners import SCANNERS, beam_grid, scan_converter
+from .planes import PAINTERS
+from .scanners import SCANNERS
+from .spec import IMAGE, SPECKLE, Spec, stream
+from .stage import Stage
+from .surroundings import background
 from .views import View, contact_loss, draw_view
 
 PLANES: tuple[str, ...] = tuple(PAINTERS)

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .anatomy import Plane
 from .patients import Patient
+from .planes import Plane
 from .scanners import Scanner
 
 
@@ -58,7 +58,7 @@ def draw_view(rng: np.random.Generator, patient: Patient, plane: Plane, scanner:
     patient, plane, scanner
         Who is scanned, for what, with which machine: the depth setting is the first that shows the target.
     """
-    quality = float(np.clip(rng.beta(2.8, 1.4) + 0.12 * patient.window, 0.0, 1.0))
+    quality = float(np.clip(rng.beta(3.2, 1.1) + 0.12 * patient.window, 0.0, 1.0))
     size = patient.size * float(rng.normal(1.0, 0.04))
     extent = plane.extent(patient, size)
     wall = patient.wall_cm * float(rng.uniform(0.8, 1.2)) if plane.womb else 0.3
@@ -74,7 +74,7 @@ def draw_view(rng: np.random.Generator, patient: Patient, plane: Plane, scanner:
         wall=wall,
         middle=middle,
         deep=middle + extent * float(rng.uniform(1.1, 1.6)),
-        x=float(rng.normal(0.0, 0.25)) * float(max(half_width - 0.5 * extent, 0.5)),
+        x=float(rng.normal(0.0, 0.18)) * float(max(half_width - 0.5 * extent, 0.5)),
         turn=turn,
         flip=bool(rng.random() < 0.5),
         depth_cm=depth_cm,

@@ -1,0 +1,62 @@
+"""The kernel that a notebook runs in: nothing that it has started may outlive it."""
+
+import logging
+import os
+import signal
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TextIO
+
+import psutil
+from jupyter_client.manager import AsyncKernelManager
+from jupyter_core.utils import run_sync
+
+from fetalkit import paths
+from fetalkit.progress import VARIABLE
+
+NAME = "python3"
+
+
+@contextmanager
+def running(environment: Mapping[str, str], log: TextIO) -> Iterator[AsyncKernelManager]:
+    """Yield the manager of a running kernel; in the end it is gone, and so are the processes that it has started."""
+    manager = AsyncKernelManager(kernel_name=NAME)
+    hurry = False
+    try:
+        run_sync(manager.start_kernel)(
+            # Without the history file several kernels at a time would wait for each other's lock.
+            extra_arguments=["--HistoryManager.hist_file=:memory:", "--log-level=ERROR"],
+            env=dict(environment),
+            cwd=str(paths.ROOT),
+            stdout=log,
+            stderr=log,
+        )
+        yield manager
+    except (KeyboardInterrupt, SystemExit):
+        hurry = True
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # It would report the abandoned cell as well.
+        raise
+    finally:
+        group = getattr(manager.provisioner, "pgid", None)
+        if manager.has_kernel:
+            run_sync(manager.shutdown_kernel)(now=hurry)
+        if group:
+            # Workers outlive a kernel that was killed; they share its process group.
+            with suppress(ProcessLookupError):
+                os.killpg(group, signal.SIGKILL)
+
+
+def end_orphans(progress: Path) -> None:
+    """End workers of an earlier run whose runner was killed with SIGKILL; they would work against this run."""
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):
+            ours = process.environ().get(VARIABLE) == str(progress)
+            # The kernel leads the session of its workers; while it lives, they belong to a run that goes on.
+            if ours and not _lives(os.getsid(process.pid)):
+                process.kill()
+
+
+def _lives(pid: int) -> bool:
+    # In a container nobody may have collected a process that has ended.
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
