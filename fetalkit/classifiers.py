@@ -46,7 +46,8 @@ def create(model: str, arguments: dict, n_classes: int, size: int, seed: int) ->
     if not timm.is_model(model):
         close = ", ".join(timm.list_models(f"*{model[:5]}*")[:5]) or "see timm.list_models()"
         raise FetalkitError(f"classify.classifiers: timm has no model {model!r}; some that it has: {close}")
-    needs_size = {"img_size": size} if "vit" in model or "deit" in model else {}
+    pretrained = timm.get_pretrained_cfg(model)
+    needs_size = {"img_size": size} if pretrained is not None and pretrained.fixed_input_size else {}
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         try:

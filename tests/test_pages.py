@@ -15,7 +15,8 @@ from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
 
-from fetalkit import display, pages, paths
+from fetalkit import display, pages, params, paths
+from fetalkit import publish as stage
 from fetalkit.errors import FetalkitError
 
 matplotlib.use("Agg")
@@ -223,6 +224,54 @@ def test_full_disk_leaves_the_old_report(monkeypatch):
     assert report() == old
 
 
+def test_pages_name_no_place_of_this_machine(root):
+    """Whatever a notebook shows, is given or is set to; pictures stay as they are."""
+    place, picture = f"{root}/data/a.csv", f"<img alt='' src='data:image/png;base64,iVBO{root}/+'>"
+    execute("09_report", f"# Report\n\n{place}", [html(f"<b title='{place}'>{place}</b>"), html(picture)])
+    publish(settings={"folder": place})
+    found = page("index.html")
+    assert found.select_one("img")["src"].endswith(f"{root}/+")
+    assert str(root) not in str(found).replace(found.select_one("img")["src"], "")
+    assert found.b["title"] == found.b.text == "…/data/a.csv"
+
+
+def test_publish_writes_all_tables_and_the_summary(root, monkeypatch):
+    monkeypatch.setattr(paths, "NOTEBOOKS", root / "notebooks")
+    paths.NOTEBOOKS.mkdir()
+    for name in ("01_cohort", "09_report"):
+        (paths.NOTEBOOKS / f"{name}.ipynb").touch()
+        execute(name, f"# Title of {name}", [])
+    files = {name: paths.data("africa", *parts) for name, parts in stage.TABLES.items()}
+    files |= {kind: paths.data("africa", "timings", f"{kind}.csv") for kind in ("generators", "classifiers")}
+    files["summary"] = paths.data("africa", "report", "summary.json")
+    for name, file in files.items():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text('{"n_test": 3}' if name.endswith(("summary", "json")) else "seconds\n1.25\n2\n")
+
+    assert stage.publish("africa") == paths.reports("africa", "index.html")
+    names = {file.relative_to(paths.reports("africa")).as_posix() for file in report()}
+    assert names == {"index.html", "01_cohort.html", "summary.json", *stage.TABLES}
+    summary = json.loads(paths.reports("africa", "summary.json").read_text())
+    assert summary == {
+        "n_test": 3,
+        "wall_seconds": 380.8,
+        "wall_seconds_by_notebook": {"01_cohort": 190.4, "09_report": 190.4},
+        "training_core_seconds": {"generators": 3.2, "classifiers": 3.2},
+    }
+    foot = {row.dt.text: row.dd.text for row in page("index.html").select("footer details dl div")}
+    assert foot["classify.train_steps"] == str(params.load("africa").classify.train_steps)
+
+    old = report()
+    files["generators"].unlink()
+    monkeypatch.setattr("sys.argv", ["publish", "africa"])
+    with pytest.raises(SystemExit, match="fetalkit: publish: .*generators.csv: cannot be read .*; run the stage"):
+        stage.main()
+    monkeypatch.setattr("sys.argv", ["publish", "nowhere"])
+    with pytest.raises(SystemExit, match="fetalkit: publish: cohort 'nowhere' is not known"):
+        stage.main()
+    assert report() == old
+
+
 def test_missing_parts_are_named(root):
     with pytest.raises(FetalkitError, match="09_report.ipynb: there is no such notebook"):
         publish()
@@ -276,6 +325,9 @@ def test_table_formats_aligns_and_escapes(shown):
     ]
     aligned = [cell["style"].partition(":")[2] for cell in table.select_one("tbody tr").select("td")]
     assert aligned == ["left", "right", "right", "right", "left"]
+    assert "wide" not in shown[0].div["class"]
+    display.table(pd.DataFrame(np.zeros((1, 11))), "wide", "Eleven columns")
+    assert "wide" in shown[1].div["class"]
 
 
 def test_table_shows_index_and_joins_levels(shown):

@@ -1,0 +1,107 @@
+"""Epoch time of a classifier, fed by the study's batched pipeline and by the usual per-image torchvision pipeline.
+
+Same simulated images, network, optimiser, batch size, and kinds of augmentation; single-threaded, like a worker of the study.
+The per-image pipeline reads PNG files of 384 px, the canonical size of the real images; the study has decoded them once.
+"""
+
+import statistics
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from common import interleaved, median_ratio, record
+from PIL import Image
+from torch.nn import functional
+from torch.utils.data import DataLoader
+from torchvision import datasets, transforms
+
+from fetalkit import augment, batches, classifiers, images, params, simulator, training
+from fetalkit.checkpoints import Checkpoint, rng
+
+ROUNDS = 5
+IMAGES = 192
+CPU = torch.device("cpu")
+
+PER_IMAGE = transforms.Compose(
+    [
+        transforms.Grayscale(),
+        transforms.Resize(64),
+        transforms.RandomHorizontalFlip(),
+        transforms.RandomAffine(augment.ROTATION, translate=(augment.SHIFT,) * 2, scale=augment.SCALE),
+        transforms.ColorJitter(brightness=augment.GAIN, contrast=augment.GAIN),
+        transforms.ToTensor(),
+    ]
+)
+
+
+def write_images(folder: Path, planes: list[str]) -> None:
+    """Simulated images as PNG files, one folder per plane, as `torchvision.datasets.ImageFolder` wants them."""
+    specs = [
+        simulator.Spec(seed=0, index=index, patient=index, plane=plane, scanner=list(simulator.SCANNERS)[index % 2])
+        for index in range(IMAGES // len(planes))
+        for plane in planes
+    ]
+    for number, (spec, image) in enumerate(zip(specs, simulator.simulate(specs, images.LONGEST_SIDE), strict=True)):
+        path = folder / spec.plane / f"{number}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(image).save(path)
+
+
+def compared(batched: Callable[[], object], per_image: Callable[[], object]) -> dict[str, float]:
+    """Seconds per epoch of both pipelines, and how many times faster the batched one is."""
+    seconds = interleaved({"batched": batched, "per_image": per_image}, ROUNDS)
+    return {
+        "epoch_seconds_batched": round(statistics.median(seconds["batched"]), 3),
+        "epoch_seconds_per_image": round(statistics.median(seconds["per_image"]), 3),
+        "speed_up": round(median_ratio(seconds["per_image"], seconds["batched"]), 2),
+    }
+
+
+def main() -> None:
+    """Measure, print and record."""
+    torch.set_num_threads(1)
+    settings = params.load("phantom")
+    size, budget = settings.images.size, settings.classify
+    recipe = training.Recipe(**budget.model_dump(include=set(training.Recipe.__dataclass_fields__)))
+    results = {"image_size": size, "images": IMAGES}
+    with tempfile.TemporaryDirectory() as folder:
+        write_images(Path(folder), settings.cohort.planes)
+        dataset = datasets.ImageFolder(folder, PER_IMAGE)
+        store = np.stack([images.working(Image.open(path), size) for path, _ in dataset.samples])
+        data = images.Labelled(store, np.array([label for _, label in dataset.samples]))
+        loader = DataLoader(dataset, budget.batch_size, shuffle=True)
+        steps = IMAGES // budget.batch_size
+
+        def batched_images():
+            for step in range(steps):
+                rows = batches.indices(IMAGES, budget.batch_size, step, 0).numpy()
+                augment.augment(training.as_input(data.images[rows], CPU), rng(0, "augment", step))
+
+        results["images_alone"] = compared(batched_images, lambda: sum(1 for _ in loader))
+        for name, spec in budget.classifiers.items():
+            model = classifiers.create(spec.model, spec.arguments, len(settings.cohort.planes), size, seed=0)
+            model = model.to(memory_format=torch.channels_last)
+
+            def batched(model=model):
+                checkpoint = Checkpoint(Path(folder, "state"), "x", every=10**9)
+                training.fit(model, data, steps, recipe, seed=0, device=CPU, checkpoint=checkpoint, label="epoch")
+
+            def per_image(model=model):
+                optimiser = torch.optim.AdamW(
+                    model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
+                )
+                model.train()
+                for inputs, labels in loader:
+                    loss = functional.cross_entropy(model(inputs), labels)
+                    optimiser.zero_grad(set_to_none=True)
+                    loss.backward()
+                    optimiser.step()
+
+            results[name] = compared(batched, per_image)
+    record("classifier", results)
+
+
+if __name__ == "__main__":
+    main()
