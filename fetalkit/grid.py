@@ -1,4 +1,4 @@
-"""The grid of runs (arm × classifier × k × seed): enumerated from the parameters, never from what lies on disk.
+"""Training of all cells of the study.
 
 A finished training phase is stored on its own, under the fingerprint of all that went into it. A killed grid goes on where
 it stood, arms that share their first phase share its weights, and a new arm, k or seed computes only what is new.
@@ -7,75 +7,23 @@ it stood, arms that share their first phase share its weights, and a new arm, k 
 import hashlib
 import json
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
-from fetalkit import arms, augment, batches, classifiers, devices, images, parallel, params, paths, training
+from fetalkit import arms, augment, batches, classifiers, devices, images, parallel, paths, training
+from fetalkit.cells import Cell, Outcome, cells
 from fetalkit.checkpoints import Checkpoint, fingerprint, replacing
+from fetalkit.params import Params
 from fetalkit.study import Study
 
 _CODE = [Path(module.__file__) for module in (augment, batches, classifiers, training)]
 
 
-@dataclass(frozen=True)
-class Cell:
-    """One run of the study."""
-
-    arm: str
-    classifier: str
-    k: str
-    seed: int
-
-    @property
-    def name(self) -> str:
-        """Unique name, fit for a file."""
-        return f"{self.arm}_{self.classifier}_k{self.k}_seed{self.seed}"
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a cell leaves behind.
-
-    Attributes
-    ----------
-    cell
-        Which one.
-    weights
-        Safetensors file of the trained classifier.
-    probabilities
-        Float32 (images, planes), for the validation images and then the test images of the study, in table order.
-    curve
-        Points of the learning curve with ``phase`` and ``source``.
-    budget
-        Steps and number of images per phase.
-    seconds
-        Training time of all phases; a phase that arms share counts for each of them.
-    """
-
-    cell: Cell
-    weights: Path
-    probabilities: np.ndarray
-    curve: list[dict]
-    budget: list[dict]
-    seconds: float
-
-
-def cells(settings: params.Params) -> list[Cell]:
-    """All cells, in the order classifier, k, seed, arm."""
-    return [
-        Cell(arm, classifier, str(k), seed)
-        for classifier in settings.classify.classifiers
-        for k in settings.splits.shots
-        for seed in settings.splits.seeds
-        for arm in settings.classify.arms
-    ]
-
-
-def run(cohort: str, settings: params.Params) -> list[Outcome]:
+def run(cohort: str, settings: Params) -> list[Outcome]:
     """Train and apply every cell; one process per core.
 
     Raises
@@ -101,7 +49,7 @@ def _most_phases_first(jobs: list[Cell]) -> list[Cell]:
     return sorted(jobs, key=lambda cell: -len(arms.ARMS[cell.arm]))
 
 
-def run_cell(cohort: str, settings: params.Params, cell: Cell) -> Outcome:
+def run_cell(cohort: str, settings: Params, cell: Cell) -> Outcome:
     """Train the phases of one cell, or take those that are stored, and predict validation and test images."""
     study, device = Study(cohort, settings), devices.device(settings.run.device)
     spec = settings.classify.classifiers[cell.classifier]

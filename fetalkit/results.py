@@ -7,7 +7,7 @@ import pandas as pd
 
 from fetalkit import arms
 from fetalkit.audit import duplicate_counts
-from fetalkit.grid import Cell, Outcome
+from fetalkit.cells import Cell, Outcome
 from fetalkit.statistics import bootstrap_mean, interval, metrics
 from fetalkit.study import Study
 
