@@ -24,6 +24,8 @@ from PIL import Image
 
 DPI = 110
 MISSING = "–"
+# Tables of more columns are printed on a sheet turned on its side; those of more rows scroll on the screen.
+MOST_COLUMNS, MOST_ROWS = 10, 25
 
 _markdown = mistune.create_markdown(escape=True)
 
@@ -106,9 +108,9 @@ def figure(fig: Figure, name: str, caption: str, alt: str | None = None) -> None
     # Without closing it, the inline backend would show the figure a second time.
     plt.close(fig)
     _show(
-        f'<figure id="{_identifier(name)}" class="fetalkit" style="margin:0">'
+        f'<figure id="{_identifier(name)}" class="fetalkit" style="margin:0"><div style="overflow-x:auto">'
         f'<img src="{source}" width="{width}" height="{height}" alt="{escape(alt or caption)}" '
-        f'style="max-width:100%;height:auto"><figcaption>{escape(caption)}</figcaption></figure>'
+        f'style="max-width:100%;height:auto"></div><figcaption>{escape(caption)}</figcaption></figure>'
     )
 
 
@@ -149,8 +151,9 @@ def table(
     head = "".join(header for header, _ in columns)
     body = "".join(f"<tr>{''.join(cells)}</tr>" for cells in zip(*(cells for _, cells in columns), strict=True))
     about = escape(caption)
+    kinds = "table" + " wide" * (shown.shape[1] > MOST_COLUMNS) + " long" * (len(shown) > MOST_ROWS)
     _show(
-        f'<div class="fetalkit table" role="region" tabindex="0" aria-label="{about}" style="overflow-x:auto">'
+        f'<div class="fetalkit {kinds}" role="region" tabindex="0" aria-label="{about}" style="overflow-x:auto">'
         f'<table id="{_identifier(name)}"><caption><span>{about}</span></caption>'
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )

@@ -19,13 +19,14 @@ from urllib.parse import quote
 import jinja2
 import nbformat
 from bs4 import BeautifulSoup, Tag
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from nbconvert import HTMLExporter
 from pygments.formatters import HtmlFormatter
 
 from fetalkit import paths
 from fetalkit.errors import FetalkitError
 from fetalkit.notebooks import record
+from fetalkit.notebooks.places import hide
 
 STUDY = "Diffusion pre-training for fetal ultrasound planes"
 LARGEST_PAGE = 3_000_000
@@ -234,7 +235,7 @@ def _html(
         tables=tables,
         code_style=Markup(HtmlFormatter(style="vs").get_style_defs(".highlight")),
     )
-    html = rendered.encode()
+    html = hide(rendered).encode()
     if len(html) >= LARGEST_PAGE:
         raise FetalkitError(
             f"{page.notebook}: its page has {len(html) / 1e6:.1f} MB, it must stay below {LARGEST_PAGE / 1e6:.1f} MB; "
@@ -253,7 +254,13 @@ def _template() -> jinja2.Template:
         undefined=jinja2.StrictUndefined,
     )
     environment.filters["fragment"] = quote
+    environment.filters["breakable"] = _breakable
     return environment.get_template("page.html.j2")
+
+
+def _breakable(key: str) -> Markup:
+    """`key` with places where a narrow column may break it: after a dot or an underscore."""
+    return Markup(re.sub(r"([._])", r"\1<wbr>", str(escape(key))))
 
 
 def _run(run: Mapping[str, Any]) -> dict[str, str]:

@@ -34,7 +34,7 @@ def _attempt(function: Callable, job: dict) -> tuple[object, str | None]:
         return function(**job), None
     except FetalkitError as error:
         return None, str(error)
-    except Exception:
-        return None, f"{function.__name__}: {traceback.format_exc()}"
+    except Exception as error:
+        return None, f"{function.__name__}: {type(error).__name__}: {error}\n{traceback.format_exc()}"
     finally:
         torch.set_num_threads(threads)

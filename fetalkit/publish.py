@@ -7,9 +7,8 @@ import tempfile
 from pathlib import Path
 
 import pandas as pd
-import yaml
 
-from fetalkit import notebooks, pages, paths
+from fetalkit import notebooks, pages, params, paths
 from fetalkit.errors import FetalkitError
 from fetalkit.tables import write_json
 
@@ -38,25 +37,31 @@ def publish(cohort: str) -> Path:
     Raises
     ------
     FetalkitError
-        When a stage has not run, or a page is too large or holds an error.
+        When the cohort is unknown, a stage has not run, or a page is too large or holds an error.
     """
+    # Not where it ran: that is in each page's own record.
+    settings = params.load(cohort).model_dump(exclude={"run"}, serialize_as_any=True)
     sources = {name: paths.data(cohort, *parts) for name, parts in TABLES.items()}
-    content = yaml.safe_load(paths.PARAMS.read_text(encoding="utf-8"))
     with tempfile.TemporaryDirectory() as folder:
         sources["summary.json"] = Path(folder, "summary.json")
         write_json(_timed_summary(cohort), sources["summary.json"])
-        pages.publish(cohort, stages(), sources, FRONT, settings={"run": content["run"], cohort: content[cohort]})
+        pages.publish(cohort, stages(), sources, FRONT, settings)
     return paths.reports(cohort, "index.html")
 
 
 def _timed_summary(cohort: str) -> dict:
     """The summary with what the run cost; kept apart from the results, which are the same in every run."""
-    summary = json.loads(paths.data(cohort, "report", "summary.json").read_text(encoding="utf-8"))
-    by_notebook = {name: round(notebooks.record(paths.executed(cohort, name))["seconds"], 1) for name in stages()}
-    training = {
-        kind: round(float(pd.read_csv(paths.data(cohort, "timings", f"{kind}.csv")).seconds.sum()), 1)
-        for kind in ("generators", "classifiers")
-    }
+    by_notebook = {name: notebooks.record(paths.executed(cohort, name))["seconds"] for name in stages()}
+    try:
+        summary = json.loads(paths.data(cohort, "report", "summary.json").read_text(encoding="utf-8"))
+        training = {
+            kind: round(float(pd.read_csv(paths.data(cohort, "timings", f"{kind}.csv")).seconds.sum()), 1)
+            for kind in ("generators", "classifiers")
+        }
+    except OSError as error:
+        raise FetalkitError(
+            f"{error.filename}: cannot be read ({error.strerror}); run the stage that makes it"
+        ) from error
     return summary | {
         "wall_seconds": round(sum(by_notebook.values()), 1),
         "wall_seconds_by_notebook": by_notebook,

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from functools import partial
 
 import nbformat
@@ -183,6 +184,25 @@ def test_terminated_runner_leaves_no_process():
     assert errors == b""
     wait_for(lambda: not any(alive(process) for process in processes))
     assert not paths.executed("africa", "03_long").exists()
+
+
+@pytest.mark.parametrize("end", ["os.kill(os.getpid(), 9)", "1 / 0", "pass"])
+def test_a_notebook_leaves_no_worker_however_it_ends(end):
+    # Of a parent that has ended: the kernel no longer knows it as a child of its own.
+    start = (
+        "import os, time; os.fork() and os._exit(0); open('part', 'w').write(str(os.getpid()));"
+        "os.replace('part', 'pid'); time.sleep(300)"
+    )
+    write(
+        "03_long",
+        "import subprocess, sys, time\n"
+        f"subprocess.run([sys.executable, '-c', {start!r}])\n"
+        f"while not os.path.exists('pid'):\n    time.sleep(0.05)\n{end}",
+    )
+    with nullcontext() if end == "pass" else pytest.raises(FetalkitError):
+        notebooks.run("03_long", "africa")
+    pid = int((paths.ROOT / "pid").read_text())
+    wait_for(lambda: not psutil.pid_exists(pid) or not alive(psutil.Process(pid)), seconds=5)
 
 
 def test_workers_of_a_dead_kernel_are_ended_and_others_are_not():

@@ -4,6 +4,7 @@ import base64
 import errno
 import io
 import json
+import re
 from pathlib import Path
 
 import matplotlib
@@ -151,6 +152,16 @@ def test_report_is_complete_and_needs_nothing_else(root, shown):
     assert foot["torch"] == "2.14.1" and foot["cohort"] == "africa"
     assert foot["shots"] == "5, all" and foot["diffusion.steps"] == "4000"
     assert cohort.select_one("footer a[href='results.csv']")
+
+
+def test_code_is_folded_and_not_printed():
+    execute("09_report", "# Title", [])
+    publish()
+    (fold,) = page("index.html").select("details.code")
+    assert not fold.has_attr("open")
+    on_paper = page("index.html").style.text.partition("@media print")[2]
+    hidden = [selectors for selectors, rule in re.findall(r"([^{}]+){([^{}]+)}", on_paper) if "display: none" in rule]
+    assert ".code" in hidden[0].replace(",", " ").split()
 
 
 def test_code_without_output_joins_the_code_after_it():
@@ -325,9 +336,10 @@ def test_table_formats_aligns_and_escapes(shown):
     ]
     aligned = [cell["style"].partition(":")[2] for cell in table.select_one("tbody tr").select("td")]
     assert aligned == ["left", "right", "right", "right", "left"]
-    assert "wide" not in shown[0].div["class"]
     display.table(pd.DataFrame(np.zeros((1, 11))), "wide", "Eleven columns")
-    assert "wide" in shown[1].div["class"]
+    display.table(pd.DataFrame(np.zeros((26, 1))), "long", "26 rows")
+    kinds = [soup.div["class"] for soup in shown]
+    assert kinds == [["fetalkit", "table"], ["fetalkit", "table", "wide"], ["fetalkit", "table", "long"]]
 
 
 def test_table_shows_index_and_joins_levels(shown):

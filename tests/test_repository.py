@@ -32,12 +32,12 @@ def tracked():
 
 @pytest.mark.parametrize("command", [("check",), ("format", "--check")])
 def test_style(command):
-    found = run("ruff", *command, ".")
+    found = run(sys.executable, "-m", "ruff", *command, ".")
     assert found.returncode == 0, found.stdout + found.stderr
 
 
 def test_notebooks_are_stored_without_outputs():
-    found = run("nbstripout", "--verify", *map(str, NOTEBOOKS))
+    found = run(sys.executable, "-m", "nbstripout", "--verify", *map(str, NOTEBOOKS))
     assert found.returncode == 0, found.stdout + found.stderr
 
 

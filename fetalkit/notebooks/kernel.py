@@ -2,7 +2,6 @@
 
 import logging
 import os
-import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -38,13 +37,9 @@ def running(environment: Mapping[str, str], log: TextIO) -> Iterator[AsyncKernel
         logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # It would report the abandoned cell as well.
         raise
     finally:
-        group = getattr(manager.provisioner, "pgid", None)
         if manager.has_kernel:
+            # This ends the kernel's whole process group, also when the kernel itself is already dead.
             run_sync(manager.shutdown_kernel)(now=hurry)
-        if group:
-            # Workers outlive a kernel that was killed; they share its process group.
-            with suppress(ProcessLookupError):
-                os.killpg(group, signal.SIGKILL)
 
 
 def end_orphans(progress: Path) -> None:

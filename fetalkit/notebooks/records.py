@@ -61,7 +61,7 @@ def read(path: Path) -> nbformat.NotebookNode:
     try:
         return nbformat.read(path, as_version=4)
     except FileNotFoundError:
-        raise FetalkitError(f"{path}: there is no such notebook") from None
+        raise FetalkitError(f"{path}: there is no such notebook; run the stage that makes it") from None
     except (ValueError, nbformat.ValidationError, nbformat.reader.NotJSONError) as error:
         raise FetalkitError(f"{path}: is not a valid notebook ({' '.join(str(error).split())[:200]})") from error
 
