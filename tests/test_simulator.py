@@ -26,6 +26,7 @@ from fetalkit.simulator.physics import (
     time_gain,
     two_way_loss,
 )
+from fetalkit.simulator.planes import PAINTERS
 from fetalkit.simulator.render import draw_scene
 from fetalkit.simulator.spec import stream
 from fetalkit.simulator.tissues import BONE, LIVER
@@ -115,8 +116,8 @@ def test_every_scanner_has_a_fan_of_its_own():
             np.testing.assert_array_equal(fan, fan[:, ::-1])  # the probe looks straight down
             widths = fan.sum(axis=1)[fan.any(axis=1)]
             assert widths[len(widths) // 2] > 1.2 * widths[: len(widths) // 8].max()  # and the fan opens downwards
-        first = np.flatnonzero(fan_of(name, 10.0).any(axis=1))[0]
-        faces[name] = fan_of(name, 10.0)[first : first + 8].any(axis=0).sum()
+        face = np.argwhere(fan_of(name, 10.0))[:6, 1]  # the corners of the face are the highest pixels
+        faces[name] = np.ptp(face)
     assert len(set(faces.values())) == len(NAMES)
     assert faces["scanner-a convex"] > 2 * faces["scanner-b sector"]
 
@@ -150,6 +151,34 @@ def test_a_patient_stays_the_same_and_patients_differ():
         patient = crowd[number]
         assert 0.8 * patient.wall_cm <= min(walls) < max(walls) <= 1.2 * patient.wall_cm
         assert np.std(sizes) < 0.1 and abs(np.mean(sizes) - patient.size) < 0.06
+
+
+@pytest.mark.parametrize(
+    ("plane", "landmarks"),
+    [
+        ("Fetal abdomen", {"cavity", "bone"}),
+        ("Fetal brain", {"ring"}),
+        ("Fetal femur", {"bone", "rod"}),
+        ("Fetal thorax", {"cavity", "bone"}),
+        ("Maternal cervix", {"canal"}),
+    ],
+)
+def test_planes_have_their_landmarks(plane, landmarks):
+    def found(index):
+        canvas, view, _ = draw_scene(Spec(1, index, index, plane, NAMES[0]), 128)
+        extent = PAINTERS[plane].extent(draw_patient(1, index), view.size)
+        away = np.hypot(canvas.grid.x - view.x, canvas.grid.y - view.middle) / extent
+        return {
+            "cavity": (canvas.echo[away < 0.6] < -20.0).any(),  # stomach, heart, vessels
+            "canal": (canvas.echo[away < 0.6] < -9.0).any(),
+            "bone": (canvas.loss[away < 0.8] > 4.0).any(),
+            "rod": canvas.mirror[away < 0.5].max() > 3.0,
+            "ring": canvas.mirror[(away > 0.7) & (away < 1.4)].max() > 3.0,
+        }
+
+    scenes = [found(index) for index in range(25)]
+    for landmark in landmarks:
+        assert np.mean([scene[landmark] for scene in scenes]) >= 0.8, landmark  # a poor slice may miss one
 
 
 def test_growth_follows_the_published_regressions():
@@ -190,7 +219,7 @@ def test_the_point_spread_has_no_subnormal_weights(name):
         assert not ((weights > 0) & (weights < np.finfo(np.float32).tiny)).any()
 
 
-def test_the_beam_is_narrowest_at_the_focus():
+def test_the_beam_has_its_waist_around_the_focus():
     depth = 17.5
     spread = point_spread(CONVEX, depth, 128)
     point = np.zeros((2, 192, 128), np.float32)
@@ -200,8 +229,9 @@ def test_the_beam_is_narrowest_at_the_focus():
     offset = (np.arange(128) - 64) * np.deg2rad(CONVEX.sector_deg) / 127
     angle = np.sqrt((echo * offset**2).sum(axis=1) / echo.sum(axis=1))
     width = angle * (CONVEX.radius_cm + middle)
-    focus = np.abs(middle - CONVEX.focus_cm).argmin()
-    assert width[-1] > 1.5 * width[focus]
+    waist = width.argmin()
+    assert 0.4 * CONVEX.focus_cm < middle[waist] < 1.1 * CONVEX.focus_cm  # diffraction draws it towards the probe
+    assert width[0] > 1.1 * width[waist] and width[-1] > 1.5 * width[waist]
 
 
 def test_loss_of_uniform_tissue_has_its_closed_form():
@@ -224,6 +254,9 @@ def test_the_operator_evens_out_the_loss():
     loss = two_way_loss(np.full(grid.shape, 0.5, np.float32), CONVEX.frequency_mhz, grid.spacing)
     left = loss - time_gain(loss, grid, CONVEX, np.zeros(6))
     assert left.max() - left.min() < 0.4 * (loss.max() - loss.min())
+    light, heavy, shadow, darker = (time_gain(loss * k, grid, CONVEX, np.zeros(6))[-1, 0] for k in (0.8, 1.2, 3.0, 4.0))
+    assert heavy > light + 2.0  # more gain for a patient who weakens the beam more
+    assert shadow == darker  # but none for a shadow
 
 
 def test_bone_throws_a_shadow():

@@ -5,8 +5,17 @@ exercise everything the study does, and no substitute for a patient.
 
     patient, plane, view  ->  anatomy drawn in beam space  ->  speckle, loss, blur  ->  gain, log  ->  fan
 
-Modules: `patients` (random numbers and growth), `canvas` (tissues and shapes), `anatomy` (the planes), `physics` (from
-tissue to grey levels), `scanners` (geometry and scan conversion). Each names its sources.
+    spec           what to simulate, and its random numbers
+    patients       growth, and what stays the same in one pregnancy
+    scanners       the machines
+    views          how one image is taken: pose, quality, gain
+    planes         the six planes, drawn in trunk, head, femur, cervix, other, surroundings
+    stage, canvas, tissues   what they are drawn with and on
+    beams          beam space and scan conversion
+    physics        from tissue to grey levels
+    render         all of it in order: `simulate`
+
+Each names its sources.
 """
 
 from .render import PLANES, simulate

@@ -14,7 +14,10 @@ from .tissues import BRAIN, BRIGHT, FLUID, SKULL, Tissue
 
 
 def pelvis(stage: Stage, length: float) -> Frame:
-    """What surrounds the cervix, whose canal is 2 `length` cm long: soft tissue, fluid, presenting head, bladder."""
+    """Draw what surrounds a cervix with a canal of 2 `length` cm: soft tissue, fluid, presenting head, bladder.
+
+    Returns the frame of the canal.
+    """
     rng, canvas, frame = stage.rng, stage.canvas, stage.frame()
     tissue = stage.organ(Tissue(-2.0 + float(rng.normal(0.0, 1.5)), 0.55))
     canvas.fill(tissue)
@@ -34,7 +37,7 @@ def pelvis(stage: Stage, length: float) -> Frame:
 
 
 def cervix(stage: Stage) -> None:
-    """Maternal cervix: canal in its glandular zone from the outer to the inner mouth, bladder, fetal head."""
+    """Draw the maternal cervix: canal in its glandular zone from the outer to the inner mouth, bladder, fetal head."""
     length = 1.7 * stage.size * float(stage.rng.uniform(0.75, 1.2))  # half of the canal; 3.5 cm in mid-gestation
     frame = pelvis(stage, length)
     lips = (-0.2, 0.0), (1.35 * length, 0.62 * length)

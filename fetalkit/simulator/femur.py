@@ -9,7 +9,7 @@ from .tissues import BONE, BRIGHT, CARTILAGE, MUSCLE, SKIN
 
 
 def femur(stage: Stage) -> None:
-    """Fetal femur: a bright shaft with its shadow, cartilage at both ends, thigh around it."""
+    """Draw the fetal femur: a bright shaft with its shadow, cartilage at both ends, thigh around it."""
     rng, frame = stage.rng, stage.frame()
     length = femur_length(stage.patient.weeks) * stage.size
     length *= 1.0 - 0.4 * (1.0 - stage.quality) * float(rng.random())  # an oblique slice shortens the bone

@@ -17,7 +17,7 @@ from .tissues import BRAIN, BRIGHT, CARTILAGE, FLUID, LIVER, MUSCLE, SKULL, Tiss
 
 
 def skull_and_brain(stage: Stage, frame: Frame, a: float, b: float) -> None:
-    """Head without landmarks: scalp, skull, brain with its folds."""
+    """Draw a head without landmarks, half-axes `a` and `b` in cm: scalp, skull, brain with its folds."""
     rng = stage.rng
     frame.shell((0.0, 0.0), (a + 0.25, b + 0.25), 0.25, MUSCLE, show=0.7)
     frame.ellipse((0.0, 0.0), (a, b), BRAIN)
@@ -30,7 +30,7 @@ def skull_and_brain(stage: Stage, frame: Frame, a: float, b: float) -> None:
 
 
 def brain(stage: Stage) -> None:
-    """Fetal brain: skull, midline with the cavum, thalami, choroid plexus; in one slice of three the cerebellum."""
+    """Draw the fetal brain: midline with the cavum, thalami, and choroid plexus or (one slice in three) cerebellum."""
     rng, frame, patient = stage.rng, stage.frame(), stage.patient
     b = biparietal_diameter(patient.weeks) * stage.size / 2.0
     a = b / patient.roundness * stage.near(0.97, 0.06)

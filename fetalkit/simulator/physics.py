@@ -24,7 +24,7 @@ SOUND_SPEED = 0.154  # cm per microsecond, the 1540 m/s that every scanner assum
 EVENING = 0.6  # share of the mean loss that the operator's sliders correct
 ZONES = 12  # depth zones, each with its own lateral blur
 FINEST = 0.8  # samples
-DEFOCUS = 0.1  # share of the geometric widening left by dynamic receive focusing
+DEFOCUS = 0.15  # share of the geometric widening left by dynamic receive focusing
 FWHM = 2.3548  # full width at half maximum of a Gaussian, in standard deviations
 _NEPER = np.float32(np.log(10.0) / 20.0)
 

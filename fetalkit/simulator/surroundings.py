@@ -56,7 +56,7 @@ def background(stage: Stage, wall: float, deep: float) -> None:
 
 
 def limb(stage: Stage, frame: Frame, length: float, bones: int, show: float) -> None:
-    """A limb along u: skin, muscle and one or two bones with their shadow."""
+    """Draw a limb of `length` cm along u: skin, muscle and one or two bones with their shadow."""
     rng = stage.rng
     half, girth = length / 2.0, length * float(rng.uniform(0.20, 0.30))
     frame.rod((-half - 0.2, 0.0), (half + 0.2, 0.0), girth, stage.organ(MUSCLE))
@@ -68,7 +68,7 @@ def limb(stage: Stage, frame: Frame, length: float, bones: int, show: float) -> 
 
 
 def cord(stage: Stage, frame: Frame) -> None:
-    """Umbilical cord: a chain of coils, each with a vein and two arteries."""
+    """Draw umbilical cord: a chain of coils, each with a vein and two arteries."""
     rng = stage.rng
     radius = 0.35 * stage.size * float(rng.uniform(0.8, 1.4))
     for step in range(int(rng.integers(1, 4))):
@@ -81,10 +81,13 @@ def cord(stage: Stage, frame: Frame) -> None:
 
 
 def bystanders(stage: Stage, reach: float) -> None:
-    """Cord loops and limbs that lie beside the target: they keep a bright rod from meaning "femur"."""
+    """Draw cord loops and limbs beside and behind the target, `reach` cm from its middle to its edge.
+
+    They keep a bright rod from meaning "femur". None lies in front, where the maternal wall is.
+    """
     rng, canvas = stage.rng, stage.canvas
     for _ in range(int(rng.poisson(0.9))):
-        angle = float(rng.uniform(0.0, 2.0 * np.pi))
+        angle = float(rng.uniform(-0.15, 1.15)) * np.pi
         away = reach * float(rng.uniform(1.15, 1.7))
         frame = canvas.frame(stage.x + away * np.cos(angle), stage.y + away * np.sin(angle), float(rng.uniform(-3, 3)))
         if rng.random() < 0.5:

@@ -26,7 +26,7 @@ def trunk_radius(patient: Patient, size: float) -> float:
 
 
 def spine(stage: Stage, frame: Frame, v: float, radius: float) -> None:
-    """A vertebra across: body and two laminae, bright, with a shadow."""
+    """Draw a vertebra across: body and two laminae, bright, with a shadow."""
     show = stage.seen(1.0)
     dot = 0.075 * radius
     for u, w in ((0.0, 0.0), (-0.15 * radius, -0.14 * radius), (0.15 * radius, -0.14 * radius)):
@@ -34,7 +34,7 @@ def spine(stage: Stage, frame: Frame, v: float, radius: float) -> None:
 
 
 def ribs(stage: Stage, frame: Frame, axes: tuple[float, float], chance: float) -> None:
-    """Ribs cut lengthwise: bright arcs under the skin that throw shadows."""
+    """Draw ribs cut lengthwise, each with some `chance`: bright arcs under the skin that throw shadows."""
     rng = stage.rng
     for toward in (-2.5, -0.7, 0.3, 2.1, 3.0):
         if rng.random() < chance:
@@ -46,10 +46,10 @@ def ribs(stage: Stage, frame: Frame, axes: tuple[float, float], chance: float) -
 
 
 def heart(stage: Stage, frame: Frame, radius: float, show: float) -> None:
-    """Four chambers around the crux; in a poor slice they merge into one or two cavities."""
+    """Draw four chambers around the crux; in a poor slice they merge into one or two cavities."""
     rng = stage.rng
     centre = (stage.near(0.16, 0.3) * radius, stage.near(0.12, 0.3) * radius)
-    size = 0.6 * radius * stage.near(1.0, 0.1)
+    size = 0.63 * radius * stage.near(1.0, 0.1)
     axis = np.deg2rad(45.0 + float(rng.normal(0.0, 15.0)))
     cos, sin = float(np.cos(axis)), float(np.sin(axis))
 
@@ -60,10 +60,10 @@ def heart(stage: Stage, frame: Frame, radius: float, show: float) -> None:
     frame.shell(centre, (1.05 * size, 0.78 * size), 0.06, BRIGHT, axis, show * 0.5, mirror=0.8 * show)
     if rng.random() < 0.25 + 0.75 * stage.quality:
         for along, across, length, width in (
-            (0.32, 0.34, 0.46, 0.23),
-            (0.30, -0.34, 0.42, 0.25),
-            (-0.48, 0.30, 0.28, 0.26),
-            (-0.48, -0.30, 0.28, 0.26),
+            (0.32, 0.29, 0.46, 0.24),
+            (0.30, -0.29, 0.42, 0.25),
+            (-0.47, 0.28, 0.30, 0.25),
+            (-0.47, -0.28, 0.30, 0.25),
         ):
             axes = size * stage.near(length, 0.15), size * stage.near(width, 0.15)
             frame.ellipse(at(along, across), axes, BLOOD, axis, show)
@@ -76,7 +76,7 @@ def heart(stage: Stage, frame: Frame, radius: float, show: float) -> None:
 
 
 def trunk(stage: Stage, level: float) -> None:
-    """Slice across the trunk at `level`: +1 four-chamber heart, -1 stomach and umbilical vein, -2 kidneys."""
+    """Draw the trunk across at `level`: +1 four-chamber heart, -1 stomach and umbilical vein, -2 kidneys."""
     rng, frame = stage.rng, stage.frame()
     radius = trunk_radius(stage.patient, stage.size) * (0.96 - 0.04 * float(np.tanh(level)))
     oval = stage.near(1.03, 0.06)
@@ -124,10 +124,10 @@ def trunk(stage: Stage, level: float) -> None:
 
 
 def abdomen(stage: Stage) -> None:
-    """Fetal abdomen: stomach bubble, umbilical vein in the liver, spine."""
-    trunk(stage, -1.0 + float(stage.rng.normal(0.0, 0.1 + 0.5 * (1.0 - stage.quality))))
+    """Draw the fetal abdomen: stomach bubble, umbilical vein in the liver, spine."""
+    trunk(stage, -1.0 + float(stage.rng.normal(0.0, 0.1 + 0.4 * (1.0 - stage.quality))))
 
 
 def thorax(stage: Stage) -> None:
-    """Fetal thorax: four-chamber heart between the lungs, ribs, spine."""
-    trunk(stage, 1.0 + float(stage.rng.normal(0.0, 0.1 + 0.5 * (1.0 - stage.quality))))
+    """Draw the fetal thorax: four-chamber heart between the lungs, ribs, spine."""
+    trunk(stage, 1.0 + float(stage.rng.normal(0.0, 0.1 + 0.4 * (1.0 - stage.quality))))

@@ -64,7 +64,7 @@ def draw_view(rng: np.random.Generator, patient: Patient, plane: Plane, scanner:
     wall = patient.wall_cm * float(rng.uniform(0.8, 1.2)) if plane.womb else 0.3
     gap = float(rng.gamma(1.5, 0.5)) * (0.4 + patient.fluid)
     middle = wall + gap + extent * float(rng.uniform(0.9, 1.15))
-    wanted = middle + extent * float(rng.uniform(0.7, 1.45))
+    wanted = middle + extent * float(rng.uniform(0.75, 1.25))
     depth_cm = next((depth for depth in scanner.depths_cm if depth >= wanted), scanner.depths_cm[-1])
     half_width = (scanner.radius_cm + middle) * np.sin(np.deg2rad(scanner.sector_deg) / 2)
     turn = plane.poses[int(rng.integers(len(plane.poses)))] + float(rng.normal(0.0, plane.turn))
