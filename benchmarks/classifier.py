@@ -17,8 +17,9 @@ from torch.nn import functional
 from torch.utils.data import DataLoader
 from torchvision import datasets, transforms
 
-from fetalkit import augment, batches, classifiers, images, params, simulator, training
+from fetalkit import augment, batches, classifiers, images, params, training
 from fetalkit.checkpoints import Checkpoint, rng
+from fetalkit.cohorts.phantom import simulator
 
 ROUNDS = 5
 IMAGES = 192

@@ -82,9 +82,10 @@ def sizes(index: pd.DataFrame, by: str) -> Figure:
     number = index.groupby([by, "width", "height"]).size().rename("images").reset_index()
     figure, axis = plt.subplots(figsize=(WIDTH, 3.4))
     many = number[by].nunique() > 1
-    sns.scatterplot(
-        number, x="width", y="height", size="images", hue=by if many else None, sizes=(25, 260), alpha=0.8, ax=axis
-    )
+    hue = by if many else None
+    # Areas from zero up, so that twice the files is twice the area.
+    span = dict(sizes=(0, 260), size_norm=(0, number.images.max()))
+    sns.scatterplot(number, x="width", y="height", size="images", hue=hue, alpha=0.8, ax=axis, **span)
     axis.set(xlabel="width (px)", ylabel="height (px)")
     axis.margins(0.12)
     axis.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=8)

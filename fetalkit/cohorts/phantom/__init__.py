@@ -7,9 +7,9 @@ import pandas as pd
 from PIL import Image
 from pydantic import Field
 
-from fetalkit import simulator
 from fetalkit.checkpoints import fingerprint, replacing
 from fetalkit.cohorts import Cohort, Settings
+from fetalkit.cohorts.phantom import simulator
 from fetalkit.tables import read_table
 
 TABLE = "table.csv"
@@ -43,7 +43,7 @@ class Phantom(Cohort):
 
     title = "Simulated phantoms"
     licence = "MIT (part of this project)"
-    citation = "fetalkit.simulator"
+    citation = "fetalkit.cohorts.phantom.simulator"
     planes = simulator.PLANES
     settings = PhantomSettings
 

@@ -29,9 +29,9 @@ class Spec:
     patient : int
         Number of the patient, at least 0. Gestational age, mother and skeleton follow from (seed, patient).
     plane : str
-        One of `fetalkit.simulator.PLANES`.
+        One of `fetalkit.cohorts.phantom.simulator.PLANES`.
     scanner : str
-        A key of `fetalkit.simulator.SCANNERS`.
+        A key of `fetalkit.cohorts.phantom.simulator.SCANNERS`.
     """
 
     seed: int

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..errors import FetalkitError
+from fetalkit.errors import FetalkitError
+
 from .beams import beam_grid, scan_converter
 from .canvas import Canvas
 from .patients import draw_patient
