@@ -218,21 +218,25 @@ def forest(gained: pd.DataFrame) -> Figure:
 
 
 def confusion(matrices: dict[str, np.ndarray], planes: Sequence[str]) -> Figure:
-    """Confusion matrices, rows normalised: share of the images of a plane that were called each plane."""
-    short = [plane.removeprefix("Fetal ").removeprefix("Maternal ") for plane in planes]
+    """Confusion matrices, rows normalised: percentage of the images of a plane that were called each plane."""
+    short = [plane.removeprefix("Fetal ").removeprefix("Maternal ").lower() for plane in planes]
+    columns = min(2, len(matrices))
+    lines = -(-len(matrices) // columns)
     figure, axes = plt.subplots(
-        1, len(matrices), figsize=(WIDTH, WIDTH / len(matrices) + 0.5), sharey=True, squeeze=False
+        lines, columns, figsize=(WIDTH, 3.4 * lines), sharex=True, sharey=True, squeeze=False, layout="constrained"
     )
-    for axis, (name, matrix) in zip(axes[0], matrices.items(), strict=True):
-        share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    for axis in axes.flat[len(matrices) :]:
+        axis.set_axis_off()
+    for axis, (name, matrix) in zip(axes.flat, matrices.items(), strict=False):
+        share = 100 * matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
         sns.heatmap(
-            share, annot=True, fmt=".2f", cmap="Blues", vmin=0, vmax=1, cbar=False, square=True, ax=axis,
-            xticklabels=short, yticklabels=short, annot_kws={"fontsize": 7},
+            share, annot=True, fmt=".0f", cmap="Blues", vmin=0, vmax=100, cbar=False, square=True, ax=axis,
+            xticklabels=short, yticklabels=short, annot_kws={"fontsize": 8},
         )  # fmt: skip
-        axis.set_title(name, fontsize=9)
-        axis.set_xlabel("called")
-        axis.tick_params(axis="x", rotation=45)
-    axes[0, 0].set_ylabel("is")
+        axis.set(title=name, xlabel="called", ylabel="is")
+        axis.tick_params(axis="x", rotation=30)
+        axis.tick_params(axis="y", rotation=0)
+        axis.label_outer()
     return figure
 
 
