@@ -420,7 +420,10 @@ class DiffusionGenerator:
         card = read_card(folder)
         generator = cls(device=device, **card["settings"])
         try:
-            unet = UNet2DModel.from_pretrained(Path(folder) / "unet", use_safetensors=True, local_files_only=True)
+            # low_cpu_mem_usage pays for large models only, and asks for another package.
+            unet = UNet2DModel.from_pretrained(
+                Path(folder) / "unet", use_safetensors=True, local_files_only=True, low_cpu_mem_usage=False
+            )
             generator.pixel_mean, generator.pixel_std = float(card["pixel_mean"]), float(card["pixel_std"])
         except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
