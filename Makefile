@@ -1,7 +1,7 @@
 # make repro [COHORT=phantom|africa|spain]   run the study; FETALKIT_MIRROR names a folder with unpacked archives
 # make test                                  the whole test suite
 # make lab [COHORT=...]                      explore the notebooks in JupyterLab
-# make lint | make bench | make pipelines | make lock
+# make lint | make bench | make glance | make pipelines | make lock
 
 PYTHON ?= python3
 COHORT ?= phantom
@@ -13,7 +13,7 @@ export PATH := $(BIN):$(PATH)
 # The default cohort is the pipeline at the top; every other one has a copy of it beside its reports.
 PIPELINE := $(if $(filter phantom,$(COHORT)),dvc.yaml,reports/$(COHORT)/dvc.yaml)
 
-.PHONY: repro test lab lint bench pipelines lock
+.PHONY: repro test lab lint bench glance pipelines lock
 
 repro: $(READY) $(PIPELINE)
 	dvc repro $(PIPELINE)
@@ -33,6 +33,9 @@ lint: $(READY)
 bench: $(READY)
 	python benchmarks/generator.py
 	python benchmarks/classifier.py
+
+glance: $(READY)
+	python -m fetalkit.glance
 
 $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "fetalkit needs Python 3.11 or newer; name one with PYTHON=...")'

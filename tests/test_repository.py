@@ -10,7 +10,7 @@ import nbformat
 import pytest
 import yaml
 
-from fetalkit import publish
+from fetalkit import glance, publish
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -133,6 +133,12 @@ def test_no_cached_output_is_tracked_by_git():
                     assert not [name for name in names if name == out or name.startswith(f"{out}/")]
                 else:
                     assert all(options.get("cache") is False for options in out.values())
+
+
+def test_the_readme_shows_the_published_results():
+    text = (ROOT / "README.md").read_text()
+    assert glance.updated(text) == text, "run `make glance`"
+    assert len(glance.table().splitlines()) > 2, "no report is published"
 
 
 def test_nothing_large_and_no_path_of_one_machine():
