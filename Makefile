@@ -31,6 +31,7 @@ lint: $(READY)
 	nbstripout --verify notebooks/*.ipynb
 
 bench: $(READY)
+	python benchmarks/simulator.py
 	python benchmarks/generator.py
 	python benchmarks/classifier.py
 
