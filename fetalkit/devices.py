@@ -1,6 +1,7 @@
 """Where tensors live, and how many processes may work at one time."""
 
 import os
+from contextlib import AbstractContextManager
 
 import torch
 
@@ -10,6 +11,11 @@ def device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(name)
+
+
+def reproducible() -> AbstractContextManager:
+    """Within it, a GPU's convolutions take the same algorithm, hence the same bits, in every run; no effect on a CPU."""
+    return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True)
 
 
 def workers(setting: str | int, on: torch.device) -> int:

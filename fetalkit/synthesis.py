@@ -11,8 +11,9 @@ import numpy as np
 import torch
 
 from fetalkit import arms, batches, devices, generators, parallel, paths
-from fetalkit.checkpoints import Checkpoint, fingerprint, replacing
+from fetalkit.checkpoints import Checkpoint, fingerprint, replacing, rng
 from fetalkit.params import Params
+from fetalkit.progress import Progress
 from fetalkit.study import Study, set_name
 
 
@@ -74,8 +75,15 @@ def sample(cohort: str, settings: Params, generator: str, k: str, seed: int) -> 
     """Draw the synthetic set of one generator and store it; return its name."""
     name = set_name(generator, k, seed)
     made = generators.load(paths.data(cohort, "generators", name), device=settings.run.device)
-    labels = np.repeat(np.arange(len(settings.cohort.planes)), settings.synthesis.images_per_plane)
-    drawn = made.sample(labels, seed=seed, **getattr(settings.synthesis, generator).model_dump())
+    options = getattr(settings.synthesis, generator).model_dump()
+    planes, each = settings.cohort.planes, settings.synthesis.images_per_plane
+    parts = []
+    with Progress(f"{name}: draw", len(planes) * each, unit="image") as progress:
+        for number, plane in enumerate(planes):
+            parts.append(made.sample(np.full(each, number), seed=rng(seed, plane).initial_seed(), **options))
+            progress.update(each)
+            progress.report()
+    labels = np.repeat(np.arange(len(planes)), each)
     with replacing(paths.data(cohort, "synthetic", f"{name}.npz")) as temporary:
-        np.savez_compressed(temporary, images=drawn, labels=labels)
+        np.savez_compressed(temporary, images=np.concatenate(parts), labels=labels)
     return name

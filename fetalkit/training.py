@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from fetalkit import batches
+from fetalkit import batches, devices
 from fetalkit.augment import augment
 from fetalkit.checkpoints import Checkpoint, rng
 from fetalkit.errors import FetalkitError
@@ -104,7 +104,7 @@ def fit(
     interval = max(1, steps // curve_points)
     started = time.monotonic() - state["seconds"]
     labels = torch.from_numpy(data.labels)
-    with Progress(label, steps, done=first) as progress:
+    with Progress(label, steps, done=first) as progress, devices.reproducible():
         for step in range(first, steps):
             for group in optimiser.param_groups:
                 group["lr"] = recipe.rate(step, steps)

@@ -284,7 +284,7 @@ class DiffusionGenerator:
         began = time.monotonic() - training.seconds
         with (
             Progress(label, self.settings.steps, done=training.step) as progress,
-            torch.backends.cudnn.flags(deterministic=True, benchmark=False),
+            devices.reproducible(),
         ):
             while training.step < self.settings.steps:
                 self._train_step(training, images, labels, seed, label)
