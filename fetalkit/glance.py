@@ -1,4 +1,4 @@
-"""Results at a glance: the table in README.md, written from the summaries of all published reports."""
+"""The tables in README.md: results of all published reports, and speeds that `make bench` measured."""
 
 import json
 import re
@@ -9,12 +9,11 @@ import numpy as np
 from fetalkit import arms, paths
 from fetalkit.errors import FetalkitError
 
-START, END = "<!-- results: `make glance` writes this table -->", "<!-- end of results -->"
 COLUMNS = ("cohort", "images per plane", "test images (patients)", *arms.CONTROLS, "diffusion")
 HEADER = f"| {' | '.join(COLUMNS)} | gain, points (95 % interval) | over |\n{'|---' * (len(COLUMNS) + 2)}|\n"
 
 
-def table() -> str:
+def results() -> str:
     """Markdown table: mean accuracy over classifiers and seeds, and the gain over the better control, per cohort and k."""
     lines = []
     for path in sorted(paths.ROOT.glob("reports/*/summary.json")):
@@ -45,18 +44,42 @@ def _cells(summary: dict, k: str) -> list[str]:
     ]
 
 
+def speeds() -> str:
+    """Markdown table of ``benchmarks/results.json``."""
+    found = json.loads((paths.ROOT / "benchmarks" / "results.json").read_text(encoding="utf-8"))
+    lines = [f"| simulator, 128 px | {found['simulator']['images_per_second']:.0f} images/s | |\n"]
+    for work in ("training", "sampling"):
+        speed = found["generator"][work]
+        share = f"{speed['fraction_of_matrix_product']:.0%} of the rate of a large matrix product"
+        lines.append(f"| generator, {work} | {speed['images_per_second']:.1f} images/s | {share} |\n")
+    for name, pair in found["classifier"].items():
+        if isinstance(pair, dict):
+            what = "loading and augmentation alone" if name == "images_alone" else f"an epoch of {name}"
+            count = found["classifier"]["images"] / pair["epoch_seconds_batched"]
+            share = f"{pair['speed_up']:.1f} × the per-image torchvision pipeline"
+            lines.append(f"| {what} | {count:.0f} images/s | {share} |\n")
+    return "| on one core | speed | beside |\n|---|---|---|\n" + "".join(lines)
+
+
+TABLES = {"results": results, "speeds": speeds}
+
+
 def updated(text: str) -> str:
-    """`text` of README.md with the present table between its marks.
+    """`text` of README.md with the present tables between their marks.
 
     Raises
     ------
     FetalkitError
-        When the marks are not there.
+        When a mark is not there.
     """
-    pattern = re.compile(re.escape(START) + ".*?" + re.escape(END), re.DOTALL)
-    if not pattern.search(text):
-        raise FetalkitError(f"README.md: the lines {START} and {END} are missing; put them where the table belongs")
-    return pattern.sub(lambda _: f"{START}\n\n{table()}\n{END}", text)
+    for name, table in TABLES.items():
+        start, end = f"<!-- {name}: `make glance` writes this table -->", f"<!-- end of {name} -->"
+        pattern = re.compile(re.escape(start) + ".*?" + re.escape(end), re.DOTALL)
+        if not pattern.search(text):
+            raise FetalkitError(f"README.md: the lines {start} and {end} are missing; put them where the table belongs")
+        content = f"{start}\n\n{table()}\n{end}"
+        text = pattern.sub(lambda _, content=content: content, text)
+    return text
 
 
 def main() -> None:

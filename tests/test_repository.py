@@ -138,7 +138,7 @@ def test_no_cached_output_is_tracked_by_git():
 def test_the_readme_shows_the_published_results():
     text = (ROOT / "README.md").read_text()
     assert glance.updated(text) == text, "run `make glance`"
-    assert len(glance.table().splitlines()) > 2, "no report is published"
+    assert len(glance.results().splitlines()) > 2, "no report is published"
 
 
 def test_nothing_large_and_no_path_of_one_machine():
