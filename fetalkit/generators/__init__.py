@@ -11,7 +11,10 @@ from fetalkit.checkpoints import Checkpoint
 from fetalkit.errors import FetalkitError
 
 # Named, not imported: a stage that interpolates images should not wait for diffusers.
-_CLASSES = {"diffusion": "fetalkit.generators.diffusion:DiffusionGenerator"}
+_CLASSES = {
+    "diffusion": "fetalkit.generators.diffusion:DiffusionGenerator",
+    "simulation": "fetalkit.generators.simulation:SimulationGenerator",
+}
 
 
 @runtime_checkable
@@ -55,7 +58,7 @@ def create(name: str, **settings: Any) -> Generator:
     Parameters
     ----------
     name
-        ``"diffusion"``.
+        ``"diffusion"`` or ``"simulation"``.
     settings
         Keyword arguments of its class, e.g. :class:`fetalkit.generators.diffusion.DiffusionGenerator`.
 
