@@ -1,7 +1,9 @@
 # make repro [COHORT=phantom|africa|spain]   run the study; FETALKIT_MIRROR names a folder with unpacked archives
 # make test                                  the whole test suite
 # make lab [COHORT=...]                      explore the notebooks in JupyterLab
-# make lint | make bench | make glance | make pipelines | make lock
+# make bench                                 measure speed and quality of the generator; about two hours
+# make search                                compare settings of the generator on validation patients; an hour
+# make lint | make glance | make pipelines | make lock
 
 PYTHON ?= python3
 COHORT ?= phantom
@@ -13,7 +15,7 @@ export PATH := $(BIN):$(PATH)
 # The default cohort is the pipeline at the top; every other one has a copy of it beside its reports.
 PIPELINE := $(if $(filter phantom,$(COHORT)),dvc.yaml,reports/$(COHORT)/dvc.yaml)
 
-.PHONY: repro test lab lint bench glance pipelines lock
+.PHONY: repro test lab lint bench search glance pipelines lock
 
 repro: $(READY) $(PIPELINE)
 	dvc repro $(PIPELINE)
@@ -34,6 +36,13 @@ bench: $(READY)
 	python benchmarks/simulator.py
 	python benchmarks/generator.py
 	python benchmarks/classifier.py
+	dvc repro reports/spain/dvc.yaml:decode reports/spain/dvc.yaml:split
+	python benchmarks/quality.py
+
+search: $(READY)
+	dvc repro reports/spain/dvc.yaml:decode reports/spain/dvc.yaml:split
+	python -m fetalkit.notebooks search_generator --cohort spain
+	python -m fetalkit.publish spain --search
 
 glance: $(READY)
 	python -m fetalkit.glance

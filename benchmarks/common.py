@@ -18,6 +18,12 @@ MATRIX = 1024
 os.environ[progress.VARIABLE] = os.devnull  # no bars between the numbers
 
 
+def _processor() -> str:
+    """Name of the processor, and whether it computes in bfloat16."""
+    found = torch.cpu.get_capabilities()
+    return f"{found.get('cpu_name', 'unknown')}{' with AVX512-BF16' if found.get('avx512_bf16') else ''}"
+
+
 def interleaved(works: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
     """Seconds of each work in each round; the works take turns (A B A B), since a machine's speed drifts."""
     for work in works.values():
@@ -36,15 +42,20 @@ def median_ratio(above: list[float], below: list[float]) -> float:
     return statistics.median(a / b for a, b in zip(above, below, strict=True))
 
 
-def matrix_multiply() -> tuple[Callable[[], object], float]:
-    """A large single-precision matrix product, and its number of floating point operations."""
-    a, b = torch.rand(MATRIX, MATRIX), torch.rand(MATRIX, MATRIX)
+def matrix_multiply(precision: torch.dtype = torch.float32) -> tuple[Callable[[], object], float]:
+    """A large matrix product, and its number of floating point operations."""
+    a, b = torch.rand(MATRIX, MATRIX).to(precision), torch.rand(MATRIX, MATRIX).to(precision)
     return lambda: a @ b, 2.0 * MATRIX**3
 
 
-def record(name: str, values: dict) -> None:
-    """Print the results of one benchmark and put them into ``results.json``."""
-    values |= {"date": str(date.today()), "torch": torch.__version__, "machine": platform.machine(), "threads": 1}
+def record(name: str, values: dict, threads: int = 1) -> None:
+    """Print the results of one benchmark and put them into ``results.json``, with a description of the machine."""
+    values |= {
+        "date": str(date.today()),
+        "torch": torch.__version__,
+        "machine": f"{platform.machine()}, {_processor()}, {os.cpu_count()} cores",
+        "threads": threads,
+    }
     print(json.dumps({name: values}, indent=2))
     known = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     RESULTS.write_text(json.dumps(known | {name: values}, indent=2) + "\n")

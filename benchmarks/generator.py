@@ -1,6 +1,8 @@
 """Training and sampling speed of the diffusion generator, beside what the machine's matrix product could do.
 
-The network and the batch are those of the phantom cohort in ``params.yaml``. Single-threaded, like a worker of the study.
+The network and the batch are those of the phantom cohort in ``params.yaml``, the precision is what `auto` chooses here.
+Single-threaded, like a worker of the study. The yardstick is the product in single precision, as torch's library computes
+it; where the processor computes in bfloat16, that product is given as well, and training in single precision beside it.
 """
 
 import statistics
@@ -20,6 +22,11 @@ TRAINING_STEPS = 20
 DRAWN = 16
 
 
+def _rate(operations: float, seconds: list[float]) -> float:
+    """GFLOP/s, from the median of the rounds."""
+    return round(operations / statistics.median(seconds) / 1e9, 1)
+
+
 def main() -> None:
     """Measure, print and record."""
     torch.set_num_threads(1)
@@ -30,8 +37,12 @@ def main() -> None:
     labels = np.arange(len(images)) % len(planes)
     chosen = settings.diffusion.model_dump() | {"steps": TRAINING_STEPS}
 
-    def train():
-        generator = generators.create("diffusion", n_classes=len(planes), size=size, device="cpu", **chosen)
+    chosen |= {"guide_steps": 0, "snapshots": []}
+
+    def train(precision="auto"):
+        generator = generators.create(
+            "diffusion", n_classes=len(planes), size=size, device="cpu", precision=precision, **chosen
+        )
         with tempfile.TemporaryDirectory() as folder:
             generator.fit(images, labels, seed=0, checkpoint=Checkpoint(Path(folder, "state"), "x", every=10**9))
         return generator
@@ -43,22 +54,29 @@ def main() -> None:
         return trained.sample(labels[:DRAWN], seed=0, **sampler)
 
     multiply, multiply_operations = matrix_multiply()
+    works = {"training": train, "training_float32": lambda: train("float32"), "sampling": draw}
     operations = {}
-    for name, work in {"training": train, "sampling": draw}.items():
+    for name, work in works.items():
         with FlopCounterMode(display=False) as counter:
             work()
         operations[name] = counter.get_total_flops()
-    seconds = interleaved({"multiply": multiply, "training": train, "sampling": draw}, ROUNDS)
-    counts = {"training": TRAINING_STEPS * settings.diffusion.batch_size, "sampling": DRAWN}
-    results = {"matrix_product_gflops": multiply_operations / statistics.median(seconds["multiply"]) / 1e9}
+    coarse, _ = matrix_multiply(torch.bfloat16)
+    seconds = interleaved({"multiply": multiply, "multiply_bfloat16": coarse, **works}, ROUNDS)
+    trained_images = TRAINING_STEPS * settings.diffusion.batch_size
+    counts = {"training": trained_images, "training_float32": trained_images, "sampling": DRAWN}
+    results = {
+        "precision": str(trained.precision).removeprefix("torch."),
+        "matrix_product_gflops": _rate(multiply_operations, seconds["multiply"]),
+        "matrix_product_bfloat16_gflops": _rate(multiply_operations, seconds["multiply_bfloat16"]),
+    }
     for name, count in counts.items():
         share = median_ratio(seconds["multiply"], seconds[name]) * operations[name] / multiply_operations
         results[name] = {
             "images_per_second": round(count / statistics.median(seconds[name]), 2),
             "gflop_per_image": round(operations[name] / count / 1e9, 3),
+            "gflops": _rate(operations[name], seconds[name]),
             "fraction_of_matrix_product": round(share, 3),
         }
-    results["matrix_product_gflops"] = round(results["matrix_product_gflops"], 1)
     record("generator", results | {"sampler": sampler, "image_size": size})
 
 

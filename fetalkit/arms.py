@@ -14,7 +14,7 @@ class Phase:
     Attributes
     ----------
     source
-        ``"real"`` or the name of a generator.
+        ``"real"``, the name of a generator, or a set derived from a generator's (`DERIVED`).
     steps
         Number of optimiser steps.
     """
@@ -28,8 +28,12 @@ ARMS: dict[str, tuple[tuple[str, int, int], ...]] = {
     "real": (("real", 0, 1),),
     "real-long": (("real", 1, 1),),
     "diffusion": (("diffusion", 1, 0), ("real", 0, 1)),
+    "diffusion-novel": (("diffusion-novel", 1, 0), ("real", 0, 1)),
+    "simulation": (("simulation", 1, 0), ("real", 0, 1)),
     "synthetic-only": (("diffusion", 1, 0),),
 }
+# Sets that are made from those of a generator: without near-copies of the images that it has seen.
+DERIVED = {"diffusion-novel": "diffusion"}
 CONTROLS = ("real", "real-long")
 
 
@@ -38,6 +42,15 @@ def phases(arm: str, pretrain_steps: int, train_steps: int) -> tuple[Phase, ...]
     return tuple(Phase(source, p * pretrain_steps + n * train_steps) for source, p, n in ARMS[arm])
 
 
-def sources(arms: list[str]) -> list[str]:
+def _synthetic(arms: list[str]) -> set[str]:
+    return {source for arm in arms for source, _, _ in ARMS[arm]} - {"real"}
+
+
+def generators(arms: list[str]) -> list[str]:
     """Generators that `arms` need, sorted."""
-    return sorted({source for arm in arms for source, _, _ in ARMS[arm]} - {"real"})
+    return sorted({DERIVED.get(source, source) for source in _synthetic(arms)})
+
+
+def derived(arms: list[str]) -> list[str]:
+    """Derived sets that `arms` need, sorted."""
+    return sorted(_synthetic(arms) & set(DERIVED))

@@ -97,6 +97,10 @@ class Checkpoint:
         with replacing(self.path) as temporary:
             torch.save({"fingerprint": self.fingerprint, "state": state}, temporary)
 
+    def part(self, name: str) -> "Checkpoint":
+        """Checkpoint of another training that belongs to the same run, in a file beside this one."""
+        return Checkpoint(self.path.with_suffix(f".{name}{self.path.suffix}"), self.fingerprint, self.every)
+
     def due(self, step: int) -> bool:
         """Whether the loop that has just finished `step` steps should save."""
         return step % self.every == 0

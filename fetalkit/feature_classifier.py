@@ -1,10 +1,13 @@
 """The study's own classifier as a feature space: what tells the planes apart, instead of what tells dogs from cars."""
 
+from dataclasses import dataclass
+
+import numpy as np
 import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from fetalkit import classifiers, devices, grid
+from fetalkit import classifiers, devices, grid, parallel
 from fetalkit.cells import Cell
 from fetalkit.fidelity.features import FeatureSpace
 from fetalkit.params import Params
@@ -25,8 +28,19 @@ class Penultimate(nn.Module):
         return network.forward_head(network.forward_features(shifted), pre_logits=True)
 
 
-def trained(cohort: str, settings: Params, classifier: str | None = None) -> FeatureSpace:
-    """Features of a classifier trained on all real train images: the run `real`, k = all, first seed, of the study's grid.
+@dataclass(frozen=True)
+class ClassifierSpace(FeatureSpace):
+    """A feature space whose last layer is at hand: it also says which plane an image shows. `network` is a `Penultimate`."""
+
+    @torch.inference_mode()
+    def classes(self, features: np.ndarray) -> np.ndarray:
+        """Plane that the classifier calls each image, int64 (n,), from its features (n, d)."""
+        last = self.network.classifier.network.get_classifier()
+        return last(torch.from_numpy(features).to(self.device)).argmax(dim=1).cpu().numpy()
+
+
+def trained(cohort: str, settings: Params, classifier: str | None = None) -> ClassifierSpace:
+    """Features of a classifier trained on real train images: the run `real`, most images, first seed, of the study's grid.
 
     That very run is taken where it has been trained already, and trained and stored for the grid where it has not.
 
@@ -36,7 +50,7 @@ def trained(cohort: str, settings: Params, classifier: str | None = None) -> Fea
     Parameters
     ----------
     cohort, settings
-        The study; its splits must have been made, with k = all among the shots.
+        The study; its splits must have been made. It takes k = all, or the largest k where the shots lack that.
     classifier
         One of ``classify.classifiers``; the first one if not given.
 
@@ -46,12 +60,16 @@ def trained(cohort: str, settings: Params, classifier: str | None = None) -> Fea
         When an earlier stage is missing.
     """
     classifier = classifier or next(iter(settings.classify.classifiers))
-    seed = settings.splits.seeds[0]
-    outcome = grid.run_cell(cohort, settings, Cell("real", classifier, "all", seed))
+    shots, seed = settings.splits.shots, settings.splits.seeds[0]
+    k = "all" if "all" in shots else str(max(shots))
+    job = dict(cohort=cohort, settings=settings, cell=Cell("real", classifier, k, seed))
+    # As a job of the grid is run, with one thread: the grid goes on with the very bits.
+    (outcome,) = parallel.run(grid.run_cell, [job], workers=1)
     spec = settings.classify.classifiers[classifier]
     planes = len(Study(cohort, settings).planes)
     model = classifiers.create(spec.model, spec.arguments, planes, settings.images.size, seed)
     model.load_state_dict(load_file(outcome.weights))
     device = devices.device(settings.run.device)
-    name = f"{classifier} (real train images of {cohort})"
-    return FeatureSpace(name, Penultimate(model).to(device, memory_format=torch.channels_last), device, batch_size=64)
+    seen = "real train images" if k == "all" else f"{k} real train images per plane"
+    network = Penultimate(model).to(device, memory_format=torch.channels_last)
+    return ClassifierSpace(f"{classifier} ({seen} of {cohort})", network, device, batch_size=64)

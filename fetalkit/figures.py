@@ -9,7 +9,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 WIDTH = 7.2  # inches: the text width of the report's pages
-ARM_ORDER = ("real", "real-long", "diffusion", "synthetic-only")
+ARM_ORDER = ("real", "real-long", "diffusion", "synthetic-only", "diffusion-novel", "simulation")
 
 
 def arm_colours(arms: Sequence[str]) -> dict[str, tuple]:
@@ -237,6 +237,25 @@ def confusion(matrices: dict[str, np.ndarray], planes: Sequence[str]) -> Figure:
         axis.tick_params(axis="x", rotation=30)
         axis.tick_params(axis="y", rotation=0)
         axis.label_outer()
+    return figure
+
+
+def candidates(found: pd.DataFrame, real: float) -> Figure:
+    """Classification accuracy score of the candidates of a search, best first; a line for real images.
+
+    Parameters
+    ----------
+    found
+        ``candidate`` and ``cas`` (0-1).
+    real
+        The score of real images (0-1).
+    """
+    shown = found.sort_values("cas", ascending=False)
+    figure, axis = plt.subplots(figsize=(WIDTH, 0.32 * len(shown) + 1.0))
+    sns.pointplot(shown.assign(percent=100 * shown.cas), x="percent", y="candidate", linestyle="none", ax=axis)
+    axis.axvline(100 * real, color="0.3", linestyle="--", linewidth=1.2)
+    axis.set(xlabel="accuracy on validation images (%); dashed: learnt from real images", ylabel="")
+    axis.grid(axis="x")
     return figure
 
 

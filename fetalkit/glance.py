@@ -48,10 +48,16 @@ def speeds() -> str:
     """Markdown table of ``benchmarks/results.json``."""
     found = json.loads((paths.ROOT / "benchmarks" / "results.json").read_text(encoding="utf-8"))
     lines = [f"| simulator, 128 px | {found['simulator']['images_per_second']:.0f} images/s | |\n"]
-    for work in ("training", "sampling"):
-        speed = found["generator"][work]
-        share = f"{speed['fraction_of_matrix_product']:.0%} of the rate of a large matrix product"
-        lines.append(f"| generator, {work} | {speed['images_per_second']:.1f} images/s | {share} |\n")
+    generator = found["generator"]
+    for work, name in (
+        ("training", generator["precision"]),
+        ("training_float32", "float32"),
+        ("sampling", generator["precision"]),
+    ):
+        speed = generator[work]
+        share = f"{speed['fraction_of_matrix_product']:.0%} of the rate of a large matrix product in float32"
+        what = f"generator, {work.removesuffix('_float32')} in {name}"
+        lines.append(f"| {what} | {speed['images_per_second']:.1f} images/s | {share} |\n")
     for name, pair in found["classifier"].items():
         if isinstance(pair, dict):
             what = "loading and augmentation alone" if name == "images_alone" else f"an epoch of {name}"
@@ -61,7 +67,20 @@ def speeds() -> str:
     return "| on one core | speed | beside |\n|---|---|---|\n" + "".join(lines)
 
 
-TABLES = {"results": results, "speeds": speeds}
+def quality() -> str:
+    """Markdown table of what a classifier learns from generated images alone, after equal minutes."""
+    found = json.loads((paths.ROOT / "benchmarks" / "results.json").read_text(encoding="utf-8"))["quality"]
+    names = {
+        "real": "the real train images",
+        "ours": f"{found['sampling']['images']} images of our generator",
+        "ours_250_steps": "the same, drawn in 250 steps",
+        "reference": "as many of the reference recipe",
+    }
+    lines = [f"| {names[name]} | {value:.1%} |\n" for name, value in found["cas"].items()]
+    return "| a classifier trained on | knows |\n|---|---|\n" + "".join(lines)
+
+
+TABLES = {"results": results, "speeds": speeds, "quality": quality}
 
 
 def updated(text: str) -> str:

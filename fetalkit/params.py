@@ -12,6 +12,7 @@ from fetalkit.errors import FetalkitError
 
 Steps = Annotated[int, Field(ge=1, le=10_000_000)]
 Rate = Annotated[float, Field(gt=0, lt=1)]
+GuidanceKind = Literal["classifier-free", "classifier"]
 
 
 def _unique(values: list) -> list:
@@ -30,6 +31,7 @@ class Run(Section):
     """Where things run; has no influence on what is computed apart from rounding."""
 
     device: Literal["auto", "cpu", "cuda", "mps"]
+    precision: Literal["auto", "float32", "bfloat16"]
     workers: Literal["auto"] | Annotated[int, Field(ge=1, le=1024)]
 
 
@@ -51,25 +53,35 @@ class Splits(Section):
 
 
 class Diffusion(Section):
-    """Denoiser and its training; see `fetalkit.generators.diffusion`."""
+    """Denoiser and its training; see `fetalkit.generators.settings`."""
 
     unshuffle: Literal[1, 2, 4, 8]
     channels: Annotated[list[Annotated[int, Field(ge=8, multiple_of=8)]], Field(min_length=1)]
     attention: list[bool]
-    layers_per_block: Annotated[int, Field(ge=1, le=8)]
+    blocks: Annotated[int, Field(ge=1, le=8)]
     steps: Steps
     batch_size: Annotated[int, Field(ge=1)]
     learning_rate: Rate
     ema_length: Rate
     label_dropout: Annotated[float, Field(ge=0, lt=1)]
-    flip: bool
+    augment: Annotated[float, Field(ge=0, le=1)]
+    guide_steps: Annotated[int, Field(ge=0, le=10_000_000)]
+    snapshots: Annotated[list[Rate], AfterValidator(_unique)]
 
 
 class DiffusionSampler(Section):
     """How images are drawn from a trained diffusion model."""
 
     steps: Annotated[int, Field(ge=2, le=1000)]
+    guidance_kind: GuidanceKind
     guidance: Annotated[float, Field(ge=0, le=20)]
+    guidance_interval: Annotated[list[Annotated[float, Field(ge=0)]], Field(min_length=2, max_length=2)]
+
+
+class Simulator(Section):
+    """How phantoms are drawn as a synthetic set."""
+
+    simulated_size: Annotated[int, Field(ge=32, le=512)]
 
 
 class Synthesis(Section):
@@ -77,6 +89,18 @@ class Synthesis(Section):
 
     images_per_plane: Annotated[int, Field(ge=1)]
     diffusion: DiffusionSampler
+    simulation: Simulator
+
+
+class Fidelity(Section):
+    """What the fidelity stage looks at beside the sets of the arms."""
+
+    generators: Annotated[list[str], AfterValidator(_unique)]
+    guidance_scales: dict[GuidanceKind, Annotated[list[Annotated[float, Field(ge=0, le=20)]], AfterValidator(_unique)]]
+    variant_images_per_plane: Annotated[int, Field(ge=2)]
+    neighbours: Annotated[int, Field(ge=1, le=100)]
+    near_copy_quantile: Rate
+    seed: Annotated[int, Field(ge=0)]
 
 
 class Classifier(Section):
@@ -116,6 +140,7 @@ class Params(Section):
     splits: Splits
     diffusion: Diffusion
     synthesis: Synthesis
+    fidelity: Fidelity
     classify: Classify
     report: Report
 

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from fetalkit import notebooks, pages, params, paths
+from fetalkit.checkpoints import replacing
 from fetalkit.errors import FetalkitError
 from fetalkit.tables import write_json
 
@@ -23,6 +25,8 @@ TABLES = {
     "splits.csv": ("splits", "splits.csv"),
     "shots.csv": ("splits", "shots.csv"),
     "denoiser.csv": ("curves", "denoiser.csv"),
+    "fidelity.csv": ("fidelity", "fidelity.csv"),
+    "fidelity.json": ("fidelity", "fidelity.json"),
 }
 
 
@@ -46,7 +50,17 @@ def publish(cohort: str) -> Path:
         sources["summary.json"] = Path(folder, "summary.json")
         write_json(_timed_summary(cohort), sources["summary.json"])
         pages.publish(cohort, stages(), sources, FRONT, settings)
+    _publish_cards(cohort)
     return paths.reports(cohort, "index.html")
+
+
+def _publish_cards(cohort: str) -> None:
+    """Copy the cards of all generators and synthetic sets, which the page on fidelity links to."""
+    cards = paths.data(cohort, "cards")
+    if not cards.is_dir():
+        raise FetalkitError(f"{cards}: not found; run the stage that makes it")
+    with replacing(paths.reports(cohort, "cards")) as temporary:
+        shutil.copytree(cards, temporary)
 
 
 def _timed_summary(cohort: str) -> dict:

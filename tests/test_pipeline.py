@@ -20,8 +20,9 @@ TINY = {
     "cohort": {"train_patients": 16, "test_patients": 8, "images_per_patient": 6, "size": 48},
     "images": {"size": 32},
     "splits": {"shots": [3, "all"], "seeds": [0, 1], "validation_fraction": 0.25},
-    "diffusion": {"channels": [16, 32], "steps": 6},
-    "synthesis": {"images_per_plane": 4, "diffusion": {"steps": 3, "guidance": 1.5}},
+    "diffusion": {"channels": [16, 32], "attention": [False, True], "steps": 6, "guide_steps": 3, "snapshots": [0.5]},
+    "synthesis": {"images_per_plane": 4, "simulation": {"simulated_size": 48}},
+    "fidelity": {"guidance_scales": {"classifier-free": [1, 2], "classifier": [1]}, "variant_images_per_plane": 2},
     "classify": {
         "pretrain_steps": 3,
         "train_steps": 4,

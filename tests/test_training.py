@@ -172,6 +172,10 @@ def test_budgets_of_the_arms():
         "real": [("real", n)],
         "real-long": [("real", p + n)],
         "diffusion": [("diffusion", p), ("real", n)],
+        "diffusion-novel": [("diffusion-novel", p), ("real", n)],
+        "simulation": [("simulation", p), ("real", n)],
         "synthetic-only": [("diffusion", p)],
     }
-    assert arms.sources(list(arms.ARMS)) == ["diffusion"]
+    assert arms.generators(list(arms.ARMS)) == ["diffusion", "simulation"]
+    assert arms.generators(["real", "diffusion-novel"]) == ["diffusion"]
+    assert arms.derived(["diffusion", "diffusion-novel"]) == ["diffusion-novel"]

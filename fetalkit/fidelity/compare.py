@@ -73,18 +73,15 @@ def table(
     -------
     pandas.DataFrame
         ``space``, ``set``, ``plane`` (``"all"`` or a name), ``n`` (images on either side), ``fd``, ``kid``, ``precision``,
-        ``recall``, ``density``, ``coverage``. Missing where a plane has too few images: below 2 for distances, `neighbours` + 1
+        ``recall``, ``density``, ``coverage``. Missing where there are too few images: below 2 for distances, `neighbours` + 1
         for the others.
 
     Raises
     ------
     FetalkitError
-        When a set lacks a plane, or all planes together are too few.
+        When a set lacks a plane.
     """
     chosen = draw(labels, planes, seed)
-    together = sum(map(len, chosen[reference]))
-    if together <= neighbours:
-        raise FetalkitError(f"fidelity: {together} images on either side are too few for {neighbours} neighbours")
     rows = []
     for space, sets in features.items():
         for name in labels:
@@ -124,7 +121,7 @@ def summary(compared: pd.DataFrame, memorised: Mapping[str, Mapping[str, float]]
     -------
     dict
         ``{space: {set: {fd, kid, precision, recall, density, coverage, n}}}`` and ``"memorisation": {set: {share, low, high,
-        threshold, n}}``; JSON types, floats of six significant digits.
+        threshold, n}}``; JSON types, floats of six significant digits, None for what is missing.
     """
     content: dict = {}
     for row in compared[compared.plane == ALL].to_dict("records"):
@@ -132,8 +129,11 @@ def summary(compared: pd.DataFrame, memorised: Mapping[str, Mapping[str, float]]
     return {**content, "memorisation": {name: _plain(values) for name, values in memorised.items()}}
 
 
-def _plain(values: Mapping[str, float]) -> dict[str, float | int]:
-    return {key: int(value) if key == "n" else float(f"{value:.6g}") for key, value in values.items()}
+def _plain(values: Mapping[str, float]) -> dict[str, float | int | None]:
+    return {
+        key: None if np.isnan(value) else int(value) if key == "n" else float(f"{value:.6g}")
+        for key, value in values.items()
+    }
 
 
 def embed(vectors: np.ndarray, seed: int) -> np.ndarray:

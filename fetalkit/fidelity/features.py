@@ -4,7 +4,7 @@ A number is comparable with another only if both are of one space, so every spac
 is called FID: that is the name of the Fréchet distance in the features of one Inception network.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,10 +12,11 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from fetalkit import devices, pretrained
+from fetalkit import devices, parallel, pretrained
 from fetalkit.progress import Progress
 
 IMAGENET = "efficientnet-lite0 (ImageNet)"
+_TOGETHER = 256  # images per job: a few seconds of one core, so that workers end at about the same time
 
 
 @dataclass(frozen=True)
@@ -120,13 +121,43 @@ def imagenet(device: str = "auto") -> FeatureSpace:
     return FeatureSpace(IMAGENET, wrapped.to(place, memory_format=torch.channels_last), place)
 
 
-def of_sets(spaces: Sequence[FeatureSpace], sets: Mapping[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
-    """Features of every set of images in every space: name of the space → name of the set → float32 (n, d)."""
-    found = {}
-    for space in spaces:
-        with Progress(f"features: {space.name}", sum(map(len, sets.values())), unit="image") as progress:
-            found[space.name] = {}
-            for name, images in sets.items():
-                found[space.name][name] = space.features(images, progress)
-                progress.report()
+def of_sets(space: FeatureSpace, sets: Mapping[str, np.ndarray], workers: int = 1) -> dict[str, np.ndarray]:
+    """Features of every set of images; an image that occurs in several sets goes through the network once.
+
+    Parameters
+    ----------
+    space
+        The feature space.
+    sets
+        Name of the set → images, (n, height, width), all of one size.
+    workers
+        Processes that share the work; the result does not depend on their number.
+
+    Returns
+    -------
+    dict
+        Name of the set → float32 (n, d).
+    """
+    number: dict[bytes, int] = {}
+    different: list[np.ndarray] = []
+    rows = {}
+    for name, images in sets.items():
+        rows[name] = np.empty(len(images), np.int64)
+        for place, image in enumerate(images):
+            rows[name][place] = found = number.setdefault(image.tobytes(), len(different))
+            if found == len(different):
+                different.append(image)
+    starts = range(0, len(different), _TOGETHER)
+    jobs = [
+        dict(space=space, images=np.stack(different[start : start + _TOGETHER]), part=f"{part} of {len(starts)}")
+        for part, start in enumerate(starts, 1)
+    ]
+    vectors = np.concatenate(parallel.run(_part, jobs, workers))
+    return {name: vectors[of] for name, of in rows.items()}
+
+
+def _part(space: FeatureSpace, images: np.ndarray, part: str) -> np.ndarray:
+    with Progress(f"features: {space.name}, part {part}", len(images), unit="image") as progress:
+        found = space.features(images, progress)
+        progress.report()
     return found

@@ -62,8 +62,9 @@ def metrics(compared: pd.DataFrame, space: str, best: str = "real_train") -> Fig
             axis.plot(mine[mine.plane == ALL][metric], [place], "o", color=colours[name], markersize=7)
         for value in rows[(rows.set == best) & (rows.plane == ALL)][metric]:
             axis.axvline(value, color="0.25", linestyle="--", linewidth=1.2)
-        most = max(1.0 if metric not in ("fd", "kid") else 0.0, rows[metric].max())
-        axis.set(xlabel=label, xlim=(min(0.0, rows[metric].min()) - 0.06 * most, 1.06 * most))
+        # Missing values are left out; 0 keeps the axis in being where all are missing.
+        most = np.nanmax([1.0 if metric not in ("fd", "kid") else 0.0, *rows[metric]])
+        axis.set(xlabel=label, xlim=(np.nanmin([0.0, *rows[metric]]) - 0.06 * most, 1.06 * most or 1.0))
         axis.set_yticks(range(len(names)), [name.replace("_", " ") for name in names])
         axis.grid(axis="y", visible=False)
     axes[0, 0].set_ylim(len(names) - 0.5, -0.5)
@@ -218,7 +219,7 @@ def guidance(table: pd.DataFrame, diversity: str = "recall") -> Figure:
     figure, axis = plt.subplots(figsize=(WIDTH, 3.8))
     palette = sns.color_palette("colorblind")
     for number, (kind, rows) in enumerate(table.groupby("guidance", sort=False)):
-        rows = rows.sort_values("scale")
+        rows = rows.dropna(subset=[diversity]).sort_values("scale")
         style = dict(color=palette[number], marker=_MARKERS[number % len(_MARKERS)], label=kind)
         axis.plot(rows[diversity], rows.accuracy * 100, markersize=6, **style)
         # These lines fall to the right: above and right of a point, and below and left of it, there is room.
@@ -235,46 +236,39 @@ def guidance(table: pd.DataFrame, diversity: str = "recall") -> Figure:
     return figure
 
 
-def near_copy_shares(table: pd.DataFrame, expected: float) -> Figure:
-    """Share of near-copies against images per plane and against training steps, with 95 % intervals.
+def near_copy_shares(table: pd.DataFrame, over_time: pd.DataFrame, expected: float) -> Figure:
+    """Share of near-copies against images per plane and, where that is known, against training steps; 95 % intervals.
 
     Parameters
     ----------
     table
-        ``generator``, ``k`` (images per plane, number or ``"all"``), ``step`` (training steps), ``share``, ``low``, ``high``
-        (0-1). One line per k over steps; for the panel over k, the last step of each counts.
+        ``generator``, ``k`` (images per plane, number or ``"all"``), ``share``, ``low``, ``high`` (0-1), one row each.
+    over_time
+        ``k``, ``step`` (training steps), ``share``, ``low``, ``high``: one line per k; may be empty.
     expected
         Share among unseen real images: a dashed line.
     """
     shots = sorted(dict.fromkeys(table.k), key=lambda k: (k == "all", int(k) if k != "all" else 0))
     generators = list(dict.fromkeys(table.generator))
     colours = set_colours(generators)
-    shades = dict(zip(shots, sns.color_palette("viridis", len(shots)), strict=True))
-    over_time = table.groupby(["generator", "k"]).step.nunique().max() > 1
-    figure, axes = plt.subplots(1, 1 + over_time, figsize=(WIDTH, 3.3), sharey=True, squeeze=False)
+    figure, axes = plt.subplots(1, 1 + bool(len(over_time)), figsize=(WIDTH, 3.5), sharey=True, squeeze=False)
     by_k, by_step = axes[0, 0], axes[0, -1]
     for number, name in enumerate(generators):
         mine = table[table.generator == name]
-        marker = _MARKERS[number % len(_MARKERS)]
-        last = mine.sort_values("step").groupby("k", sort=False).tail(1)
         offset = (number - (len(generators) - 1) / 2) * 0.16
-        places = [shots.index(k) + offset for k in last.k]
-        style = dict(color=colours[name], linestyle="", marker=marker, capsize=3, label=name)
-        by_k.errorbar(places, last.share * 100, _error(last), **style)
-        if over_time:
-            for k in shots:
-                rows = mine[mine.k == k].sort_values("step")
-                style = dict(color=shades[k], linestyle=("-", "--", ":", "-.")[number % 4], marker=marker, capsize=3)
-                by_step.errorbar(rows.step, rows.share * 100, _error(rows), **style)
+        style = dict(color=colours[name], linestyle="", marker=_MARKERS[number % len(_MARKERS)], capsize=3, label=name)
+        by_k.errorbar([shots.index(k) + offset for k in mine.k], mine.share * 100, _error(mine), **style)
+    for k, rows in over_time.groupby("k", sort=False):
+        shade = sns.color_palette("viridis", len(shots))[shots.index(k)]
+        style = dict(color=shade, marker="o", capsize=3, label=f"k = {k}")
+        by_step.errorbar(rows.step, rows.share * 100, _error(rows), **style)
     for axis in axes.flat:
-        axis.axhline(expected * 100, color="0.25", linestyle="--", linewidth=1.2, label="unseen real images")
+        axis.axhline(expected * 100, color="0.25", linestyle="--", linewidth=1.2)
+        axis.legend(fontsize=9, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncol=3)
     by_k.set_xticks(range(len(shots)), [str(k) for k in shots])
     by_k.set(xlabel="images per plane", ylabel="near-copies (%)", xlim=(-0.5, len(shots) - 0.5), ylim=(0, None))
-    by_k.legend(fontsize=9)
-    if over_time:
-        by_step.set(xlabel="training steps")
-        lines = [plt.Line2D([], [], color=shades[k], linewidth=3) for k in shots]
-        figure.legend(lines, [f"k = {k}" for k in shots], loc="outside lower right", ncol=6, fontsize=9)
+    if len(over_time):
+        by_step.set(xlabel="training steps", xlim=(0, 1.05 * over_time.step.max()))
     return figure
 
 

@@ -42,8 +42,8 @@ class Generator(Protocol):
         """Write the trained generator to `folder`, all or nothing."""
 
     @classmethod
-    def load(cls, folder: Path, device: str = "auto") -> Self:
-        """Read a generator that `save` wrote."""
+    def load(cls, folder: Path, device: str = "auto", precision: str = "auto") -> Self:
+        """Read a generator that `save` wrote; `precision` is that of the network, as in `fetalkit.devices.precision`."""
 
 
 def _class(name: str) -> type:
@@ -70,7 +70,7 @@ def create(name: str, **settings: Any) -> Generator:
     return _class(name)(**settings)
 
 
-def load(folder: Path, device: str = "auto") -> Generator:
+def load(folder: Path, device: str = "auto", precision: str = "auto") -> Generator:
     """Read a saved generator of any kind; `folder` says which.
 
     Raises
@@ -78,7 +78,7 @@ def load(folder: Path, device: str = "auto") -> Generator:
     FetalkitError
         When `folder` holds no saved generator.
     """
-    return _class(read_card(folder)["generator"]).load(folder, device=device)
+    return _class(read_card(folder)["generator"]).load(folder, device=device, precision=precision)
 
 
 def read_card(folder: Path) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from fetalkit import images as store
-from fetalkit.checkpoints import Checkpoint, replacing, rng
+from fetalkit.checkpoints import Checkpoint, fingerprint, replacing, rng
 from fetalkit.cohorts.phantom import simulator
 from fetalkit.errors import FetalkitError
 from fetalkit.generators import read_card
@@ -27,8 +27,8 @@ class SimulationGenerator:
         Number and names of the planes; the simulator must know each of them.
     size
         Height and width of the images in pixels.
-    device
-        Not used: the simulator runs on the CPU.
+    device, precision
+        Not used: the simulator runs on the CPU, in its own precision.
 
     Raises
     ------
@@ -36,7 +36,9 @@ class SimulationGenerator:
         When the simulator does not know a plane.
     """
 
-    def __init__(self, *, n_classes: int, planes: tuple[str, ...], size: int = 64, device: str = "auto"):
+    def __init__(
+        self, *, n_classes: int, planes: tuple[str, ...], size: int = 64, device: str = "auto", precision: str = "auto"
+    ):
         unknown = [plane for plane in planes if plane not in simulator.PLANES]
         if unknown or len(planes) != n_classes:
             raise FetalkitError(
@@ -48,9 +50,10 @@ class SimulationGenerator:
         self.seconds = 0.0
 
     def describe(self) -> dict[str, Any]:
-        """Kind and settings, of JSON types."""
+        """Kind, settings and version of the simulator, of JSON types."""
         settings = {"n_classes": len(self.planes), "planes": list(self.planes), "size": self.size}
-        return {"generator": "simulation", "settings": settings}
+        code = sorted(Path(simulator.__file__).parent.glob("*.py"))
+        return {"generator": "simulation", "settings": settings, "simulator": fingerprint(None, code)}
 
     def fit(
         self,
@@ -100,6 +103,6 @@ class SimulationGenerator:
             (temporary / "fetalkit.json").write_text(json.dumps(self.describe(), indent=2) + "\n", encoding="utf-8")
 
     @classmethod
-    def load(cls, folder: Path, device: str = "auto") -> Self:
+    def load(cls, folder: Path, device: str = "auto", precision: str = "auto") -> Self:
         """Read what `save` wrote."""
-        return cls(device=device, **read_card(folder)["settings"])
+        return cls(device=device, precision=precision, **read_card(folder)["settings"])

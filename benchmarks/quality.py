@@ -1,0 +1,136 @@
+"""What a classifier learns from generated images alone, after equal minutes: our generator, the reference recipe, real images.
+
+All are trained on the full train part of spain (FETALKIT_MIRROR, see README) and judged on its validation patients: the
+classification accuracy score (CAS). Each generator gets MINUTES on all cores. The parts are kept in ``work/bench`` and
+taken from there, so that this, which takes an hour and a half, can be stopped and started again.
+"""
+
+import argparse
+import json
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from common import record
+from joblib import Parallel, delayed
+from reference import Reference
+
+from fetalkit import cas, generators, params, paths
+from fetalkit.checkpoints import Checkpoint, replacing
+from fetalkit.fidelity import memorisation
+from fetalkit.images import Labelled
+from fetalkit.study import Study
+
+EACH, STEPS, SEEDS = 250, 500, (0, 1)
+
+
+def kept(folder: Path, name: str, make) -> dict[str, np.ndarray]:
+    """Arrays of an earlier, interrupted run of this script, or those that `make` makes now."""
+    path = folder / f"{name}.npz"
+    if not path.exists():
+        arrays = make()
+        with replacing(path) as temporary:
+            np.savez_compressed(temporary, **arrays)
+    with np.load(path) as content:
+        return dict(content)
+
+
+def trained(folder: Path, settings, data: Labelled, minutes: float):
+    """Our generator after `minutes` on all cores: its speed is measured first, and sets the number of steps."""
+    chosen = settings.diffusion.model_dump() | {"guide_steps": 0, "snapshots": []}
+    common = dict(n_classes=len(settings.cohort.planes), planes=settings.cohort.planes, size=settings.images.size)
+    if not (folder / "ours").exists():
+        trial = generators.create("diffusion", device="cpu", **common, **(chosen | {"steps": 40}))
+        trial.fit(data.images, data.labels, seed=0)
+        steps = int(40 * 60 * minutes / trial.seconds)
+        made = generators.create("diffusion", device="cpu", **common, **(chosen | {"steps": steps}))
+        made.fit(data.images, data.labels, seed=0, checkpoint=Checkpoint(folder / "ours.checkpoint", str(steps)))
+        made.save(folder / "ours")
+        (folder / "ours.json").write_text(json.dumps({"steps": steps, "minutes": made.seconds / 60}))
+    return generators.load(folder / "ours", device="cpu")
+
+
+def _drawn(folder: Path, labels: np.ndarray, seed: int, options: dict) -> np.ndarray:
+    torch.set_num_threads(1)
+    return generators.load(folder, device="cpu").sample(labels, seed=seed, **options)
+
+
+def draw(folder: Path, labels: np.ndarray, options: dict) -> dict[str, np.ndarray]:
+    """Images of our generator, drawn by one process per core, and the seconds that it took, imports left out."""
+    cores = os.cpu_count()
+    parts = np.array_split(labels, cores)
+    with Parallel(n_jobs=cores) as pool:
+        pool(delayed(_drawn)(folder, labels[:2], 0, options | {"steps": 2}) for _ in parts)
+        began = time.perf_counter()
+        drawn = pool(delayed(_drawn)(folder, part, number, options) for number, part in enumerate(parts))
+        seconds = time.perf_counter() - began
+    return {"images": np.concatenate(drawn), "labels": labels, "seconds": np.array(seconds)}
+
+
+def _score(data: Labelled, validation: Labelled, settings, seed: int) -> float:
+    torch.set_num_threads(1)
+    return cas.score(data, validation, settings, steps=STEPS, seed=seed)
+
+
+def main() -> None:
+    """Measure, print and record."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=30)
+    parser.add_argument("--part", choices=("ours", "reference", "all"), default="all", help="train this, then stop")
+    arguments = parser.parse_args()
+    settings = params.load("spain")
+    study = Study("spain", settings)
+    data, validation = study.labelled(study.part("train")), study.labelled(study.part("validation"))
+    folder = paths.work("bench", f"quality-{arguments.minutes:g}")
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(os.cpu_count())
+    labels = np.tile(np.arange(len(study.planes)), EACH)
+    if arguments.part in ("ours", "all"):
+        trained(folder, settings, data, arguments.minutes)
+
+    def reference():
+        rival = Reference(data.images, data.labels, arguments.minutes)
+        return {"images": rival.sample(labels), "labels": labels, "steps": np.array(rival.made)}
+
+    if arguments.part in ("reference", "all"):
+        rival = kept(folder, "reference", reference)
+    if arguments.part != "all":
+        return
+    sampler = settings.synthesis.diffusion.model_dump()
+    fast = kept(folder, "fast", lambda: draw(folder / "ours", labels, sampler))
+    slow = kept(folder, "slow", lambda: draw(folder / "ours", labels, sampler | {"steps": 250}))
+    sets = {"real": data} | {
+        name: Labelled(found["images"], found["labels"])
+        for name, found in {"ours": fast, "ours_250_steps": slow, "reference": rival}.items()
+    }
+    found = Parallel(n_jobs=os.cpu_count())(
+        delayed(_score)(images, validation, settings, seed) for images in sets.values() for seed in SEEDS
+    )
+    scores = {name: float(np.mean(found[len(SEEDS) * i : len(SEEDS) * (i + 1)])) for i, name in enumerate(sets)}
+    limit = memorisation.threshold(memorisation.nearest_images(validation.images, data.images).distance)
+    copies = memorisation.nearest_images(fast["images"], data.images).distance
+    record(
+        "quality",
+        {
+            "minutes": arguments.minutes,
+            "cores": os.cpu_count(),
+            "train_images": len(data.labels),
+            "validation_images": len(validation.labels),
+            "classifier_steps": STEPS,
+            "classifier_seeds": len(SEEDS),
+            "cas": {name: round(value, 4) for name, value in scores.items()},
+            "ours_share_of_real": round(scores["ours"] / scores["real"], 4),
+            "ours_above_reference": round(scores["ours"] - scores["reference"], 4),
+            "near_copies": round(float((copies < limit).mean()), 4),
+            "steps": json.loads((folder / "ours.json").read_text())["steps"],
+            "reference_steps": int(rival["steps"]),
+            "sampling": {"images": len(labels), "seconds": round(float(fast["seconds"]), 1), **sampler},
+        },
+        threads=os.cpu_count(),
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""Classification accuracy score: how well a classifier that has learnt from generated images alone names real ones.
+
+References
+----------
+Ravuri S, Vinyals O. Classification Accuracy Score for Conditional Generative Models. NeurIPS 2019, arXiv 1905.10887.
+"""
+
+import tempfile
+from pathlib import Path
+
+import torch
+
+from fetalkit import classifiers, training
+from fetalkit.checkpoints import Checkpoint
+from fetalkit.images import Labelled
+from fetalkit.params import Params
+
+
+def score(
+    data: Labelled,
+    real: Labelled,
+    settings: Params,
+    *,
+    steps: int,
+    seed: int,
+    classifier: str | None = None,
+    label: str = "CAS",
+) -> float:
+    """Accuracy on `real` of a classifier trained on `data`, in [0, 1].
+
+    Parameters
+    ----------
+    data
+        Generated images; or real ones, for what the score is compared with.
+    real
+        Real images that neither the classifier nor the generator has seen.
+    settings
+        Of the study: planes, image size, recipe and classifiers.
+    steps
+        Training steps.
+    seed
+        Of weights, batches and augmentation.
+    classifier
+        One of ``classify.classifiers``; the first one if not given.
+    label
+        Name of the training in logs.
+
+    Raises
+    ------
+    FetalkitError
+        When the loss is no longer a number.
+    """
+    spec = settings.classify.classifiers[classifier or next(iter(settings.classify.classifiers))]
+    recipe = training.Recipe(**settings.classify.model_dump(include=set(training.Recipe.__dataclass_fields__)))
+    model = classifiers.create(spec.model, spec.arguments, len(settings.cohort.planes), settings.images.size, seed)
+    device = torch.device("cpu")
+    model = model.to(device, memory_format=torch.channels_last)
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoint = Checkpoint(Path(folder, "state"), "", every=steps)  # minutes of work: not worth resuming
+        training.fit(model, data, steps, recipe, seed=seed, device=device, checkpoint=checkpoint, label=label)
+    return float((training.predict(model, real.images, device).argmax(axis=1) == real.labels).mean())
