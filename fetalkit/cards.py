@@ -91,7 +91,7 @@ def model_card(
     training
         What is known of the training, label -> value, e.g. ``{"Training time": "104 s"}``; may be empty.
     components
-        Subfolder -> class of diffusers that loads it; empty where diffusers cannot.
+        Subfolder -> dotted name of the class that loads it with ``from_pretrained``; empty where there is none.
     measures
         ``of`` (what was measured, a phrase), ``memorisation`` (``share``, ``low``, ``high`` in [0, 1], ``threshold``, ``n``)
         and ``fidelity`` (feature space -> ``fd``, ``kid``, ``precision``, ``recall``, ``density``, ``coverage``, ``n``);
@@ -103,7 +103,7 @@ def model_card(
         Markdown with YAML front matter.
     """
     data = ModelCardData(
-        library_name="diffusers" if components else None,
+        library_name="diffusers" if components and all(_of_diffusers(name) for name in components.values()) else None,
         pipeline_tag="unconditional-image-generation",
         tags=[*TAGS, source.generator],
         **_licence(source),
@@ -112,6 +112,10 @@ def model_card(
         "model_card.md.j2", source, measures, settings=dict(settings), training=training, components=components
     )
     return str(ModelCard(_joined(data, text)))
+
+
+def _of_diffusers(name: str) -> bool:
+    return name.startswith("diffusers.")
 
 
 def dataset_card(

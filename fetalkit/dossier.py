@@ -89,12 +89,15 @@ def options(study: Study, generator: str) -> dict[str, Any]:
 
 
 def components(folder: Path) -> dict[str, str]:
-    """Subfolders that diffusers can load -> their class."""
+    """Subfolders of a saved generator that are in the format of diffusers -> dotted name of the class that loads them."""
+    from fetalkit.generators import denoiser
+
     found = {}
     for path in sorted(folder.glob("*/*config.json")):
         name = json.loads(path.read_text(encoding="utf-8")).get("_class_name")
         if name:
-            found[path.parent.name] = name
+            module = denoiser.__name__ if hasattr(denoiser, name) else "diffusers"
+            found[path.parent.name] = f"{module}.{name}"
     return found
 
 

@@ -75,22 +75,35 @@ class Evaluation:
         return [Drawn(**job, data=self.study.synthetic(**job)) for job in jobs]
 
     @cached_property
-    def variants(self) -> list[Drawn]:
-        """Small sets that were drawn in the course of the training, and with other guidance."""
+    def guidance_sets(self) -> list[Drawn]:
+        """Small sets that were drawn with other guidance."""
+        return self._variants(variants.guidance(self.settings))
+
+    @cached_property
+    def snapshots(self) -> list[Drawn]:
+        """Small sets that were drawn in the course of the training. Only copies are looked for in them."""
+        return self._variants(variants.training_time(self.settings))
+
+    def _variants(self, wanted: list[variants.Variant]) -> list[Drawn]:
         return [
             Drawn(each.name, each.k, each.seed, self.study.synthetic(each.name, each.k, each.seed))
-            for each in variants.all_variants(self.settings)
+            for each in wanted
             if each.generator in self.generators
         ]
 
     @property
     def generators(self) -> list[str]:
-        """Names of the generators, the study's subject first."""
+        """Names of the generators and of what was derived from their sets, the study's subject first."""
         return sorted(dict.fromkeys(each.generator for each in self.sets), key=lambda name: name != SUBJECT)
 
+    @property
+    def originals(self) -> list[str]:
+        """Names of the generators whose sets are as they were drawn."""
+        return [name for name in self.generators if name not in arms.DERIVED]
+
     def find(self, generator: str, k: str, seed: int) -> Drawn:
-        """The set of a generator or variant of one cell; KeyError if there is none."""
-        return {each.name: each for each in (*self.sets, *self.variants)}[set_name(generator, k, seed)]
+        """The set of a generator of one cell; KeyError if there is none."""
+        return {each.name: each for each in self.sets}[set_name(generator, k, seed)]
 
     # Features
 
@@ -103,7 +116,7 @@ class Evaluation:
     def groups(self) -> list[dict[str, Labelled]]:
         """Images that are compared, plane after plane: one dict for all sets of one composition, with the real sets to it."""
         alike: dict[tuple[int, ...], list[Drawn]] = {}
-        for each in (*self.sets, *self.variants):
+        for each in (*self.sets, *self.guidance_sets):
             sizes = np.bincount(each.data.labels, minlength=len(self.study.planes))
             alike.setdefault(tuple(sizes.tolist()), []).append(each)
         groups = []
@@ -152,7 +165,7 @@ class Evaluation:
 
         The set ``real_train``, without k and seed, is what a perfect generator would be: other real images.
         """
-        parts, known = [], {each.name: each for each in (*self.sets, *self.variants)}
+        parts, known = [], {each.name: each for each in (*self.sets, *self.guidance_sets)}
         for number, group in enumerate(self.groups):
             labels = {name: data.labels for name, data in group.items()}
             vectors = {space: groups[number] for space, groups in self.vectors.items()}
@@ -189,7 +202,7 @@ class Evaluation:
         vectors = self.vectors[self.own.name]
         sets = [
             (each.generator, each.k, each.seed, self.images(each), self.features(each, self.own.name))
-            for each in (*self.sets, *self.variants)
+            for each in (*self.sets, *self.guidance_sets)
         ]
         real = {compare.REFERENCE: self.test, BEST: self.train}
         sets += [(name, "", None, data, vectors[-1][name]) for name, data in real.items()]
@@ -208,7 +221,7 @@ class Evaluation:
         measured = self._overall(features.IMAGENET)
         called = self.called[self.called.plane == compare.ALL].set_index("set").accuracy
         rows = []
-        for each in variants.guidance(self.settings) if SUBJECT in self.generators else ():
+        for each in variants.guidance(self.settings) if self.guidance_sets else ():
             about = dict(guidance=each.options["guidance_kind"], scale=each.options["guidance"])
             rows.append({**about, "accuracy": called[each.name], **measured.loc[each.name, ["n", *compare.METRICS]]})
         return pd.DataFrame(rows, columns=["guidance", "scale", "accuracy", "n", *compare.METRICS])
@@ -246,13 +259,13 @@ class Evaluation:
 
     @cached_property
     def memorised(self) -> pd.DataFrame:
-        """Near-copies in every set, by pixels and by ImageNet features.
+        """Near-copies in every set, by pixels and by ImageNet features, and by pixels in the snapshots.
 
         Columns: ``space``, ``set``, ``k``, ``seed`` and those of `fetalkit.fidelity.memorisation.share`.
         """
         rows = []
-        for space in (PIXELS, features.IMAGENET):
-            for each in (*self.sets, *self.variants):
+        for space, sets in ((PIXELS, (*self.sets, *self.snapshots)), (features.IMAGENET, self.sets)):
+            for each in sets:
                 found = memorisation.share(self.nearest(each, space).distance, self.threshold(each.cell, space))
                 rows.append(dict(space=space, set=each.generator, k=each.k, seed=each.seed, **found))
         return pd.DataFrame(rows)
@@ -267,13 +280,13 @@ class Evaluation:
         ]
         return pd.DataFrame(rows)
 
-    def over_time(self, space: str) -> pd.DataFrame:
-        """Near-copies in the course of training, first seed: ``k``, ``step`` (of training), ``share``, ``low``, ``high``."""
+    def over_time(self) -> pd.DataFrame:
+        """Near-copies by pixels in the course of training, first seed: ``k``, ``step``, ``share``, ``low``, ``high``."""
         steps = self.settings.diffusion.steps
         stages = [(each.name, each.k, round(each.fraction * steps)) for each in variants.training_time(self.settings)]
         stages += [(SUBJECT, k, steps) for k in dict.fromkeys(k for _, k, _ in stages)]
         stages = stages if SUBJECT in self.generators else []
-        table = self.memorised[(self.memorised.space == space) & (self.memorised.seed == self.first_seed)]
+        table = self.memorised[(self.memorised.space == PIXELS) & (self.memorised.seed == self.first_seed)]
         table = table.set_index(["set", "k"])
         rows = [dict(k=k, step=step, **table.loc[(name, k), ["share", "low", "high"]]) for name, k, step in stages]
         return pd.DataFrame(rows, columns=["k", "step", "share", "low", "high"]).sort_values(

@@ -46,21 +46,16 @@ def publish(cohort: str) -> Path:
     # Not where it ran: that is in each page's own record.
     settings = params.load(cohort).model_dump(exclude={"run"}, serialize_as_any=True)
     sources = {name: paths.data(cohort, *parts) for name, parts in TABLES.items()}
+    cards = paths.data(cohort, "cards")
+    if not cards.is_dir():
+        raise FetalkitError(f"{cards}: not found; run the stage that makes it")
     with tempfile.TemporaryDirectory() as folder:
         sources["summary.json"] = Path(folder, "summary.json")
         write_json(_timed_summary(cohort), sources["summary.json"])
         pages.publish(cohort, stages(), sources, FRONT, settings)
-    _publish_cards(cohort)
-    return paths.reports(cohort, "index.html")
-
-
-def _publish_cards(cohort: str) -> None:
-    """Copy the cards of all generators and synthetic sets, which the page on fidelity links to."""
-    cards = paths.data(cohort, "cards")
-    if not cards.is_dir():
-        raise FetalkitError(f"{cards}: not found; run the stage that makes it")
     with replacing(paths.reports(cohort, "cards")) as temporary:
         shutil.copytree(cards, temporary)
+    return paths.reports(cohort, "index.html")
 
 
 def _timed_summary(cohort: str) -> dict:

@@ -34,7 +34,9 @@ MEASURES = {"of": "this very set", "fidelity": {"some space": FIDELITY}, "memori
 
 
 def model(source=SOURCE, **more):
-    arguments = dict(settings={"steps": 700}, training={"Training time": "104 s"}, components={"unet": "UNet2DModel"})
+    arguments = dict(
+        settings={"steps": 700}, training={"Training time": "104 s"}, components={"unet": "diffusers.UNet2DModel"}
+    )
     return ModelCard(cards.model_card(source, **arguments | more))
 
 
@@ -92,6 +94,8 @@ def test_training_is_told_as_far_as_it_is_known():
     assert "| steps | 700 |" in model().text and "- Training time: 104 s" in model().text
     assert "has not been recorded" in model(training={}).text
     assert "diffusers" not in model(components={}).text and model(components={}).data.library_name is None
+    own = model(components={"denoiser": "fetalkit.generators.denoiser.Denoiser", "scheduler": "diffusers.Scheduler"})
+    assert "from fetalkit.generators.denoiser import Denoiser\n" in own.text and own.data.library_name is None
 
 
 @pytest.mark.parametrize(
@@ -153,12 +157,13 @@ def test_export_can_be_loaded_as_its_cards_say(study, tmp_path, monkeypatch):
         assert f"- {line}\n" in card.text
     seen = small_study.TRAIN * len(study.planes)
     assert f"{seen} images of 5 simulated patients" in card.text
-    with_fetalkit, with_diffusers = python(card)
+    with_fetalkit, in_parts = python(card)
     size, names = study.params.images.size, {}
     exec(with_fetalkit, names)
     assert names["images"].shape == (8, size, size) and names["images"].dtype == np.uint8
-    exec(with_diffusers, names)
-    assert names["unet"].config.num_class_embeds and names["scheduler"].config.sigma_data
+    exec(in_parts, names)
+    assert names["denoiser"].config.n_labels == len(study.planes) + 1 and names["scheduler"].config.sigma_data
+    assert card.data.library_name is None, "diffusers alone cannot load it"
 
     card = DatasetCard.load(tmp_path / "out" / "images" / "README.md")
     assert f"{small_study.DRAWN * len(study.planes)} synthetic images" in card.text

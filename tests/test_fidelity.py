@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from scipy import linalg, ndimage
+from scipy import linalg, ndimage, stats
 from sklearn.datasets import load_sample_image
 from torch import nn
 from torch.nn import functional
@@ -16,7 +16,7 @@ from torchmetrics.image.fid import FrechetInceptionDistance
 
 from fetalkit import classifiers, display, feature_classifier, grid, params, paths, pretrained
 from fetalkit.errors import FetalkitError
-from fetalkit.fidelity import compare, distances, features, figures, manifold, memorisation, speckle
+from fetalkit.fidelity import compare, distances, features, figures, manifold, memorisation, sentences, speckle
 from fetalkit.tables import write_json
 
 CPU = torch.device("cpu")
@@ -129,12 +129,33 @@ def test_nothing_of_training_is_left_in_features():
     assert np.allclose(found, pictures(4).reshape(4, -1) / 255, atol=1e-4)
 
 
-def test_features_of_sets():
+class Counting(nn.Module):
+    """Pixel sums, and how many images have passed."""
+
+    seen = 0
+
+    def forward(self, images):
+        Counting.seen += len(images)
+        return images.sum(dim=(2, 3))
+
+
+def test_features_of_sets(monkeypatch):
+    monkeypatch.setattr(features, "_TOGETHER", 4)
+    space = features.FeatureSpace("sums", Counting(), CPU)
+    images = pictures(9)
+    sets = {"a": images[:5], "b": images[[7, 2, 2, 8]], ("c", 1): images[::-1]}
+    found = features.of_sets(space, sets)
+    assert list(found) == list(sets)
+    for name, of in sets.items():
+        assert found[name][:, 0] == pytest.approx(of.sum(axis=(1, 2)) / 255, rel=1e-5)
+    assert Counting.seen == 9, "every image goes through the network once"
+
+
+def test_features_do_not_depend_on_the_number_of_workers(monkeypatch):
+    monkeypatch.setattr(features, "_TOGETHER", 4)
     space = features.FeatureSpace("columns", nn.Sequential(nn.Flatten(), nn.Linear(1024, 3)), CPU)
-    sets = {"a": pictures(5), "b": pictures(9, seed=1)}
-    found = features.of_sets([space], sets)
-    assert list(found) == ["columns"] and [len(found["columns"][name]) for name in sets] == [5, 9]
-    assert np.array_equal(found["columns"]["b"], space.features(sets["b"]))
+    one, two = (features.of_sets(space, {"a": pictures(10)}, workers)["a"] for workers in (1, 2))
+    assert np.array_equal(one, two)
 
 
 @pytest.mark.parametrize(
@@ -150,6 +171,10 @@ def test_penultimate_features_lead_to_the_logits(name, arguments):
     with torch.inference_mode():
         found = feature_classifier.Penultimate(model)(images)
         assert torch.allclose(model.network.get_classifier()(found), model(images), atol=1e-5)
+        space = feature_classifier.ClassifierSpace("own", feature_classifier.Penultimate(model), CPU)
+        grey = (255 * images[:, 0]).round().byte().numpy()
+        called = model(torch.from_numpy(grey)[:, None] / 255).argmax(dim=1)
+    assert space.classes(space.features(grey)).tolist() == called.tolist()
 
 
 @pytest.fixture
@@ -375,6 +400,24 @@ def test_share_of_near_copies():
     assert memorisation.share(np.array([0.5]), 0.5)["share"] == 0
 
 
+def test_pooled_share_of_generators_that_agree_is_wilsons():
+    one = dict(n=200, threshold=0.5, share=0.1)
+    found = memorisation.pooled([one, one | {"threshold": 0.7}])
+    low, high = stats.binomtest(40, 400).proportion_ci(0.95, method="wilson")
+    assert found == pytest.approx({"share": 0.1, "low": low, "high": high, "threshold": 0.6, "n": 400})
+    assert memorisation.pooled([one])["high"] == memorisation.share(np.r_[np.zeros(20), np.ones(180)], 0.5)["high"]
+    none = memorisation.pooled([dict(n=50, threshold=0.5, share=0.0)] * 2)
+    assert none["low"] == 0 and none["high"] == stats.binomtest(0, 100).proportion_ci(0.95, method="wilson").high
+
+
+def test_pooled_share_of_generators_that_differ_is_wider():
+    # Shares 0 and 0.2 of 100 each: variance of the mean 2 × (10² + 10²) / 200² = 0.01, of a coin 0.1 × 0.9 / 200.
+    found = memorisation.pooled([dict(n=100, threshold=1, share=0.0), dict(n=100, threshold=1, share=0.2)])
+    effect = 0.01 / (0.1 * 0.9 / 200)
+    assert (found["low"], found["high"]) == pytest.approx(memorisation._wilson(0.1, 200 / effect))
+    assert found["share"] == pytest.approx(0.1) and found["high"] > 0.3
+
+
 def test_unseen_images_are_near_copies_in_about_one_percent():
     train, unseen, fresh = gaussian(300, 6, 0), gaussian(4000, 6, 1), gaussian(4000, 6, 2)
     limit = memorisation.threshold(memorisation.nearest(unseen, train).distance)
@@ -550,9 +593,16 @@ def test_sets_that_cannot_be_compared():
     labels["bad"] = np.zeros_like(labels["bad"])
     with pytest.raises(FetalkitError, match="fidelity: bad has no image of Fetal brain"):
         compare.table({"space": vectors}, labels, PLANES)
-    few = {name: np.array([0, 1]) for name in labels}
-    with pytest.raises(FetalkitError, match="2 images on either side are too few for 5 neighbours"):
-        compare.table({"space": {name: gaussian(2, 3, 0) for name in few}}, few, PLANES)
+
+
+def test_too_few_images_give_missing_values():
+    few = {name: np.array([0, 1]) for name in ("real_test", "good")}
+    table = compare.table({"space": {name: gaussian(2, 3, 0) for name in few}}, few, PLANES).set_index("plane")
+    assert table.loc["all", ["fd", "kid"]].notna().all()
+    assert table.loc["all", ["precision", "recall", "density", "coverage"]].isna().all()
+    assert table.loc[list(PLANES), list(compare.METRICS)].isna().all(axis=None)
+    content = compare.summary(table.reset_index(), {})
+    assert content["space"]["good"]["recall"] is None and content["space"]["good"]["n"] == 2
 
 
 def test_summary_is_plain_json(tmp_path):
@@ -583,6 +633,98 @@ def test_embedding_is_seeded_and_keeps_clusters_apart():
         compare.embed(vectors[:3], seed=0)
 
 
+# --- sentences
+
+
+def overall(**sets):
+    names = ["fd", "kid", "precision", "recall", "density", "coverage"]
+    rows = [
+        {"space": "s", "set": name, "plane": "all"} | dict(zip(names, of, strict=True)) for name, of in sets.items()
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_distance_in_words():
+    table = overall(gan=[30, 0.3, 0.5, 0.25, 1, 0.2], real_train=[10, 0.1, 0.9, 0.8, 1, 0.9])
+    text = sentences.distance(table, "gan", "real_train", "s")
+    assert "**gan** to real test images is 30" in text and "(real train) lie at 10, 3.0 times nearer" in text
+    assert (
+        "50 % of its images" in text and "90 % of real train" in text and "25 % of the real ones (recall; 80 %)" in text
+    )
+    table.loc[1, "fd"] = 40
+    assert "no nearer" in sentences.distance(table, "gan", "real_train", "s")
+    table.loc[0, ["fd", "precision"]] = np.nan
+    assert "too few images" in sentences.distance(table, "gan", "real_train", "s")
+
+
+def test_rivals_in_words():
+    better, equal = [20, 0.2, 0.6, 0.5, 2, 0.5], [30, 0.3, 0.5, 0.25, 1, 0.2]
+    mixed = [40, 0.2, 0.5, 0.1, 1, 0.2]
+    table = overall(gan=equal, good=better, same=equal, mixed=mixed, real_train=better)
+    text = sentences.rivals(table, "gan", "real_train", "s")
+    assert text == (
+        "**good** is better than gan in Fréchet distance, kernel distance, precision, recall, density and coverage. "
+        "**mixed** is better than gan in kernel distance and worse in Fréchet distance and recall."
+    )
+    assert sentences.rivals(overall(gan=equal, worse=mixed[:1] + equal[1:]), "gan", "real_train", "s") == (
+        "**worse** is worse than gan in Fréchet distance."
+    )
+    assert sentences.rivals(overall(gan=equal, real_train=better), "gan", "real_train", "s") == ""
+
+
+def test_texture_in_words():
+    table = pd.DataFrame({"set": ["real_test", "gan"], "mean_grey": [100.0, 110.0], "snr": [4.0, 3.0]})
+    text = sentences.texture(table.assign(lateral_width=[np.nan, 2.0], axial_width=1.0))
+    assert text == "Against real test images: **gan**: speckle SNR -25%, mean grey level +10%."
+
+
+def test_labels_in_words():
+    rows = [("gan", "5", 0, 0.5), ("gan", "5", 1, 0.7), ("gan", "9", 0, 0.1), ("real_test", "", None, 0.8)]
+    called = pd.DataFrame(rows, columns=["set", "k", "seed", "accuracy"]).assign(plane="all")
+    text = sentences.labels(called, ["gan"], "5", "net")
+    assert text.startswith("net gives 60 % of the images of **gan** (k = 5)") and "80 % of real test images" in text
+
+
+def test_guidance_in_words():
+    rows = [("a", 2.0, 0.9, 0.2, 7.0), ("a", 1.0, 0.6, 0.5, 9.0), ("b", 1.0, 0.5, 0.5, 9.0)]
+    guided = pd.DataFrame(rows, columns=["guidance", "scale", "accuracy", "recall", "fd"]).assign(coverage=0.4)
+    (text,) = sentences.guidance(guided)
+    assert "**a guidance** from scale 1 to 2" in text and "60 % → 90 %, recall 50 % → 20 %" in text
+    assert text.endswith("Nearest to real test images is scale 2 (Fréchet distance 7).")
+    assert sentences.guidance(guided[:0]) == []
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [(0.02, 0.2, "more than"), (0.0, 0.2, "which cannot be told from"), (0.0, 0.005, "less than")],
+)
+def test_copies_in_words(low, high, verdict):
+    row = dict(generator="gan", k="5", share=(low + high) / 2, low=low, high=high, threshold=0.1, n=80)
+    (text,) = sentences.copies(pd.DataFrame([row, row | {"k": "9"}]), "5", 0.01, "pixels")
+    assert f"{verdict} the 1.0 % among unseen real images" in text and "80 images of gan" in text
+
+
+def test_cards_are_linked():
+    assert sentences.cards(["a-k5-seed0/dataset.md", "a-k5-seed0/generator.md", "b-k5-seed0/dataset.md"]).splitlines()[
+        2:
+    ] == [
+        "- a-k5-seed0: [dataset](cards/a-k5-seed0/dataset.md) and [generator](cards/a-k5-seed0/generator.md)",
+        "- b-k5-seed0: [dataset](cards/b-k5-seed0/dataset.md)",
+    ]
+
+
+def test_trends_in_words():
+    def row(share, **more):
+        return dict(share=share, low=share - 0.05, high=share + 0.05, **more)
+
+    pooled = pd.DataFrame([row(0.4, generator="gan", k="5"), row(0.1, generator="gan", k="all")])
+    over_time = pd.DataFrame([row(0.1, k="5", step=9), row(0.12, k="5", step=50), row(0.1, k="all", step=9)])
+    fewer, same = sentences.trends(pooled, over_time, "gan")
+    assert fewer == "From k = 5 to k = all, near-copies of **gan** become fewer: 40.0 % → 10.0 %."
+    assert same == "From step 9 to step 50 at k = 5, near-copies do not change beyond their intervals: 10.0 % → 12.0 %."
+    assert "become more" in sentences.trends(pooled[::-1], over_time[:0], "gan")[0]
+
+
 # --- figures
 
 
@@ -594,10 +736,12 @@ def drawn():
     planes = np.array(PLANES)[np.concatenate(list(labels.values()))]
     distance = {name: np.abs(of[:, 0]) for name, of in vectors.items()}
     image = pictures(6)
-    shares = [
-        dict(generator="good", k=k, step=step, **memorisation.share(np.arange(20) / 20, 0.1 * step))
-        for k, step in product((5, "all"), (1, 2))
-    ]
+    shares = pd.DataFrame(
+        [
+            dict(generator="good", k=k, step=step, **memorisation.share(np.arange(20) / 20, 0.1 * step))
+            for k, step in product((5, "all"), (1, 2))
+        ]
+    )
     guided = [dict(guidance=kind, scale=s, recall=1 / s, accuracy=1 - 0.2 / s) for kind, s in product("ab", (1, 2, 3))]
     yield "metrics", figures.metrics(table, "space")
     yield "metrics alone", figures.metrics(table[table.set == "good"], "space")
@@ -606,8 +750,12 @@ def drawn():
     yield "pairs", figures.closest_pairs([(image[0], image[1])] * 5, [0.1] * 5)
     yield "textures", figures.textures({"real_test": speckle.measure(image), "good": speckle.measure(image[::2])})
     yield "guidance", figures.guidance(pd.DataFrame(guided))
-    yield "shares", figures.near_copy_shares(pd.DataFrame(shares), 0.01)
-    yield "shares at one time", figures.near_copy_shares(pd.DataFrame(shares[::2]).assign(step=1), 0.01)
+    yield "guidance without recall", figures.guidance(pd.DataFrame(guided).assign(recall=np.nan))
+    yield "shares", figures.near_copy_shares(shares[shares.step == 2], shares, 0.01)
+    yield "shares at one time", figures.near_copy_shares(shares[shares.step == 2], shares[:0], 0.01)
+    few = {name: np.array([0, 1]) for name in ("real_test", "good")}
+    missing = compare.table({"space": {name: gaussian(2, 3, 0) for name in few}}, few, PLANES)
+    yield "metrics of too few", figures.metrics(missing, "space")
 
 
 def test_figures_fit_the_page():

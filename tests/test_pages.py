@@ -258,10 +258,21 @@ def test_publish_writes_all_tables_and_the_summary(root, monkeypatch):
     for name, file in files.items():
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text('{"n_test": 3}' if name.endswith(("summary", "json")) else "seconds\n1.25\n2\n")
+    with pytest.raises(FetalkitError, match="cards: not found; run the stage"):
+        stage.publish("africa")
+    card = paths.data("africa", "cards", "diffusion-k5-seed0", "dataset.md")
+    card.parent.mkdir(parents=True)
+    card.write_text("# A set")
 
     assert stage.publish("africa") == paths.reports("africa", "index.html")
     names = {file.relative_to(paths.reports("africa")).as_posix() for file in report()}
-    assert names == {"index.html", "01_cohort.html", "summary.json", *stage.TABLES}
+    assert names == {
+        "index.html",
+        "01_cohort.html",
+        "summary.json",
+        "cards/diffusion-k5-seed0/dataset.md",
+        *stage.TABLES,
+    }
     summary = json.loads(paths.reports("africa", "summary.json").read_text())
     assert summary == {
         "n_test": 3,

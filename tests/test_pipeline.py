@@ -21,7 +21,11 @@ TINY = {
     "images": {"size": 32},
     "splits": {"shots": [3, "all"], "seeds": [0, 1], "validation_fraction": 0.25},
     "diffusion": {"channels": [16, 32], "attention": [False, True], "steps": 6, "guide_steps": 3, "snapshots": [0.5]},
-    "synthesis": {"images_per_plane": 4, "simulation": {"simulated_size": 48}},
+    "synthesis": {
+        "images_per_plane": 4,
+        "diffusion": dict(steps=3, guidance_kind="classifier-free", guidance=1.5, guidance_interval=[0, 100]),
+        "simulation": {"simulated_size": 48},
+    },
     "fidelity": {"guidance_scales": {"classifier-free": [1, 2], "classifier": [1]}, "variant_images_per_plane": 2},
     "classify": {
         "pretrain_steps": 3,
@@ -147,6 +151,32 @@ def test_budgets_are_those_of_the_arms(clone):
     }
 
 
+def test_fidelity_of_every_set_is_published(clone):
+    report = clone.folder / "reports" / "phantom"
+    content = json.loads((report / "fidelity.json").read_text())
+    copies = content.pop("memorisation")
+    assert set(copies) == {"diffusion", "simulation"} and len(content) == 2
+    for by_set in content.values():
+        assert set(by_set) == {"diffusion", "simulation", "real_train"}
+        assert all(of["n"] == 4 * 6 and of["fd"] > 0 for of in by_set.values())
+    # Two seeds of four images of six planes.
+    assert all(of["n"] == 48 and of["low"] <= of["share"] <= of["high"] for of in copies.values())
+    cells = clone.table("data", "phantom", "fidelity", "cells.csv")
+    assert len(cells) == 2 * 2 * 2 * 2 and not cells.duplicated(["generator", "k", "seed", "feature_space"]).any()
+    assert cells[["share", "fd"]].notna().all(axis=None)
+    planes = clone.table("reports", "phantom", "fidelity.csv").groupby(["feature_space", "set", "k", "seed"]).plane
+    assert (planes.nunique() == 7).all()
+    names = {f"{name}-k{k}-seed{seed}" for name in ("diffusion", "simulation") for k in (3, "all") for seed in (0, 1)}
+    assert {path.name for path in (report / "cards").iterdir()} == names
+    for name in names:
+        trained = name.startswith("diffusion")
+        assert (report / "cards" / name / "generator.md").exists() == trained
+        assert "Measured on this very set." in (report / "cards" / name / "dataset.md").read_text()
+    page = (report / "06_fidelity.html").read_text()
+    assert all(f'href="cards/{name}/dataset.md"' in page for name in names)
+    assert 'href="06_fidelity.html"' in (report / "index.html").read_text()
+
+
 def test_a_second_repro_does_nothing(clone):
     again = clone("dvc", "repro")
     assert clone.executed(again) == []
@@ -237,7 +267,8 @@ def test_a_killed_study_goes_on_and_ends_with_the_same_bits(clone, tmp_path):
         os.killpg(repro.pid, signal.SIGKILL)
         repro.wait()
     other("dvc", "repro")
-    for name in ("data/phantom/classify/results.csv", "data/phantom/report/summary.json"):
+    for name in ("classify/results.csv", "report/summary.json", "fidelity/fidelity.csv", "fidelity/fidelity.json"):
+        name = f"data/phantom/{name}"
         assert (other.folder / name).read_bytes() == (clone.folder / name).read_bytes(), name
     for name in ("classify/predictions.npz", "synthetic/diffusion-k3-seed0.npz"):
         with (
@@ -251,7 +282,8 @@ def test_only_what_a_change_affects_runs_again(clone):
     clone.change(phantom={"report": {"bootstrap_resamples": 300}})
     assert clone.executed(clone("dvc", "repro")) == ["summarise", "publish"]
     clone.change(phantom={"classify": {"train_steps": 5}})
-    assert clone.executed(clone("dvc", "repro")) == ["classify", "summarise", "publish"]
+    # The network in whose features fidelity is measured is one of the grid's.
+    assert sorted(clone.executed(clone("dvc", "repro"))) == ["classify", "fidelity", "publish", "summarise"]
 
 
 def test_a_bad_parameter_stops_with_one_line(clone):

@@ -162,7 +162,7 @@ def _wilson(found: float, n: float) -> tuple[float, float]:
     centre = found + z**2 / (2 * n)
     half = z * np.sqrt(found * (1 - found) / n + z**2 / (4 * n**2))
     low, high = (float((centre + sign * half) / (1 + z**2 / n)) for sign in (-1, 1))
-    return max(0.0, low), min(1.0, high)
+    return low if found > 0 else 0.0, high if found < 1 else 1.0  # the ends themselves, without rounding noise
 
 
 def closest(found: Nearest, count: int) -> pd.DataFrame:

@@ -172,8 +172,24 @@ def trends(pooled: pd.DataFrame, over_time: pd.DataFrame, generator: str) -> lis
     return said
 
 
+def cards(files: list[str]) -> str:
+    """Links to the cards of all sets.
+
+    Parameters
+    ----------
+    files
+        As `fetalkit.dossier.write` returns them: ``<name of the set>/dataset.md`` and ``<name of the set>/generator.md``.
+    """
+    links: dict[str, list[str]] = {}
+    for file in files:
+        name, _, kind = file.removesuffix(".md").partition("/")
+        links.setdefault(name, []).append(f"[{kind}](cards/{file})")
+    lines = [f"- {name}: {' and '.join(of)}" for name, of in links.items()]
+    return "\n".join(["Cards, beside this page in the report:", "", *lines])
+
+
 def _moved(before: pd.Series, after: pd.Series) -> str:
-    way = "stay within their intervals"
+    way = "do not change beyond their intervals"
     if after.low > before.high:
         way = "become more"
     elif after.high < before.low:

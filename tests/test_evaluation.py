@@ -1,0 +1,204 @@
+"""All sets of a small study, of which it is known what the tables must say; and their cards."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+from fetalkit import classifiers, devices, dossier, evaluation, feature_classifier, params, paths, variants
+from fetalkit.fidelity import compare, features
+from fetalkit.study import Study, set_name
+from fetalkit.tables import write_table
+
+PLANES = ["Fetal abdomen", "Fetal brain"]
+SIZE, TRAIN, TEST, DRAWN, NOVEL, SMALL = 32, 14, 12, 10, 8, 4  # images per plane
+DUPLICATES = 2  # test images per plane that the study leaves out
+
+
+def pictures(n, plane, random):
+    """Noise on a grey level that tells the plane, uint8."""
+    return (random.normal(90 + 60 * plane, 25, (n, SIZE, SIZE))).clip(0, 255).astype(np.uint8)
+
+
+@pytest.fixture
+def study(elsewhere, monkeypatch):
+    """Cells (5, all) × (0, 1). *diffusion* repeats train images of its cell at k = 5 and is new at k = all."""
+    random = np.random.default_rng(0)
+    settings = params.load("phantom")
+    changes = {
+        "run": dict(device="cpu", workers=1),
+        "cohort": dict(planes=PLANES),
+        "images": dict(size=SIZE),
+        "splits": dict(shots=[5, "all"], seeds=[0, 1]),
+        "diffusion": dict(steps=100, snapshots=[0.5]),
+        "synthesis": dict(images_per_plane=DRAWN),
+        "fidelity": dict(guidance_scales={"classifier-free": [1.0, 2.0]}, neighbours=3),
+        "classify": dict(arms=["real", "diffusion", "diffusion-novel"]),
+    }
+    update = {name: getattr(settings, name).model_copy(update=values) for name, values in changes.items()}
+    settings = settings.model_copy(update=update)
+    parts = ["train"] * TRAIN + ["test"] * TEST
+    table = pd.DataFrame(
+        {
+            "image_id": f"{number}-{plane}", "patient": str(place // 2), "plane": plane, "part": part, "linked": False,
+            "dropped": "also in train" if place >= TRAIN + TEST - DUPLICATES else "", "group": "",
+        }
+        for number, plane in enumerate(PLANES) for place, part in enumerate(parts) for number in [place]
+    )  # fmt: skip
+    write_table(table, paths.data("phantom", "splits", "splits.csv"))
+    train = table[table.part == "train"]
+    shots = [
+        rows.sample(TRAIN if k == "all" else k, random_state=seed)[["plane", "image_id"]].assign(seed=seed, k=str(k))
+        for seed in (0, 1)
+        for k in (5, "all")
+        for _, rows in train.groupby("plane")
+    ]
+    write_table(pd.concat(shots), paths.data("phantom", "splits", "shots.csv"))
+    store = np.concatenate([pictures(TRAIN + TEST, number, random) for number in range(len(PLANES))])
+    paths.data("phantom", "images").mkdir(parents=True)
+    np.save(paths.data("phantom", "images", "images.npy"), store)
+    paths.data("phantom", "synthetic").mkdir(parents=True)
+    study = Study("phantom", settings)
+
+    def save(name, k, seed, each, images=None):
+        drawn = [pictures(each, number, random) for number in range(len(PLANES))] if images is None else images
+        path = paths.data("phantom", "synthetic", f"{set_name(name, k, seed)}.npz")
+        np.savez(path, images=np.concatenate(drawn), labels=np.repeat(np.arange(len(PLANES)), each))
+
+    for seed in (0, 1):
+        for k in ("5", "all"):
+            seen = study.train(k, seed)
+            copies = [np.repeat(seen.images[seen.labels == number], 2, axis=0)[:DRAWN] for number in (0, 1)]
+            save("diffusion", k, seed, DRAWN, copies if k == "5" else None)
+            save("diffusion-novel", k, seed, NOVEL)
+            save("simulation", k, seed, DRAWN)
+    for each in variants.all_variants(settings):
+        save(each.name, each.k, each.seed, SMALL)
+    monkeypatch.setattr(features, "imagenet", lambda _: _space(features.FeatureSpace, features.IMAGENET))
+    monkeypatch.setattr(feature_classifier, "trained", lambda *_: _judge())
+    return study
+
+
+def _space(kind, name):
+    return kind(name, nn.Sequential(nn.AvgPool2d(8), nn.Flatten()), devices.device("cpu"))
+
+
+class Mean(nn.Module):
+    """Stands in for a network of timm: its feature is the mean grey level, and 120 divides the two planes."""
+
+    def __init__(self):
+        super().__init__()
+        self.last = nn.Linear(1, 2)
+        with torch.no_grad():
+            self.last.weight.copy_(torch.tensor([[0.0], [1.0]]))
+            self.last.bias.copy_(torch.tensor([0.0, -(120 / 255 - classifiers.MEAN) / classifiers.STD]))
+
+    def forward_features(self, images):
+        return images.mean(dim=(2, 3))
+
+    def forward_head(self, features, pre_logits):
+        return features
+
+    def get_classifier(self):
+        return self.last
+
+
+def _judge():
+    network = feature_classifier.Penultimate(classifiers.Normalised(Mean()))
+    return feature_classifier.ClassifierSpace("judge", network, devices.device("cpu"))
+
+
+@pytest.fixture
+def found(study):
+    return evaluation.Evaluation(study)
+
+
+def test_every_set_is_looked_at(found):
+    assert found.generators == ["diffusion", "simulation", "diffusion-novel"]
+    assert found.originals == ["diffusion", "simulation"]
+    assert len(found.sets) == 3 * 4 and len(found.guidance_sets) == len(found.snapshots) == 2
+    assert len(found.test.labels) == 2 * (TEST - DUPLICATES), "dropped test images do not count"
+
+
+def test_sets_are_compared_at_equal_numbers(found):
+    table = found.compared
+    n = table[table.plane == compare.ALL].groupby("set").n.agg(["min", "max"])
+    assert n.loc["diffusion"].tolist() == n.loc["real_train"].tolist() == [2 * DRAWN] * 2
+    assert n.loc["diffusion-novel"].tolist() == [2 * NOVEL] * 2
+    assert n.loc["diffusion-classifier-free2"].tolist() == [2 * SMALL] * 2
+    assert (table.set == "real_train").sum() == 2 * 3, "once per space and plane"
+    assert not table.duplicated(["space", "set", "k", "seed", "plane"]).any()
+    space = found.vectors["judge"]
+    drawn = found.find("diffusion", "all", 1)
+    expected = compare.table(
+        {"judge": {name: space[0][name] for name in ("real_test", drawn.name)}},
+        {name: found.groups[0][name].labels for name in ("real_test", drawn.name)},
+        PLANES,
+        neighbours=3,
+    )
+    mine = table[(table.space == "judge") & (table.set == "diffusion") & (table.k == "all") & (table.seed == 1)]
+    assert np.allclose(mine[list(compare.METRICS)], expected[list(compare.METRICS)])
+
+
+def test_headline_is_the_mean_over_seeds_at_the_largest_k(found):
+    table = found.headline.set_index(["space", "set", "plane"])
+    assert list(dict.fromkeys(found.headline.set)) == ["diffusion", "simulation", "diffusion-novel", "real_train"]
+    cells = found.compared
+    two = cells[(cells.space == "judge") & (cells.set == "diffusion") & (cells.k == "all") & (cells.plane == "all")]
+    assert len(two) == 2 and table.loc[("judge", "diffusion", "all")].fd == pytest.approx(two.fd.mean())
+
+
+def test_copies_are_found_where_they_are(found):
+    pixels = found.pooled(evaluation.PIXELS).set_index(["generator", "k"])
+    assert pixels.loc[("diffusion", "5")].share == 1 and pixels.loc[("diffusion", "all")].share < 0.3
+    assert (pixels.xs("5", level="k").n == [4 * DRAWN, 4 * DRAWN, 4 * NOVEL]).all()
+    by_features = found.pooled(features.IMAGENET).set_index(["generator", "k"])
+    assert by_features.loc[("diffusion", "5")].share == 1 and by_features.loc[("simulation", "5")].share < 0.3
+    over_time = found.over_time()
+    assert sorted(zip(over_time.k, over_time.step, strict=True)) == [("5", 50), ("5", 100), ("all", 50), ("all", 100)]
+    assert over_time[(over_time.k == "5") & (over_time.step == 100)].share.item() == 1
+
+
+def test_labels_are_judged(found):
+    called = found.called.set_index(["set", "k", "seed", "plane"]).sort_index()
+    assert called[called.n > 0].accuracy.min() == 1, "the grey level tells the plane"
+    wrong = found.find("simulation", "all", 0)
+    wrong.data.labels[:] = 1 - wrong.data.labels
+    again = evaluation.Evaluation(found.study)
+    again.__dict__["sets"] = found.sets
+    rows = again.called[(again.called.set == "simulation") & (again.called.k == "all") & (again.called.seed == 0)]
+    assert rows.accuracy.tolist() == [0, 0, 0]
+
+
+def test_guidance_has_a_row_per_scale(found):
+    assert found.guided[["guidance", "scale", "n"]].to_numpy().tolist() == [
+        ["classifier-free", 1.0, 2 * SMALL],
+        ["classifier-free", 2.0, 2 * SMALL],
+    ]
+    assert (found.guided.accuracy == 1).all() and found.guided.fd.notna().all()
+
+
+def test_files_have_what_was_promised(found, study):
+    content = found.summary()
+    assert set(content) == {features.IMAGENET, "judge", "memorisation"}
+    assert set(content["judge"]) == {"diffusion", "simulation", "diffusion-novel", "real_train"}
+    assert set(content["judge"]["diffusion"]) == {*compare.METRICS, "n"}
+    assert set(content["memorisation"]) == {"diffusion", "simulation", "diffusion-novel"}
+    assert content["memorisation"]["diffusion"]["n"] == 4 * DRAWN
+    cells = found.cells()
+    measures = "fd kid precision recall density coverage n share low high threshold n_memorisation"
+    assert " ".join(cells.columns) == f"generator k seed feature_space {measures}"
+    assert len(cells) == 12 * 2 and cells.notna().all(axis=None)
+
+    write_table(cells, paths.data("phantom", "fidelity", "cells.csv"))
+    names = [(each.generator, each.k, each.seed) for each in found.sets]
+    folder = paths.data("phantom", "cards")
+    written = dossier.write(study, names, folder)
+    assert written == sorted(f"{set_name(*name)}/dataset.md" for name in names), "no generator is saved: no card of one"
+    card = (folder / "diffusion-k5-seed1" / "dataset.md").read_text()
+    assert "**100.0 %** of 20 drawn images are near-copies" in card and "Measured on this very set" in card
+    card = (folder / "diffusion-novel-kall-seed0" / "dataset.md").read_text()
+    assert (
+        "near-copies of the images that it has seen were left out" in card and "guidance_kind classifier-free" in card
+    )
