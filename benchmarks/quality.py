@@ -17,9 +17,8 @@ from common import record
 from joblib import Parallel, delayed
 from reference import Reference
 
-from fetalkit import cas, generators, params, paths
+from fetalkit import cas, generators, memorisation, params, paths
 from fetalkit.checkpoints import Checkpoint, replacing
-from fetalkit.fidelity import memorisation
 from fetalkit.images import Labelled
 from fetalkit.study import Study
 

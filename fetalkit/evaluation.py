@@ -6,10 +6,10 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from fetalkit import arms, devices, feature_classifier, synthesis, variants
-from fetalkit.fidelity import compare, features, memorisation
-from fetalkit.fidelity.memorisation import Nearest
+from fetalkit import arms, devices, feature_classifier, memorisation, synthesis, variants
+from fetalkit.fidelity import compare, features
 from fetalkit.images import Labelled
+from fetalkit.memorisation import Nearest
 from fetalkit.study import Study, set_name
 
 BEST = "real_train"

@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 import torch
 
-from fetalkit import cas, devices, parallel, paths
+from fetalkit import cas, devices, memorisation, parallel, paths
 from fetalkit.checkpoints import Checkpoint, fingerprint, replacing
-from fetalkit.fidelity import distances, manifold, memorisation
+from fetalkit.fidelity import distances, manifold
 from fetalkit.fidelity.features import imagenet
 from fetalkit.generators.diffusion import DiffusionGenerator
 from fetalkit.images import Labelled

@@ -12,10 +12,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from fetalkit import arms, batches, devices, generators, parallel, paths, variants
+from fetalkit import arms, batches, devices, generators, memorisation, parallel, paths, variants
 from fetalkit.checkpoints import Checkpoint, fingerprint, replacing, rng
 from fetalkit.errors import FetalkitError
-from fetalkit.fidelity import memorisation
 from fetalkit.params import Params
 from fetalkit.progress import Progress
 from fetalkit.study import Study, set_name

@@ -14,9 +14,9 @@ from torch import nn
 from torch.nn import functional
 from torchmetrics.image.fid import FrechetInceptionDistance
 
-from fetalkit import classifiers, display, feature_classifier, grid, params, paths, pretrained
+from fetalkit import classifiers, display, feature_classifier, grid, memorisation, params, paths, pretrained
 from fetalkit.errors import FetalkitError
-from fetalkit.fidelity import compare, distances, features, figures, manifold, memorisation, sentences, speckle
+from fetalkit.fidelity import compare, distances, features, figures, manifold, sentences, speckle
 from fetalkit.tables import write_json
 
 CPU = torch.device("cpu")
