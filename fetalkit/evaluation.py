@@ -261,7 +261,7 @@ class Evaluation:
     def memorised(self) -> pd.DataFrame:
         """Near-copies in every set, by pixels and by ImageNet features, and by pixels in the snapshots.
 
-        Columns: ``space``, ``set``, ``k``, ``seed`` and those of `fetalkit.fidelity.memorisation.share`.
+        Columns: ``space``, ``set``, ``k``, ``seed`` and those of `fetalkit.memorisation.share`.
         """
         rows = []
         for space, sets in ((PIXELS, (*self.sets, *self.snapshots)), (features.IMAGENET, self.sets)):

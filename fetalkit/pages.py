@@ -63,9 +63,14 @@ class Page:
 
 
 def publish(
-    cohort: str, notebooks: Sequence[str], tables: Mapping[str, Path], front: str, settings: Mapping[str, Any]
+    cohort: str,
+    notebooks: Sequence[str],
+    tables: Mapping[str, Path],
+    front: str,
+    settings: Mapping[str, Any],
+    folder: Path | None = None,
 ) -> Path:
-    """Write the report of a cohort to ``reports/<cohort>/``.
+    """Write the report of a cohort to ``reports/<cohort>/``, or to another `folder`.
 
     All pages are made and checked before the first file is replaced: after a failure the earlier report is complete.
     Pages and figures of an earlier report that are not part of this one are removed; other files are left alone.
@@ -82,6 +87,8 @@ def publish(
         Stem of the notebook that becomes ``index.html``; it may be one of `notebooks`.
     settings
         The cohort's section of ``params.yaml``, printed at the foot of each page.
+    folder
+        Where the report goes.
 
     Returns
     -------
@@ -99,8 +106,9 @@ def publish(
     files = {f"figures/{name}": png for page in pages for name, png in page.figures.items()}
     files |= {page.file: _html(number, pages, cohort, settings, tables) for number, page in enumerate(pages)}
     files |= {name: _table(name, Path(source)) for name, source in tables.items()}
-    _replace(paths.reports(cohort), files)
-    return paths.reports(cohort, "index.html")
+    folder = folder or paths.reports(cohort)
+    _replace(folder, files)
+    return folder / "index.html"
 
 
 def _page(cohort: str, name: str, file: str, label: str) -> Page:

@@ -14,7 +14,7 @@ from fetalkit.checkpoints import replacing
 from fetalkit.errors import FetalkitError
 from fetalkit.tables import write_json
 
-FRONT = "09_report"
+FRONT, SEARCH = "09_report", "search_generator"
 # Name in reports/<cohort>/ → where the stages put it in data/<cohort>/.
 TABLES = {
     "results.csv": ("classify", "results.csv"),
@@ -43,8 +43,6 @@ def publish(cohort: str) -> Path:
     FetalkitError
         When the cohort is unknown, a stage has not run, or a page is too large or holds an error.
     """
-    # Not where it ran: that is in each page's own record.
-    settings = params.load(cohort).model_dump(exclude={"run"}, serialize_as_any=True)
     sources = {name: paths.data(cohort, *parts) for name, parts in TABLES.items()}
     cards = paths.data(cohort, "cards")
     if not cards.is_dir():
@@ -52,10 +50,21 @@ def publish(cohort: str) -> Path:
     with tempfile.TemporaryDirectory() as folder:
         sources["summary.json"] = Path(folder, "summary.json")
         write_json(_timed_summary(cohort), sources["summary.json"])
-        pages.publish(cohort, stages(), sources, FRONT, settings)
+        pages.publish(cohort, stages(), sources, FRONT, _settings(cohort))
     with replacing(paths.reports(cohort, "cards")) as temporary:
         shutil.copytree(cards, temporary)
     return paths.reports(cohort, "index.html")
+
+
+def publish_search(cohort: str) -> Path:
+    """Write ``reports/search/`` from the search that was run on `cohort`, and return its page; raises as `publish`."""
+    tables = {"candidates.csv": paths.data(cohort, "search", "candidates.csv")}
+    return pages.publish(cohort, [SEARCH], tables, SEARCH, _settings(cohort), paths.reports("search"))
+
+
+def _settings(cohort: str) -> dict:
+    """What is printed at the foot of each page; not where it ran, which is in the page's own record."""
+    return params.load(cohort).model_dump(exclude={"run"}, serialize_as_any=True)
 
 
 def _timed_summary(cohort: str) -> dict:
@@ -79,11 +88,13 @@ def _timed_summary(cohort: str) -> dict:
 
 
 def main() -> None:
-    """``python -m fetalkit.publish COHORT``."""
+    """``python -m fetalkit.publish COHORT [--search]``."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("cohort")
+    parser.add_argument("--search", action="store_true", help="publish the search for a generator instead of the study")
+    given = parser.parse_args()
     try:
-        print(f"The report is at {publish(parser.parse_args().cohort)}")
+        print(f"The report is at {(publish_search if given.search else publish)(given.cohort)}")
     except FetalkitError as error:
         sys.exit(f"fetalkit: publish: {error}")
 

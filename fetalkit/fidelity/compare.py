@@ -115,7 +115,7 @@ def summary(compared: pd.DataFrame, memorised: Mapping[str, Mapping[str, float]]
     compared
         As `table` makes it; the rows over all planes count.
     memorised
-        Name of the set → what `fetalkit.fidelity.memorisation.share` returns.
+        Name of the set → what `fetalkit.memorisation.share` returns.
 
     Returns
     -------
