@@ -16,6 +16,8 @@ import torch
 from common import record
 from joblib import Parallel, delayed
 from reference import Reference
+from safetensors import safe_open
+from safetensors.torch import load_model, save_model
 
 from fetalkit import cas, generators, memorisation, params, paths
 from fetalkit.checkpoints import Checkpoint, replacing
@@ -90,8 +92,16 @@ def main() -> None:
         trained(folder, settings, data, arguments.minutes)
 
     def reference():
-        rival = Reference(data.images, data.labels, arguments.minutes)
-        return {"images": rival.sample(labels), "labels": labels, "steps": np.array(rival.made)}
+        rival = Reference(data.images, data.labels)
+        weights = folder / "reference.safetensors"
+        if not weights.exists():
+            made = rival.train(arguments.minutes)
+            with replacing(weights) as temporary:
+                save_model(rival.unet, temporary, {"steps": str(made)})
+        load_model(rival.unet, weights)
+        with safe_open(weights, "pt") as stored:
+            steps = int(stored.metadata()["steps"])
+        return {"images": rival.sample(labels), "labels": labels, "steps": np.array(steps)}
 
     if arguments.part in ("reference", "all"):
         rival = kept(folder, "reference", reference)
