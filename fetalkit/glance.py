@@ -69,7 +69,9 @@ def speeds() -> str:
 
 def quality() -> str:
     """Markdown table of what a classifier learns from generated images alone, after equal minutes."""
-    found = json.loads((paths.ROOT / "benchmarks" / "results.json").read_text(encoding="utf-8"))["quality"]
+    found = json.loads((paths.ROOT / "benchmarks" / "results.json").read_text(encoding="utf-8")).get("quality")
+    if found is None:
+        return "Not measured yet: `make bench`.\n"
     names = {
         "real": "the real train images",
         "ours": f"{found['sampling']['images']} images of our generator",
