@@ -43,6 +43,7 @@ def publish(cohort: str) -> Path:
     FetalkitError
         When the cohort is unknown, a stage has not run, or a page is too large or holds an error.
     """
+    settings = _settings(cohort)
     sources = {name: paths.data(cohort, *parts) for name, parts in TABLES.items()}
     cards = paths.data(cohort, "cards")
     if not cards.is_dir():
@@ -50,7 +51,7 @@ def publish(cohort: str) -> Path:
     with tempfile.TemporaryDirectory() as folder:
         sources["summary.json"] = Path(folder, "summary.json")
         write_json(_timed_summary(cohort), sources["summary.json"])
-        pages.publish(cohort, stages(), sources, FRONT, _settings(cohort))
+        pages.publish(cohort, stages(), sources, FRONT, settings)
     with replacing(paths.reports(cohort, "cards")) as temporary:
         shutil.copytree(cards, temporary)
     return paths.reports(cohort, "index.html")

@@ -44,7 +44,7 @@ def bits(generator):
 
 @pytest.fixture(scope="module")
 def learned():
-    return train(steps=250, learning_rate=3e-3, augment=0.2, guide_steps=60, snapshots=(0.1,))
+    return train(steps=600, learning_rate=3e-3, augment=0.2, guide_steps=60, snapshots=(0.1,))
 
 
 def test_it_learns_and_obeys_its_labels(learned):
@@ -213,7 +213,7 @@ def test_networks_and_scheduler_load_in_the_way_of_diffusers(tmp_path, learned):
 
 
 def test_bfloat16_learns_as_well(learned):
-    coarse = train(steps=250, learning_rate=3e-3, augment=0.2, precision="bfloat16")
+    coarse = train(steps=600, learning_rate=3e-3, augment=0.2, precision="bfloat16")
     assert coarse.precision == torch.bfloat16
     assert np.mean(coarse.losses[-50:]) == pytest.approx(np.mean(learned.losses[-50:]), rel=0.05)
 
