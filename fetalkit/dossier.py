@@ -11,6 +11,7 @@ import pandas as pd
 
 from fetalkit import arms, cards, cohorts, generators, paths
 from fetalkit.checkpoints import replacing
+from fetalkit.generators import denoiser
 from fetalkit.study import Study
 
 FIDELITY = ("fd", "kid", "precision", "recall", "density", "coverage", "n")
@@ -90,8 +91,6 @@ def options(study: Study, generator: str) -> dict[str, Any]:
 
 def components(folder: Path) -> dict[str, str]:
     """Subfolders of a saved generator that are in the format of diffusers -> dotted name of the class that loads them."""
-    from fetalkit.generators import denoiser
-
     found = {}
     for path in sorted(folder.glob("*/*config.json")):
         name = json.loads(path.read_text(encoding="utf-8")).get("_class_name")

@@ -123,7 +123,7 @@ class DiffusionGenerator:
             with self._autocast():
                 return functional.cross_entropy(guide(*edm.noisy(clean, sigma, noise), moves), classes)
 
-        denoiser = self._made(lambda: self._denoiser(), seed)
+        denoiser = self._made(self._denoiser, seed)
         fitted = fitting.fit(
             denoiser,
             denoising,
@@ -136,7 +136,7 @@ class DiffusionGenerator:
         self.denoiser, self.losses, self.seconds = denoiser, fitted.losses, fitted.seconds
         self.snapshots = {share: self._with(weights) for share, weights in fitted.snapshots.items()}
         if settings.guide_steps:
-            guide = self._made(lambda: self._classifier(), seed)
+            guide = self._made(self._classifier, seed)
             guided = fitting.fit(
                 guide,
                 naming,
