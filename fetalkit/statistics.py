@@ -1,8 +1,9 @@
-"""Metrics of one run, and intervals that respect that images of one patient belong together."""
+"""Metrics of one run."""
 
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 import torch
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, recall_score, roc_auc_score
 from torchmetrics.functional.classification import multiclass_calibration_error
@@ -48,41 +49,28 @@ def metrics(probabilities: np.ndarray, labels: np.ndarray, planes: Sequence[str]
     }
 
 
-def bootstrap_mean(values: np.ndarray, patients: Sequence[str], resamples: int, seed: int) -> np.ndarray:
-    """Bootstrap distribution of the mean of `values`, resampling patients and seeds with replacement.
+def reliability(probabilities: np.ndarray, labels: np.ndarray, bins: int = 10) -> pd.DataFrame:
+    """How often calls are right, by how sure the classifier is: the points of a reliability diagram.
 
     Parameters
     ----------
-    values
-        (seeds, images): e.g. 0/1 for wrong/right, or the difference of two arms in that.
-    patients
-        Patient of each image; all images of a patient are drawn together.
-    resamples
-        Number of resamples.
-    seed
-        Of the resampling.
+    probabilities
+        (images, planes), rows sum to 1; those of several runs may stand below each other.
+    labels
+        (images,).
+    bins
+        Equally wide bins of the confidence, the highest probability of an image. Bins without images are left out.
 
     Returns
     -------
-    ndarray
-        (resamples,)
+    pandas.DataFrame
+        ``confidence`` and ``accuracy`` (means in the bin, 0-1), ``share`` of the images (0-1).
 
     References
     ----------
-    Field CA, Welsh AH. Bootstrapping clustered data. J R Stat Soc B 69, 369-390 (2007).
+    Guo C, et al. On Calibration of Modern Neural Networks. ICML (2017), arXiv 1706.04599.
     """
-    values = np.atleast_2d(np.asarray(values, dtype=float))
-    names, cluster = np.unique(np.asarray(patients), return_inverse=True)
-    one_hot = np.zeros((values.shape[1], len(names)))
-    one_hot[np.arange(values.shape[1]), cluster] = 1
-    sums, sizes = values @ one_hot, one_hot.sum(axis=0)
-    random = np.random.default_rng(seed)
-    drawn = random.multinomial(len(names), np.full(len(names), 1 / len(names)), size=resamples)
-    seeds = random.multinomial(len(values), np.full(len(values), 1 / len(values)), size=resamples) / len(values)
-    return ((drawn @ sums.T) * seeds).sum(axis=1) / (drawn @ sizes)
-
-
-def interval(distribution: np.ndarray, level: float = 0.95) -> tuple[float, float]:
-    """Percentile interval of a bootstrap distribution."""
-    low, high = np.quantile(distribution, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+    confidence = probabilities.max(axis=1)
+    table = pd.DataFrame({"confidence": confidence, "accuracy": probabilities.argmax(axis=1) == labels})
+    groups = table.groupby(np.minimum((confidence * bins).astype(int), bins - 1))
+    return groups.mean().astype(float).assign(share=groups.size() / len(table)).reset_index(drop=True)

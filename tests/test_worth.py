@@ -1,0 +1,123 @@
+"""The replacement curve against closed forms."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fetalkit.errors import FetalkitError
+from fetalkit.worth import replaced, worth
+
+SHOTS = {"5": 5, "10": 10, "20": 20, "40": 40, "all": 80}
+LOG = np.log(list(SHOTS.values()))
+RISE = 0.1  # accuracy per doubling
+CURVE = 0.4 + RISE * np.arange(5)
+N = 200
+
+
+def correct(accuracies, n_seeds=3):
+    """(seeds, images) per k: the first images are right, as many as the accuracy says; all patients and seeds alike."""
+    return {
+        name: np.tile(np.arange(N) < round(N * accuracy), (n_seeds, 1)).astype(float)
+        for name, accuracy in zip(SHOTS, accuracies, strict=True)
+    }
+
+
+def of(control, arm, resamples=200, **more):
+    return worth(correct(control), correct(arm), SHOTS, np.arange(N).astype(str), resamples=resamples, seed=0, **more)
+
+
+def test_control_with_twice_the_images_is_a_factor_of_two():
+    found = of(CURVE, CURVE + RISE)
+    assert found.factor == pytest.approx(2)
+    assert found.table.equivalent.tolist() == pytest.approx([10, 20, 40, 80, 80])
+    assert found.table.bound.tolist() == ["", "", "", "", "at least"]
+    assert found.table.factor.iloc[-1] == pytest.approx(1)
+    assert found.bound == ""
+
+
+def test_between_two_measured_numbers_it_is_linear_in_the_logarithm():
+    (factors,), (bounds,) = replaced(np.stack([CURVE, CURVE + RISE / 2])[None], LOG)
+    assert np.exp(factors[:-1]) == pytest.approx(np.sqrt(2))
+    assert bounds[:-1].tolist() == [""] * 4
+
+
+def test_loss_is_a_factor_below_one():
+    found = of(CURVE, CURVE - RISE)
+    assert found.table.factor.tolist() == pytest.approx([1, 0.5, 0.5, 0.5, 0.5])
+    assert found.table.bound.tolist() == ["at most", "", "", "", ""]
+    assert found.bound == "at most"
+    assert found.factor == pytest.approx(0.5**0.75)
+
+
+@pytest.mark.parametrize("curve", [CURVE, np.full(5, 0.6), CURVE[[0, 2, 1, 4, 3]]], ids=["rising", "flat", "bent"])
+def test_no_gain_is_worth_nothing(curve):
+    found = of(curve, curve)
+    assert found.table.factor.tolist() == pytest.approx([1] * 5)
+    assert (found.factor, found.low, found.high) == pytest.approx((1, 1, 1))
+    assert set(found.table.bound) == {""}
+
+
+@pytest.mark.parametrize(("gain", "bound", "equivalent"), [(0.05, "at least", 80), (-0.05, "at most", 5)])
+def test_flat_control_gives_bounds(gain, bound, equivalent):
+    found = of(np.full(5, 0.6), np.full(5, 0.6 + gain))
+    assert found.table.bound.tolist() == [bound] * 5 and found.bound == bound
+    assert found.table.equivalent.tolist() == pytest.approx([equivalent] * 5)
+
+
+def test_bounds_of_both_kinds_are_unclear():
+    found = of(CURVE, CURVE + np.array([-0.1, 0, 0, 0.3, 0]))
+    assert found.table.bound.tolist() == ["at most", "", "", "at least", ""] and found.bound == "unclear"
+
+
+def test_curve_is_made_monotone():
+    # 0.5 and 0.4 are pooled to 0.45, level from 10 to 20; a gain of 0.075 climbs half the way to 0.6 at 40.
+    control = np.array([0.3, 0.5, 0.4, 0.6, 0.7])
+    (factors,), _ = replaced(np.stack([control, control + 0.075])[None], LOG)
+    assert np.exp(factors[1:3]) == pytest.approx([20 * np.sqrt(2) / 10, np.sqrt(2)])
+
+
+def test_interval_covers_a_true_factor():
+    """Studies in which patients, images and runs differ: the interval holds the true factor of 2 in most of them."""
+    random = np.random.default_rng(0)
+    patients = np.repeat(np.arange(60), 3)
+    covered, widths = [], []
+    for study in range(150):
+        difficulty = random.normal(0, 0.1, 60)[patients]
+        drawn = []
+        for level in (CURVE, CURVE + RISE):
+            shift = random.normal(0, 0.02, (5, 3, 1))
+            drawn.append((random.random((5, 3, 180)) < level[:, None, None] + difficulty + shift).astype(float))
+        control, arm = (dict(zip(SHOTS, of, strict=True)) for of in drawn)
+        found = worth(control, arm, SHOTS, patients.astype(str), resamples=200, seed=study)
+        covered.append(found.low <= 2 <= found.high)
+        widths.append(np.log(found.high / found.low))
+    assert np.mean(covered) > 0.9
+    assert np.median(widths) < np.log(4)
+
+
+def test_resampling_is_seeded_and_orders_by_images():
+    random = np.random.default_rng(0)
+    control, arm = ({name: random.random((3, N)) < 0.5 for name in reversed(SHOTS)} for _ in range(2))
+    patients = np.repeat(np.arange(50), 4).astype(str)
+    one, again, other = (worth(control, arm, SHOTS, patients, resamples=100, seed=seed) for seed in (1, 1, 2))
+    assert one.table.k.tolist() == sorted(SHOTS.values())
+    pd.testing.assert_frame_equal(one.table, again.table)
+    assert (one.low, one.high) == (again.low, again.high) != (other.low, other.high)
+
+
+def test_a_failed_run_leaves_nothing():
+    arm = correct(CURVE)
+    arm["20"][1] = np.nan
+    found = worth(correct(CURVE), arm, SHOTS, np.arange(N).astype(str), resamples=10, seed=0)
+    assert np.isnan([found.factor, found.low, found.high]).all() and found.bound == ""
+    assert found.table.factor.isna().all()
+
+
+def test_what_does_not_fit_is_refused():
+    right, patients = correct(CURVE), np.arange(N).astype(str)
+    with pytest.raises(FetalkitError, match="at least two"):
+        worth({"5": right["5"]}, {"5": right["5"]}, SHOTS, patients, resamples=10, seed=0)
+    with pytest.raises(FetalkitError, match="must be the same"):
+        worth(right, {"5": right["5"]}, SHOTS, patients, resamples=10, seed=0)
+    with pytest.raises(FetalkitError, match="seeds, images"):
+        worth(right, right, SHOTS, patients[1:], resamples=10, seed=0)
