@@ -3,6 +3,7 @@
 # make lab [COHORT=...]                      explore the notebooks in JupyterLab
 # make bench                                 measure speed and quality of the generator; about two hours
 # make search                                compare settings of the generator on validation patients; an hour
+# make search-training                       compare settings of the classifiers' training, likewise
 # make lint | make glance | make pipelines | make lock
 
 PYTHON ?= python3
@@ -15,7 +16,7 @@ export PATH := $(BIN):$(PATH)
 # The default cohort is the pipeline at the top; every other one has a copy of it beside its reports.
 PIPELINE := $(if $(filter phantom,$(COHORT)),dvc.yaml,reports/$(COHORT)/dvc.yaml)
 
-.PHONY: repro test lab lint bench search glance pipelines lock
+.PHONY: repro test lab lint bench search search-training glance pipelines lock
 
 repro: $(READY) $(PIPELINE)
 	dvc repro $(PIPELINE)
@@ -42,7 +43,12 @@ bench: $(READY)
 search: $(READY)
 	dvc repro reports/spain/dvc.yaml:decode reports/spain/dvc.yaml:split
 	python -m fetalkit.notebooks search_generator --cohort spain
-	python -m fetalkit.publish spain --search
+	python -m fetalkit.publish spain --search generator
+
+search-training: $(READY)
+	dvc repro reports/spain/dvc.yaml:synthesise
+	python -m fetalkit.notebooks search_training --cohort spain
+	python -m fetalkit.publish spain --search training
 
 glance: $(READY)
 	python -m fetalkit.glance

@@ -20,6 +20,7 @@ from torchvision import datasets, transforms
 from fetalkit import augment, batches, classifiers, images, params, training
 from fetalkit.checkpoints import Checkpoint, rng
 from fetalkit.cohorts.phantom import simulator
+from fetalkit.feeds import Feed, as_input
 
 ROUNDS = 5
 IMAGES = 192
@@ -65,7 +66,6 @@ def main() -> None:
     torch.set_num_threads(1)
     settings = params.load("phantom")
     size, budget = settings.images.size, settings.classify
-    recipe = training.Recipe(**budget.model_dump(include=set(training.Recipe.__dataclass_fields__)))
     results = {"image_size": size, "images": IMAGES}
     with tempfile.TemporaryDirectory() as folder:
         write_images(Path(folder), settings.cohort.planes)
@@ -78,18 +78,19 @@ def main() -> None:
         def batched_images():
             for step in range(steps):
                 rows = batches.indices(IMAGES, budget.batch_size, step, 0).numpy()
-                augment.augment(training.as_input(data.images[rows], CPU), rng(0, "augment", step))
+                augment.augment(as_input(data.images[rows], CPU), rng(0, "augment", step))
 
         results["images_alone"] = compared(batched_images, lambda: sum(1 for _ in loader))
-        for name, spec in budget.classifiers.items():
-            model = classifiers.create(spec.model, spec.arguments, len(settings.cohort.planes), size, seed=0)
-            model = model.to(memory_format=torch.channels_last)
+        feed = Feed(data, len(settings.cohort.planes), seed=0)
+        for name in budget.classifiers:
+            model = classifiers.of_study(settings, name, seed=0).to(memory_format=torch.channels_last)
+            recipe = training.recipe(settings, name)
 
-            def batched(model=model):
+            def batched(model=model, recipe=recipe):
                 checkpoint = Checkpoint(Path(folder, "state"), "x", every=10**9)
-                training.fit(model, data, steps, recipe, seed=0, device=CPU, checkpoint=checkpoint, label="epoch")
+                training.fit(model, feed, steps, recipe, device=CPU, checkpoint=checkpoint, label="epoch")
 
-            def per_image(model=model):
+            def per_image(model=model, recipe=recipe):
                 optimiser = torch.optim.AdamW(
                     model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
                 )

@@ -3,6 +3,8 @@
 The network and the batch are those of the phantom cohort in ``params.yaml``, the precision is what `auto` chooses here.
 Single-threaded, like a worker of the study. The yardstick is the product in single precision, as torch's library computes
 it; where the processor computes in bfloat16, that product is given as well, and training in single precision beside it.
+
+The GAN is timed beside the diffusion model, both as for the cohort spain: in every cell they are to train equally long.
 """
 
 import statistics
@@ -25,6 +27,28 @@ DRAWN = 16
 def _rate(operations: float, seconds: list[float]) -> float:
     """GFLOP/s, from the median of the rounds."""
     return round(operations / statistics.median(seconds) / 1e9, 1)
+
+
+def _gan(images: np.ndarray) -> dict:
+    """Seconds per step of the GAN, and how its whole training compares with that of the diffusion model in time."""
+    settings = params.load("spain")
+    planes = settings.cohort.planes
+    labels = np.arange(len(images)) % len(planes)
+
+    def train(kind, chosen):
+        steps = {"steps": TRAINING_STEPS}
+        made = generators.create(kind, n_classes=len(planes), size=settings.images.size, device="cpu", **chosen | steps)
+        made.fit(images, labels, seed=0)
+
+    diffusion = settings.diffusion.model_dump() | {"guide_steps": 0, "snapshots": []}
+    works = {"gan": lambda: train("gan", settings.gan.model_dump()), "diffusion": lambda: train("diffusion", diffusion)}
+    seconds = interleaved(works, ROUNDS)
+    ratio = median_ratio(seconds["gan"], seconds["diffusion"]) * settings.gan.steps / settings.diffusion.steps
+    return {
+        "seconds_per_step": round(statistics.median(seconds["gan"]) / TRAINING_STEPS, 4),
+        "steps": settings.gan.steps,
+        "time_ratio_to_diffusion": round(ratio, 3),
+    }
 
 
 def main() -> None:
@@ -77,6 +101,7 @@ def main() -> None:
             "gflops": _rate(operations[name], seconds[name]),
             "fraction_of_matrix_product": round(share, 3),
         }
+    results["gan"] = _gan(images)
     record("generator", results | {"sampler": sampler, "image_size": size})
 
 

@@ -138,6 +138,7 @@ def main() -> None:
         {
             "minutes": arguments.minutes,
             "of_cores": CORES,
+            "cores": os.cpu_count(),
             "train_images": len(data.labels),
             "validation_images": len(validation.labels),
             "classifier_steps": STEPS,

@@ -19,6 +19,7 @@ from fetalkit.study import set_name
 TEMPLATES = Path(__file__).with_name("templates")
 KINDS = {
     "diffusion": "a class-conditional diffusion model with guidance",
+    "diffusion-phantoms": "a class-conditional diffusion model with guidance, whose training began with simulated images",
     "diffusion-novel": "a class-conditional diffusion model; near-copies of the images that it has seen were left out",
     "gan": "a class-conditional generative adversarial network",
     "interpolation": "convex combinations of real images of the same plane; nothing is trained",

@@ -12,6 +12,7 @@ import torch
 
 from fetalkit import classifiers, training
 from fetalkit.checkpoints import Checkpoint
+from fetalkit.feeds import Feed
 from fetalkit.images import Labelled
 from fetalkit.params import Params
 
@@ -50,12 +51,11 @@ def score(
     FetalkitError
         When the loss is no longer a number.
     """
-    spec = settings.classify.classifiers[classifier or next(iter(settings.classify.classifiers))]
-    recipe = training.Recipe(**settings.classify.model_dump(include=set(training.Recipe.__dataclass_fields__)))
-    model = classifiers.create(spec.model, spec.arguments, len(settings.cohort.planes), settings.images.size, seed)
-    device = torch.device("cpu")
+    name = classifier or next(iter(settings.classify.classifiers))
+    device, feed = torch.device("cpu"), Feed(data, len(settings.cohort.planes), seed)
+    recipe, model = training.recipe(settings, name), classifiers.of_study(settings, name, seed)
     model = model.to(device, memory_format=torch.channels_last)
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = Checkpoint(Path(folder, "state"), "", every=steps)  # minutes of work: not worth resuming
-        training.fit(model, data, steps, recipe, seed=seed, device=device, checkpoint=checkpoint, label=label)
+        training.fit(model, feed, steps, recipe, device=device, checkpoint=checkpoint, label=label)
     return float((training.predict(model, real.images, device).argmax(axis=1) == real.labels).mean())

@@ -1,10 +1,11 @@
 """The grid of runs (arm × classifier × k × seed): enumerated from the parameters, never from what lies on disk."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from fetalkit import arms
 from fetalkit.params import Params
 
 
@@ -31,24 +32,37 @@ class Outcome:
     ----------
     cell
         Which one.
-    weights
-        Safetensors file of the trained classifier.
     probabilities
-        Float32 (images, planes), for the validation images and then the test images of the study, in table order.
+        Float32 (images, planes), for the validation images and then the test images of the study, in table order; NaN where
+        the run has failed.
+    weights
+        Safetensors file of the trained classifier; None where the run has failed.
     curve
         Points of the learning curve with ``phase`` and ``source``.
     budget
         Steps and number of images per phase.
     seconds
         Training time of all phases; a phase that arms share counts for each of them.
+    error
+        Why the run has failed, with its traceback; empty where it has not.
     """
 
     cell: Cell
-    weights: Path
     probabilities: np.ndarray
-    curve: list[dict]
-    budget: list[dict]
-    seconds: float
+    weights: Path | None = None
+    curve: list[dict] = field(default_factory=list)
+    budget: list[dict] = field(default_factory=list)
+    seconds: float = 0.0
+    error: str = ""
+
+
+def arms_of(settings: Params, classifier: str, k: str) -> list[str]:
+    """Arms of a classifier at k, in the order of the parameters: those of every cell, then the further ones of this cell."""
+    wanted, further = settings.classify.arms, settings.classify.further
+    if k in map(str, further.shots) and classifier in further.classifiers:
+        wanted = [*wanted, *further.arms]
+    # Where all images are in the cell, the ceiling is what the arm `diffusion` does.
+    return [arm for arm in wanted if arm != arms.CEILING or k != arms.EVERY]
 
 
 def cells(settings: Params) -> list[Cell]:
@@ -58,5 +72,12 @@ def cells(settings: Params) -> list[Cell]:
         for classifier in settings.classify.classifiers
         for k in settings.splits.shots
         for seed in settings.splits.seeds
-        for arm in settings.classify.arms
+        for arm in arms_of(settings, classifier, str(k))
     ]
+
+
+def sets(settings: Params) -> list[tuple[str, str, int]]:
+    """Name, k and seed of every stored synthetic set that some cell trains on, sorted by name, in the order of the shots."""
+    needed = {(*item, cell.seed) for cell in cells(settings) for item in arms.synthetic(cell.arm, cell.k)}
+    order = list(map(str, settings.splits.shots))
+    return sorted(needed, key=lambda item: (item[0], order.index(item[1]), item[2]))

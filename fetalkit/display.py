@@ -185,7 +185,9 @@ def _png(fig: Figure) -> tuple[bytes, int, int]:
     drawn, stored = io.BytesIO(), io.BytesIO()
     fig.savefig(drawn, format="png", dpi=DPI, bbox_inches="tight", pad_inches=0.05, facecolor="white")
     with Image.open(drawn) as picture:
-        picture.convert("RGB").save(stored, format="png", optimize=True)
+        pixels = np.asarray(picture.convert("RGB"))
+        grey = (pixels == pixels[:, :, :1]).all()  # contact sheets are; one channel instead of three halves the file
+        Image.fromarray(pixels[:, :, 0] if grey else pixels).save(stored, format="png", optimize=True)
         return stored.getvalue(), *picture.size
 
 

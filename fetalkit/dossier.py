@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fetalkit import arms, cards, cohorts, generators, paths
+from fetalkit import arms, cards, cohorts, generators, paths, synthesis
 from fetalkit.checkpoints import replacing
-from fetalkit.generators import denoiser
+from fetalkit.generators import denoiser, gan_networks
 from fetalkit.study import Study
 
 FIDELITY = ("fd", "kid", "precision", "recall", "density", "coverage", "n")
@@ -83,26 +83,20 @@ def source(study: Study, generator: str, k: str, seed: int) -> cards.Source:
     )
 
 
-def options(study: Study, generator: str) -> dict[str, Any]:
-    """How the images of a generator's sets were drawn."""
-    found = getattr(study.params.synthesis, arms.DERIVED.get(generator, generator), None)
-    return found.model_dump() if found else {}
-
-
 def components(folder: Path) -> dict[str, str]:
     """Subfolders of a saved generator that are in the format of diffusers -> dotted name of the class that loads them."""
     found = {}
     for path in sorted(folder.glob("*/*config.json")):
         name = json.loads(path.read_text(encoding="utf-8")).get("_class_name")
         if name:
-            module = denoiser.__name__ if hasattr(denoiser, name) else "diffusers"
-            found[path.parent.name] = f"{module}.{name}"
+            own = [module.__name__ for module in (denoiser, gan_networks) if hasattr(module, name)]
+            found[path.parent.name] = f"{own[0] if own else 'diffusers'}.{name}"
     return found
 
 
 def origin(source: cards.Source) -> cards.Source:
     """The generator that a set was drawn from; a derived set has that of the set which it was made from."""
-    return replace(source, generator=arms.DERIVED.get(source.generator, source.generator))
+    return replace(source, generator=arms.generator(source.generator))
 
 
 def saved(source: cards.Source) -> Path:
@@ -144,7 +138,7 @@ def write(study: Study, names: Iterable[tuple[str, str, int]], folder: Path) -> 
             place.mkdir(parents=True)
             drawn = np.bincount(study.synthetic(generator, k, seed).labels, minlength=len(study.planes))
             counts = dict(zip(study.planes, drawn.tolist(), strict=True))
-            card = cards.dataset_card(about, counts, options(study, generator), measures=measures)
+            card = cards.dataset_card(about, counts, synthesis.sampler(study.params, generator), measures=measures)
             (place / "dataset.md").write_text(card, encoding="utf-8")
             if origin(about) == about and has_weights(saved(about)):
                 settings = generators.read_card(saved(about))["settings"]

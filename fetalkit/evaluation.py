@@ -65,13 +65,7 @@ class Evaluation:
     @cached_property
     def sets(self) -> list[Drawn]:
         """The sets of the study: every generator in every cell, and what was derived from them."""
-        jobs = synthesis.jobs(self.settings)
-        jobs += [
-            job | {"generator": name}
-            for name in arms.derived(self.settings.classify.arms)
-            for job in jobs
-            if job["generator"] == arms.DERIVED[name]
-        ]
+        jobs = [*synthesis.jobs(self.settings), *synthesis.derived(self.settings)]
         return [Drawn(**job, data=self.study.synthetic(**job)) for job in jobs]
 
     @cached_property
@@ -88,13 +82,19 @@ class Evaluation:
         return [
             Drawn(each.name, each.k, each.seed, self.study.synthetic(each.name, each.k, each.seed))
             for each in wanted
-            if each.generator in self.generators
+            if each.generator in self.names
         ]
 
     @property
-    def generators(self) -> list[str]:
+    def names(self) -> list[str]:
         """Names of the generators and of what was derived from their sets, the study's subject first."""
         return sorted(dict.fromkeys(each.generator for each in self.sets), key=lambda name: name != SUBJECT)
+
+    @property
+    def generators(self) -> list[str]:
+        """Those of `names` that have sets at the largest k."""
+        largest = {each.generator for each in self.sets if each.k == self.largest}
+        return [name for name in self.names if name in largest]
 
     @property
     def originals(self) -> list[str]:
@@ -273,7 +273,7 @@ class Evaluation:
     def pooled(self, space: str) -> pd.DataFrame:
         """Shares of near-copies, seeds pooled: ``generator``, ``k``, ``share``, ``low``, ``high``, ``threshold``, ``n``."""
         table = self.memorised
-        table = table[(table.space == space) & table.set.isin(self.generators)]
+        table = table[(table.space == space) & table.set.isin(self.names)]
         rows = [
             dict(generator=generator, k=k, **memorisation.pooled(of.to_dict("records")))
             for (generator, k), of in table.groupby(["set", "k"], sort=False)
@@ -285,7 +285,7 @@ class Evaluation:
         steps = self.settings.diffusion.steps
         stages = [(each.name, each.k, round(each.fraction * steps)) for each in variants.training_time(self.settings)]
         stages += [(SUBJECT, k, steps) for k in dict.fromkeys(k for _, k, _ in stages)]
-        stages = stages if SUBJECT in self.generators else []
+        stages = stages if SUBJECT in self.names else []
         table = self.memorised[(self.memorised.space == PIXELS) & (self.memorised.seed == self.first_seed)]
         table = table.set_index(["set", "k"])
         rows = [dict(k=k, step=step, **table.loc[(name, k), ["share", "low", "high"]]) for name, k, step in stages]
@@ -298,7 +298,7 @@ class Evaluation:
     def cells(self) -> pd.DataFrame:
         """Contents of ``cells.csv``: one row per set of the study and feature space; near-copies are those by pixels."""
         keys = ["set", "k", "seed"]
-        table = self.compared[(self.compared.plane == compare.ALL) & self.compared.set.isin(self.generators)]
+        table = self.compared[(self.compared.plane == compare.ALL) & self.compared.set.isin(self.names)]
         copies = self.memorised[self.memorised.space == PIXELS].drop(columns="space")
         copies = copies.rename(columns={"n": "n_memorisation"}).astype({"seed": "Int64"})
         table = table.drop(columns="plane").merge(copies, on=keys, how="left", validate="many_to_one")

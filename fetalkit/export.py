@@ -20,10 +20,11 @@ from typing import Any
 import pandas as pd
 from PIL import Image
 
-from fetalkit import cards, cohorts, dossier, generators, notebooks, params, paths, variants
+from fetalkit import cards, cohorts, dossier, generators, notebooks, params, paths, synthesis, variants
 from fetalkit.checkpoints import replacing
 from fetalkit.dossier import measured
 from fetalkit.errors import FetalkitError
+from fetalkit.generators.interpolation import IMAGES
 from fetalkit.study import Study
 
 NAME = re.compile(r"(?P<generator>.+)-k(?P<k>all|\d+)-seed(?P<seed>\d+)")
@@ -45,7 +46,8 @@ def export(cohort: str, name: str, folder: Path) -> None:
     Raises
     ------
     FetalkitError
-        When the cohort or the name is unknown, a file of the study is missing, or `folder` is not empty or cannot be written.
+        When the cohort or the name is unknown, a file of the study is missing, the generator holds training images, or
+        `folder` is not empty or cannot be written.
     """
     cohorts.load(cohort)
     settings = params.load(cohort)
@@ -59,6 +61,8 @@ def export(cohort: str, name: str, folder: Path) -> None:
     generator, k, seed = NAME.fullmatch(name).groups()
     study = Study(cohort, settings)
     source = dossier.source(study, generator, k, int(seed))
+    if (dossier.saved(source) / IMAGES).exists():
+        raise FetalkitError(f"{cohort}: {name} holds its training images, which are never exported; name another set")
     with replacing(folder) as temporary:
         temporary.mkdir()
         _write_generator(study, source, temporary / "generator")
@@ -121,7 +125,7 @@ def _write_images(study: Study, source: cards.Source, folder: Path) -> None:
     table.to_csv(folder / "train" / "metadata.csv", index=False, lineterminator="\n")
     counts = {plane: int((table.plane == plane).sum()) for plane in study.planes}
     measures = measured(study, source.generator, source.k, source.seed)
-    options = dossier.options(study, source.generator)
+    options = synthesis.sampler(study.params, source.generator)
     card = cards.dataset_card(source, counts, options, len(drawn.images) - len(rows), measures)
     (folder / "README.md").write_text(card, encoding="utf-8")
 

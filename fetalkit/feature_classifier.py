@@ -11,7 +11,6 @@ from fetalkit import classifiers, devices, grid, parallel
 from fetalkit.cells import Cell
 from fetalkit.fidelity.features import FeatureSpace
 from fetalkit.params import Params
-from fetalkit.study import Study
 
 
 class Penultimate(nn.Module):
@@ -24,8 +23,7 @@ class Penultimate(nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Features (batch, d) of float images (batch, 1, height, width) in [0, 1]."""
         network = self.classifier.network
-        shifted = (images - classifiers.MEAN) / classifiers.STD
-        return network.forward_head(network.forward_features(shifted), pre_logits=True)
+        return network.forward_head(network.forward_features(self.classifier.prepare(images)), pre_logits=True)
 
 
 @dataclass(frozen=True)
@@ -65,9 +63,7 @@ def trained(cohort: str, settings: Params, classifier: str | None = None) -> Cla
     job = dict(cohort=cohort, settings=settings, cell=Cell("real", classifier, k, seed))
     # As a job of the grid is run, with one thread: the grid goes on with the very bits.
     (outcome,) = parallel.run(grid.run_cell, [job], workers=1)
-    spec = settings.classify.classifiers[classifier]
-    planes = len(Study(cohort, settings).planes)
-    model = classifiers.create(spec.model, spec.arguments, planes, settings.images.size, seed)
+    model = classifiers.of_study(settings, classifier, seed)
     model.load_state_dict(load_file(outcome.weights))
     device = devices.device(settings.run.device)
     seen = "real train images" if k == "all" else f"{k} real train images per plane"

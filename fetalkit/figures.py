@@ -1,4 +1,4 @@
-"""Every figure of the reports. Each function draws from tables and arrays; none trains, loads or saves."""
+"""Figures of images, cohorts and generators. Each function draws from tables and arrays; none trains, loads or saves."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -9,14 +9,6 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 WIDTH = 7.2  # inches: the text width of the report's pages
-ARM_ORDER = ("real", "real-long", "diffusion", "synthetic-only", "diffusion-novel", "simulation")
-
-
-def arm_colours(arms: Sequence[str]) -> dict[str, tuple]:
-    """One colour per arm, the same in every figure; from seaborn's colour-blind-safe palette."""
-    palette = sns.color_palette("colorblind")
-    known = [*ARM_ORDER, *sorted(set(arms) - set(ARM_ORDER))]
-    return {arm: palette[known.index(arm) % len(palette)] for arm in arms}
 
 
 def contact_sheet(rows: dict[str, np.ndarray], columns: int, titles: Sequence[str] | None = None) -> Figure:
@@ -104,7 +96,7 @@ def grey_levels(store: np.ndarray, places: Sequence[str]) -> Figure:
     """
     figure, axis = plt.subplots(figsize=(WIDTH, 3))
     places = np.asarray(places)
-    for place, style in zip(sorted(set(places)), _styles(), strict=False):
+    for place, style in zip(sorted(set(places)), styles(), strict=False):
         # One image at a time: memory stays flat however many there are.
         number = sum(np.bincount(store[row].ravel(), minlength=256) for row in np.flatnonzero(places == place))[1:]
         axis.plot(np.arange(1, 256), number / number.sum() * 100, label=place or "all", **style)
@@ -120,7 +112,7 @@ def patients_per_part(splits: pd.DataFrame) -> Figure:
         used.groupby(["part", "plane"]).agg(images=("image_id", "size"), patients=("patient", "nunique")).reset_index()
     )
     long = table.melt(["part", "plane"], var_name="of", value_name="number")
-    grid = _facets(
+    grid = facets(
         sns.catplot,
         long, x="number", y="plane", hue="part", col="of", kind="bar", height=3, aspect=WIDTH / 6.4,
         hue_order=["train", "validation", "test"], sharex=False, palette="colorblind",
@@ -129,114 +121,28 @@ def patients_per_part(splits: pd.DataFrame) -> Figure:
     return grid.figure
 
 
-def denoiser_losses(losses: dict[str, Sequence[float]], window: int) -> Figure:
-    """Denoising loss of every generator, averaged over `window` steps, on log axes."""
+def training_losses(losses: dict[str, Sequence[float]], window: int, name: str, scale: str = "log") -> Figure:
+    """Loss of every training, averaged over `window` steps.
+
+    Parameters
+    ----------
+    losses
+        Name of the training → loss per step.
+    window
+        Steps that one point stands for.
+    name
+        Label of the axis.
+    scale
+        Of both axes: ``"log"`` or ``"linear"``.
+    """
     figure, axis = plt.subplots(figsize=(WIDTH, 3.2))
-    for (name, values), style in zip(losses.items(), _styles(), strict=False):
+    for (label, values), style in zip(losses.items(), styles(), strict=False):
         usable = len(values) // window * window
         if usable:
             means = np.reshape(values[:usable], (-1, window)).mean(axis=1)
-            axis.plot(np.arange(1, len(means) + 1) * window, means, label=name, **style)
-    axis.set(xlabel="training step", ylabel="denoising loss", xscale="log", yscale="log")
-    axis.legend(frameon=False, fontsize=8)
-    return figure
-
-
-def learning_curves(curves: pd.DataFrame) -> Figure:
-    """Validation accuracy against training steps, one panel per classifier and k; mean over seeds."""
-    mean = curves.groupby(["classifier", "k", "arm", "total_step"], sort=False).validation_accuracy.mean().reset_index()
-    colours = arm_colours(mean.arm.unique())
-    grid = _facets(
-        sns.relplot,
-        mean, x="total_step", y="validation_accuracy", hue="arm", style="arm", palette=colours, kind="line",
-        row="classifier", col="k", height=2.5, aspect=WIDTH / 2.9 / max(1, mean.k.nunique()), facet_kws={"margin_titles": True},
-    )  # fmt: skip
-    grid.set_axis_labels("training step", "validation accuracy").set_titles(
-        col_template="k = {col_name}", row_template="{row_name}"
-    )
-    sns.move_legend(grid, "lower center", ncol=4, title=None, bbox_to_anchor=(0.45, -0.08))
-    return grid.figure
-
-
-def accuracies(table: pd.DataFrame, metric: str = "accuracy") -> Figure:
-    """`metric` on test of every run (dots) and its mean over seeds (bars of a point plot)."""
-    rows = table[table.metric == metric]
-    order = list(dict.fromkeys(rows.arm))
-    shots = list(dict.fromkeys(rows.k))
-    height = 0.42 * len(order) + 0.7
-    grid = _facets(
-        sns.catplot,
-        rows,
-        x="value",
-        y="arm",
-        hue="arm",
-        row="classifier",
-        col="k",
-        kind="strip",
-        order=order,
-        hue_order=order,
-        palette=arm_colours(order),
-        size=6,
-        alpha=0.7,
-        jitter=False,
-        height=height,
-        aspect=WIDTH / height / len(shots),
-        margin_titles=True,
-        legend=False,
-    )
-    for (classifier, k), axis in grid.axes_dict.items():
-        mean = rows[(rows.classifier == classifier) & (rows.k == k)].groupby("arm").value.mean()
-        for place, arm in enumerate(order):
-            axis.plot([mean[arm]] * 2, [place - 0.3, place + 0.3], color="black", linewidth=1.5)
-        axis.grid(axis="x", alpha=0.4)
-    grid.set_axis_labels(f"{metric.replace('_', ' ')} (test)", "")
-    grid.set_titles(col_template="k = {col_name}", row_template="{row_name}")
-    return grid.figure
-
-
-def forest(gained: pd.DataFrame) -> Figure:
-    """Gains with their 95 % intervals, one panel per k; filled dots are gains over the control chosen on validation."""
-    shots = list(dict.fromkeys(gained.k))
-    arms = list(dict.fromkeys(gained.arm))
-    lines = list(dict.fromkeys(zip(gained.arm, gained.classifier, gained.control, strict=True)))
-    colours = arm_colours(arms)
-    figure, axes = plt.subplots(
-        1, len(shots), figsize=(WIDTH, 0.3 * len(lines) + 1.1), sharey=True, sharex=True, squeeze=False
-    )
-    for axis, k in zip(axes[0], shots, strict=True):
-        axis.axvline(0, color="0.4", linewidth=1)
-        for row in gained[gained.k == k].itertuples():
-            place = lines.index((row.arm, row.classifier, row.control))
-            fill = colours[row.arm] if row.better_control else "white"
-            axis.plot([row.low, row.high], [place, place], color=colours[row.arm], linewidth=1.6)
-            axis.plot(row.gain, place, "o", color=colours[row.arm], markerfacecolor=fill, markersize=6)
-        axis.set(title=f"k = {k}", xlabel="gain in accuracy (points)")
-        axis.grid(axis="x", alpha=0.4)
-    axes[0, 0].set_yticks(range(len(lines)), [f"{arm} − {control}, {name}" for arm, name, control in lines], fontsize=8)
-    axes[0, 0].invert_yaxis()
-    return figure
-
-
-def confusion(matrices: dict[str, np.ndarray], planes: Sequence[str]) -> Figure:
-    """Confusion matrices, rows normalised: percentage of the images of a plane that were called each plane."""
-    short = [plane.removeprefix("Fetal ").removeprefix("Maternal ").lower() for plane in planes]
-    columns = min(2, len(matrices))
-    lines = -(-len(matrices) // columns)
-    figure, axes = plt.subplots(
-        lines, columns, figsize=(WIDTH, 3.4 * lines), sharex=True, sharey=True, squeeze=False, layout="constrained"
-    )
-    for axis in axes.flat[len(matrices) :]:
-        axis.set_axis_off()
-    for axis, (name, matrix) in zip(axes.flat, matrices.items(), strict=False):
-        share = 100 * matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-        sns.heatmap(
-            share, annot=True, fmt=".0f", cmap="Blues", vmin=0, vmax=100, cbar=False, square=True, ax=axis,
-            xticklabels=short, yticklabels=short, annot_kws={"fontsize": 8},
-        )  # fmt: skip
-        axis.set(title=name, xlabel="called", ylabel="is")
-        axis.tick_params(axis="x", rotation=30)
-        axis.tick_params(axis="y", rotation=0)
-        axis.label_outer()
+            axis.plot(np.arange(1, len(means) + 1) * window, means, label=label, **style)
+    axis.set(xlabel="training step", ylabel=name, xscale=scale, yscale=scale)
+    axis.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
     return figure
 
 
@@ -259,13 +165,13 @@ def candidates(found: pd.DataFrame, real: float) -> Figure:
     return figure
 
 
-def _facets(plot: Callable, *arguments, **settings) -> sns.FacetGrid:
+def facets(plot: Callable, *arguments, **settings) -> sns.FacetGrid:
     """Figure-level seaborn plot; these lay themselves out and dislike matplotlib's constrained layout."""
     with plt.rc_context({"figure.constrained_layout.use": False}):
         return plot(*arguments, **settings)
 
 
-def _styles() -> Iterator[dict]:
+def styles() -> Iterator[dict]:
     """Line styles that stay apart without colour."""
     palette = sns.color_palette("colorblind")
     for dashes in ("-", "--", ":", "-."):

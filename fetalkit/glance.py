@@ -79,7 +79,14 @@ def quality() -> str:
         "reference": "as many of the reference recipe",
     }
     lines = [f"| {names[name]} | {value:.1%} |\n" for name, value in found["cas"].items()]
-    return "| a classifier trained on | knows |\n|---|---|\n" + "".join(lines)
+    copies, sampling = found["near_copies"], found["sampling"]
+    return (
+        "| a classifier trained on | knows |\n|---|---|\n"
+        + "".join(lines)
+        + f"\nNear-copies of train images among ours: {copies['share']:.1%} (95 % interval {copies['low']:.1%} to "
+        f"{copies['high']:.1%}). Drawing {sampling['images']} images in {sampling['steps']} steps with guidance took "
+        f"{sampling['seconds']:.0f} s on {found['cores']} cores.\n"
+    )
 
 
 TABLES = {"results": results, "speeds": speeds, "quality": quality}

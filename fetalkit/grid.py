@@ -7,39 +7,60 @@ it stood, arms that share their first phase share its weights, and a new arm, k 
 import hashlib
 import json
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
+from torch import nn
 
-from fetalkit import arms, augment, batches, classifiers, devices, images, parallel, paths, training
+from fetalkit import (
+    arms,
+    augment,
+    batches,
+    classifiers,
+    devices,
+    feeds,
+    images,
+    mixing,
+    parallel,
+    paths,
+    pretrained,
+    training,
+    ultrasound,
+)
 from fetalkit.cells import Cell, Outcome, cells
 from fetalkit.checkpoints import Checkpoint, fingerprint, replacing
+from fetalkit.feeds import Feed
 from fetalkit.params import Params
 from fetalkit.study import Study
 
-_CODE = [Path(module.__file__) for module in (augment, batches, classifiers, training)]
+# What a trained phase follows from, beside its images and settings: always, and where it is used.
+_CODE = [Path(module.__file__) for module in (augment, batches, classifiers, feeds, training)]
+_CODE_OF = {"ultrasound": ultrasound, "mixup": mixing, "cutmix": mixing}
 
 
 def run(cohort: str, settings: Params) -> list[Outcome]:
-    """Train and apply every cell; one process per core.
-
-    Raises
-    ------
-    FetalkitError
-        Lists the cells that failed, after all the others have been finished and stored.
-    """
+    """Train and apply every cell, one process per core. A cell that fails is among the outcomes, with its error."""
     workers = devices.workers(settings.run.workers, devices.device(settings.run.device))
-    jobs = [dict(cohort=cohort, settings=settings, cell=cell) for cell in _most_phases_first(cells(settings))]
-    outcomes = {outcome.cell: outcome for outcome in parallel.run(run_cell, jobs, workers)}
+    wanted = _most_phases_first(cells(settings))
+    jobs = [dict(cohort=cohort, settings=settings, cell=cell) for cell in wanted]
+    study = Study(cohort, settings)
+    nothing = np.full((len(study.part("validation")) + len(study.part("test")), len(study.planes)), np.nan, np.float32)
+    outcomes = {
+        cell: found.result or Outcome(cell, nothing, error=found.error)
+        for cell, found in zip(wanted, parallel.attempt(run_cell, jobs, workers, "cells"), strict=True)
+    }
     return [outcomes[cell] for cell in cells(settings)]
 
 
 def keep_weights(cohort: str, outcomes: list[Outcome]) -> None:
-    """Copy the weights of all runs to the versioned data, one safetensors file per cell."""
+    """Copy the weights of the first seed's runs to the versioned data, one safetensors file per cell that did not fail."""
+    first = min(outcome.cell.seed for outcome in outcomes)
     for outcome in outcomes:
+        if outcome.weights is None or outcome.cell.seed != first:
+            continue
         with replacing(paths.data(cohort, "models", f"{outcome.cell.name}.safetensors")) as temporary:
             shutil.copyfile(outcome.weights, temporary)
 
@@ -52,48 +73,63 @@ def _most_phases_first(jobs: list[Cell]) -> list[Cell]:
 def run_cell(cohort: str, settings: Params, cell: Cell) -> Outcome:
     """Train the phases of one cell, or take those that are stored, and predict validation and test images."""
     study, device = Study(cohort, settings), devices.device(settings.run.device)
-    spec = settings.classify.classifiers[cell.classifier]
-    model = classifiers.create(spec.model, spec.arguments, len(study.planes), settings.images.size, cell.seed)
+    model, outcome = train_cell(cohort, settings, cell)
+    shown = np.concatenate([study.labelled(study.part(part)).images for part in ("validation", "test")])
+    return replace(outcome, probabilities=training.predict(model, shown, device))
+
+
+def train_cell(cohort: str, settings: Params, cell: Cell) -> tuple[nn.Module, Outcome]:
+    """Train the phases of one cell, or take those that are stored. Test images are not read: there are no predictions yet."""
+    study, device = Study(cohort, settings), devices.device(settings.run.device)
+    spec, recipe = settings.classify.classifiers[cell.classifier], training.recipe(settings, cell.classifier)
+    model = classifiers.of_study(settings, cell.classifier, cell.seed)
     model = model.to(device, memory_format=torch.channels_last)
-    recipe = training.Recipe(
-        **settings.classify.model_dump(include=set(training.Recipe.__dataclass_fields__)),
-    )
     validation = study.labelled(study.part("validation"))
     history = [asdict(recipe), spec.model_dump(), study.planes, settings.images.size, cell.seed, device.type]
     history += [torch.__version__, _digest(validation)]
     curve, budget, seconds = [], [], 0.0
-    for number, phase in enumerate(
-        arms.phases(cell.arm, settings.classify.pretrain_steps, settings.classify.train_steps)
-    ):
-        data = (
-            study.train(cell.k, cell.seed)
-            if phase.source == "real"
-            else study.synthetic(phase.source, cell.k, cell.seed)
-        )
-        history = [*history, asdict(phase), _digest(data)]
-        folder = paths.work(cohort, "phases", fingerprint(history, _CODE))
-        _train_phase(folder, model, data, phase, recipe, cell, device, validation)
+    for number, phase in enumerate(arms.phases(cell.arm, *settings.classify.steps(cell.classifier))):
+        feed = _feed(study, cell, phase)
+        history = [*history, asdict(phase), _digest(feed.data), _digest(feed.beside)]
+        folder = paths.work(cohort, "phases", fingerprint(history, _code(phase, spec.pretrained)))
+        _train_phase(folder, model, feed, phase, recipe, cell, device, validation)
         model.load_state_dict(load_file(folder / "weights.safetensors"))
         record = json.loads((folder / "phase.json").read_text())
         curve += [{"phase": number + 1, "source": phase.source, **point} for point in record["curve"]]
-        budget.append({"source": phase.source, "steps": phase.steps, "images": len(data.labels)})
+        budget.append({"source": phase.source, "steps": phase.steps, "images": len(feed.data.labels)})
         seconds += record["seconds"]
-    shown = np.concatenate([validation.images, study.labelled(study.part("test")).images])
-    probabilities = training.predict(model, shown, device)
-    return Outcome(cell, folder / "weights.safetensors", probabilities, curve, budget, seconds)
+    nothing = np.empty((0, len(study.planes)), np.float32)
+    return model, Outcome(cell, nothing, folder / "weights.safetensors", curve, budget, seconds)
 
 
-def _train_phase(folder, model, data, phase, recipe, cell, device, validation) -> None:
+def _feed(study: Study, cell: Cell, phase: arms.Phase) -> Feed:
+    """Images of a phase. Arms of one cell see the real ones in the same order, which makes their comparison a paired one."""
+
+    def synthetic(source: str) -> images.Labelled:
+        name, k = arms.stored(source, cell.k)
+        return study.synthetic(name, k, cell.seed)
+
+    data = study.train(cell.k, cell.seed) if phase.source == "real" else synthetic(phase.source)
+    beside = synthetic(phase.synthetic) if phase.synthetic else None
+    seed = f"{cell.seed}-{phase.source}"
+    return Feed(data, len(study.planes), seed, phase.augmentation, phase.mixing, beside, phase.share)
+
+
+def _code(phase: arms.Phase, weights: bool) -> list[Path]:
+    used = [_CODE_OF[name] for name in (phase.augmentation, phase.mixing) if name in _CODE_OF]
+    used += [pretrained] if weights else []
+    return [*_CODE, *(Path(module.__file__) for module in used)]
+
+
+def _train_phase(folder, model, feed, phase, recipe, cell, device, validation) -> None:
     if folder.exists():
         return
     checkpoint = Checkpoint(folder.with_suffix(".checkpoint"), folder.name)
     curve, seconds = training.fit(
         model,
-        data,
+        feed,
         phase.steps,
         recipe,
-        # Arms of one cell see the real images in the same order, which makes their comparison a paired one.
-        seed=f"{cell.seed}-{phase.source}",
         device=device,
         checkpoint=checkpoint,
         label=f"{cell.arm} {cell.classifier} k={cell.k} seed={cell.seed}: {phase.source}",
@@ -109,5 +145,7 @@ def _train_phase(folder, model, data, phase, recipe, cell, device, validation) -
     checkpoint.clear()
 
 
-def _digest(data: images.Labelled) -> str:
+def _digest(data: images.Labelled | None) -> str:
+    if data is None:
+        return ""
     return hashlib.sha256(np.ascontiguousarray(data.images).tobytes() + data.labels.tobytes()).hexdigest()

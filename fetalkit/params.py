@@ -69,6 +69,29 @@ class Diffusion(Section):
     snapshots: Annotated[list[Rate], AfterValidator(_unique)]
 
 
+class Gan(Section):
+    """Both networks of the GAN and their training; see `fetalkit.generators.gan_settings`."""
+
+    unshuffle: Literal[1, 2, 4, 8]
+    channels: Annotated[list[Annotated[int, Field(ge=8, multiple_of=8)]], Field(min_length=1)]
+    latent: Annotated[int, Field(ge=1)]
+    steps: Steps
+    batch_size: Annotated[int, Field(ge=1)]
+    learning_rate: Rate
+    discriminator_rate: Rate
+    ema_length: Rate
+    augment: Annotated[float, Field(ge=0, le=1)]
+    penalty: Annotated[float, Field(ge=0)]
+    penalty_every: Annotated[int, Field(ge=1)]
+
+
+class Start(Section):
+    """Training on phantoms that the generator `diffusion-phantoms` begins from; all else as in `Diffusion`."""
+
+    images_per_plane: Annotated[int, Field(ge=1)]
+    steps: Steps
+
+
 class DiffusionSampler(Section):
     """How images are drawn from a trained diffusion model."""
 
@@ -76,6 +99,18 @@ class DiffusionSampler(Section):
     guidance_kind: GuidanceKind
     guidance: Annotated[float, Field(ge=0, le=20)]
     guidance_interval: Annotated[list[Annotated[float, Field(ge=0)]], Field(min_length=2, max_length=2)]
+
+
+class GanSampler(Section):
+    """How images are drawn from a trained GAN."""
+
+    temperature: Annotated[float, Field(ge=0, le=2)]
+
+
+class Interpolation(Section):
+    """How images are interpolated."""
+
+    neighbours: Annotated[int, Field(ge=1)]
 
 
 class Simulator(Section):
@@ -89,6 +124,8 @@ class Synthesis(Section):
 
     images_per_plane: Annotated[int, Field(ge=1)]
     diffusion: DiffusionSampler
+    gan: GanSampler
+    interpolation: Interpolation
     simulation: Simulator
 
 
@@ -104,16 +141,33 @@ class Fidelity(Section):
 
 
 class Classifier(Section):
-    """A timm model by name, with keyword arguments for ``timm.create_model``."""
+    """A timm model by name, with keyword arguments for ``timm.create_model``; see `fetalkit.classifiers.create`.
+
+    What is given here of steps and learning rate takes the place of that of `Classify`, and ``input_size`` that of the images.
+    """
 
     model: str
-    arguments: dict[str, int | float | str | bool]
+    arguments: dict[str, int | float | str | bool | list[int | float]]
+    pretrained: bool = False
+    input_size: Annotated[int, Field(ge=16, le=512)] | None = None
+    learning_rate: Rate | None = None
+    pretrain_steps: Steps | None = None
+    train_steps: Steps | None = None
+
+
+class Further(Section):
+    """Arms that are trained in some cells only, to save time: those of these shots and classifiers."""
+
+    arms: Annotated[list[str], AfterValidator(_unique)]
+    shots: Annotated[list[Annotated[int, Field(ge=1)] | Literal["all"]], AfterValidator(_unique)]
+    classifiers: Annotated[list[str], AfterValidator(_unique)]
 
 
 class Classify(Section):
     """Arms and step budgets: P = ``pretrain_steps`` on synthetic images, N = ``train_steps`` on real ones."""
 
     arms: Annotated[list[str], Field(min_length=1), AfterValidator(_unique)]
+    further: Further
     classifiers: Annotated[dict[str, Classifier], Field(min_length=1)]
     pretrain_steps: Steps
     train_steps: Steps
@@ -122,6 +176,11 @@ class Classify(Section):
     weight_decay: Annotated[float, Field(ge=0, lt=1)]
     warmup_fraction: Annotated[float, Field(ge=0, lt=1)]
     label_smoothing: Annotated[float, Field(ge=0, lt=1)]
+
+    def steps(self, classifier: str) -> tuple[int, int]:
+        """P and N of a classifier."""
+        own = self.classifiers[classifier]
+        return own.pretrain_steps or self.pretrain_steps, own.train_steps or self.train_steps
 
 
 class Report(Section):
@@ -139,6 +198,8 @@ class Params(Section):
     images: Images
     splits: Splits
     diffusion: Diffusion
+    gan: Gan
+    start: Start
     synthesis: Synthesis
     fidelity: Fidelity
     classify: Classify
@@ -146,9 +207,25 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _consistent(self):
-        unknown = set(self.classify.arms) - set(arms.ARMS)
-        if unknown:
-            raise ValueError(f"classify.arms: {', '.join(sorted(unknown))} unknown; allowed: {', '.join(arms.ARMS)}")
+        given, further = self.classify, self.classify.further
+        every = [*given.arms, *further.arms]
+        for key, found, allowed in (
+            ("arms", every, arms.ARMS),
+            ("further.shots", further.shots, self.splits.shots),
+            ("further.classifiers", further.classifiers, given.classifiers),
+        ):
+            if unknown := [str(value) for value in found if value not in allowed]:
+                raise ValueError(
+                    f"classify.{key}: {', '.join(unknown)} unknown; allowed: {', '.join(map(str, allowed))}"
+                )
+        if twice := set(given.arms) & set(further.arms):
+            raise ValueError(
+                f"classify.further.arms: {', '.join(sorted(twice))} already in classify.arms; name it once"
+            )
+        if arms.CEILING in every and arms.EVERY not in self.splits.shots:
+            raise ValueError(f"classify.arms: {arms.CEILING} needs {arms.EVERY!r} among splits.shots; add it")
+        if not set(given.arms) & set(arms.CONTROLS):
+            raise ValueError(f"classify.arms: no control; add one of: {', '.join(arms.CONTROLS)}")
         return self
 
 

@@ -9,12 +9,18 @@ from pathlib import Path
 
 import pandas as pd
 
-from fetalkit import notebooks, pages, params, paths
+from fetalkit import ledger, notebooks, pages, params, paths
 from fetalkit.checkpoints import replacing
 from fetalkit.errors import FetalkitError
 from fetalkit.tables import write_json
 
-FRONT, SEARCH = "09_report", "search_generator"
+FRONT, CLASSIFIED = "09_report", "07_classify"
+# Searches, which are no stages: notebook, table in data/<cohort>/search/, folder of the report.
+SEARCHES = {
+    "generator": ("search_generator", "candidates.csv", "search"),
+    "training": ("search_training", "training.csv", "search-training"),
+}
+LEDGER = "test_readings.csv"
 # Name in reports/<cohort>/ → where the stages put it in data/<cohort>/.
 TABLES = {
     "results.csv": ("classify", "results.csv"),
@@ -48,19 +54,22 @@ def publish(cohort: str) -> Path:
     cards = paths.data(cohort, "cards")
     if not cards.is_dir():
         raise FetalkitError(f"{cards}: not found; run the stage that makes it")
+    run = notebooks.record(paths.executed(cohort, CLASSIFIED))
+    readings = ledger.enter(paths.reports(cohort, LEDGER), sources["results.csv"], run["started"], run["commit"])
     with tempfile.TemporaryDirectory() as folder:
         sources["summary.json"] = Path(folder, "summary.json")
-        write_json(_timed_summary(cohort), sources["summary.json"])
+        write_json(_timed_summary(cohort) | {"test_readings": readings}, sources["summary.json"])
         pages.publish(cohort, stages(), sources, FRONT, settings)
     with replacing(paths.reports(cohort, "cards")) as temporary:
         shutil.copytree(cards, temporary)
     return paths.reports(cohort, "index.html")
 
 
-def publish_search(cohort: str) -> Path:
-    """Write ``reports/search/`` from the search that was run on `cohort`, and return its page; raises as `publish`."""
-    tables = {"candidates.csv": paths.data(cohort, "search", "candidates.csv")}
-    return pages.publish(cohort, [SEARCH], tables, SEARCH, _settings(cohort), paths.reports("search"))
+def publish_search(cohort: str, search: str) -> Path:
+    """Write the report of one of `SEARCHES` that was run on `cohort`, and return its page; raises as `publish`."""
+    notebook, table, folder = SEARCHES[search]
+    tables = {table: paths.data(cohort, "search", table)}
+    return pages.publish(cohort, [notebook], tables, notebook, _settings(cohort), paths.reports(folder))
 
 
 def _settings(cohort: str) -> dict:
@@ -89,13 +98,14 @@ def _timed_summary(cohort: str) -> dict:
 
 
 def main() -> None:
-    """``python -m fetalkit.publish COHORT [--search]``."""
+    """``python -m fetalkit.publish COHORT [--search generator|training]``."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("cohort")
-    parser.add_argument("--search", action="store_true", help="publish the search for a generator instead of the study")
+    parser.add_argument("--search", choices=SEARCHES, help="publish this search instead of the study")
     given = parser.parse_args()
     try:
-        print(f"The report is at {(publish_search if given.search else publish)(given.cohort)}")
+        page = publish_search(given.cohort, given.search) if given.search else publish(given.cohort)
+        print(f"The report is at {page}")
     except FetalkitError as error:
         sys.exit(f"fetalkit: publish: {error}")
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from fetalkit import cas, devices, memorisation, parallel, paths
+from fetalkit import cas, devices, generators, memorisation, parallel, paths
 from fetalkit.checkpoints import Checkpoint, fingerprint, replacing
 from fetalkit.fidelity import distances, manifold
 from fetalkit.fidelity.features import imagenet
@@ -20,7 +20,6 @@ from fetalkit.generators.diffusion import DiffusionGenerator
 from fetalkit.images import Labelled
 from fetalkit.params import Params
 from fetalkit.study import Study
-from fetalkit.synthesis import CODE
 
 # Noise levels at which the denoiser is judged, for images of standard deviation 0.5.
 LEVELS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
@@ -105,7 +104,7 @@ def judge(
 def _key(study: Study, settings: Params, changes: dict[str, Any], minutes: float) -> str:
     data = study.labelled(study.part("train"))
     contents = hashlib.sha256(data.images.tobytes() + data.labels.tobytes()).hexdigest()
-    return fingerprint([_chosen(settings, changes), minutes, contents, torch.__version__], CODE)
+    return fingerprint([_chosen(settings, changes), minutes, contents, torch.__version__], generators.code("diffusion"))
 
 
 def train(cohort: str, settings: Params, name: str, changes: dict[str, Any], minutes: float) -> DiffusionGenerator:

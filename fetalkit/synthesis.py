@@ -4,6 +4,7 @@ A generator sees the k-shot subset of its cell and nothing else: `fetalkit.study
 """
 
 import hashlib
+import itertools
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,16 +13,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from fetalkit import arms, batches, devices, generators, memorisation, parallel, paths, variants
+from fetalkit import arms, cells, devices, generators, memorisation, parallel, paths, variants
 from fetalkit.checkpoints import Checkpoint, fingerprint, replacing, rng
 from fetalkit.errors import FetalkitError
 from fetalkit.params import Params
 from fetalkit.progress import Progress
 from fetalkit.study import Study, set_name
 from fetalkit.variants import Variant
-
-# What a trained generator follows from, beside its data and settings.
-CODE = [Path(batches.__file__), *sorted(Path(generators.__file__).parent.glob("*.py"))]
 
 
 @dataclass(frozen=True)
@@ -40,48 +38,102 @@ class Trained:
         return set_name(self.generator, self.k, self.seed)
 
 
+# Generators that begin with what another training has learnt -> the kind of generator that both are.
+STARTED = {"diffusion-phantoms": "diffusion"}
+START = "phantoms"
+
+
+def kind(generator: str) -> str:
+    """Kind of a generator: its class, and its sections in ``params.yaml``."""
+    return STARTED.get(generator, generator)
+
+
+def sampler(settings: Params, generator: str) -> dict[str, Any]:
+    """How the images of a generator's sets are drawn; empty for one that has nothing to choose."""
+    section = getattr(settings.synthesis, kind(arms.generator(generator)), None)
+    return section.model_dump() if section else {}
+
+
 def jobs(settings: Params) -> list[dict]:
-    """Generators that the arms and the fidelity stage need: one per generator, k and seed."""
-    wanted = sorted({*arms.generators(settings.classify.arms), *settings.fidelity.generators})
-    return [
-        dict(generator=generator, k=str(k), seed=seed)
-        for generator in wanted
-        for k in settings.splits.shots
-        for seed in settings.splits.seeds
-    ]
+    """Generators that the cells and the fidelity stage need: one per generator, k and seed."""
+    wanted = {(arms.generator(name), k, seed) for name, k, seed in cells.sets(settings)}
+    shots = list(map(str, settings.splits.shots))
+    wanted |= set(itertools.product(settings.fidelity.generators, shots, settings.splits.seeds))
+    order = sorted(wanted, key=lambda job: (job[0], shots.index(job[1]), job[2]))
+    return [dict(generator=generator, k=k, seed=seed) for generator, k, seed in order]
 
 
-def _run(function, cohort: str, settings: Params, work: list[dict]) -> list:
+def derived(settings: Params) -> list[dict]:
+    """Sets that are made from those of a generator: one per name, k and seed."""
+    return [dict(generator=name, k=k, seed=seed) for name, k, seed in cells.sets(settings) if name in arms.DERIVED]
+
+
+def _run(function, cohort: str, settings: Params, work: list[dict], label: str = "") -> list:
     workers = devices.workers(settings.run.workers, devices.device(settings.run.device))
-    return parallel.run(function, [dict(cohort=cohort, settings=settings, **job) for job in work], workers)
+    return parallel.run(function, [dict(cohort=cohort, settings=settings, **job) for job in work], workers, label)
 
 
 def train_all(cohort: str, settings: Params) -> list[Trained]:
     """Train all generators of the study, one process per core."""
-    return _run(train, cohort, settings, jobs(settings))
+    wanted = jobs(settings)
+    if any(job["generator"] in STARTED for job in wanted):
+        _run(train_start, cohort, settings, [{}])
+    return _run(train, cohort, settings, wanted, "generators")
+
+
+def train_start(cohort: str, settings: Params) -> Path:
+    """Train a diffusion model on phantoms of the cohort's planes, for others to begin from; return its folder.
+
+    It has seen no real image, so that it may be the beginning of a generator in any cell.
+    """
+    planes, size = settings.cohort.planes, settings.images.size
+    labels = np.tile(np.arange(len(planes)), settings.start.images_per_plane)
+    simulation = generators.create("simulation", n_classes=len(planes), planes=planes, size=size)
+    images = simulation.sample(labels, seed=0, **sampler(settings, "simulation"))
+    made = _untrained(settings, "diffusion", steps=settings.start.steps, snapshots=[])
+    checkpoint = _checkpoint(cohort, settings, START, made, [0, _contents(images, labels)], "diffusion")
+    made.fit(images, labels, seed=0, checkpoint=checkpoint, label="diffusion: start from phantoms")
+    folder = paths.data(cohort, "generators", START)
+    made.save(folder)
+    return folder
+
+
+def _untrained(settings: Params, name: str, **changes: Any) -> generators.Generator:
+    section = getattr(settings, name, None)  # a generator that learns nothing has no section in params.yaml
+    return generators.create(
+        name,
+        n_classes=len(settings.cohort.planes),
+        planes=settings.cohort.planes,
+        size=settings.images.size,
+        device=settings.run.device,
+        precision=settings.run.precision,
+        **((section.model_dump() if section else {}) | changes),
+    )
+
+
+def _checkpoint(cohort: str, settings: Params, name: str, made, follows: list, of: str) -> Checkpoint:
+    """Where the state of a training is kept, under the fingerprint of all that it follows from."""
+    device = devices.device(settings.run.device)
+    precision = str(devices.precision(settings.run.precision, device))
+    history = [made.describe(), *follows, device.type, torch.__version__, precision]
+    return Checkpoint(paths.work(cohort, "generators", f"{name}.checkpoint"), fingerprint(history, generators.code(of)))
+
+
+def _contents(images: np.ndarray, labels: np.ndarray) -> str:
+    return hashlib.sha256(images.tobytes() + labels.tobytes()).hexdigest()
 
 
 def train(cohort: str, settings: Params, generator: str, k: str, seed: int) -> Trained:
     """Train one generator, or take the one that an earlier, interrupted execution of the stage has finished."""
-    study = Study(cohort, settings)
-    data = study.train(k, seed)
-    section = getattr(settings, generator, None)  # a generator that learns nothing has no section in params.yaml
-    made = generators.create(
-        generator,
-        n_classes=len(study.planes),
-        planes=study.planes,
-        size=settings.images.size,
-        device=settings.run.device,
-        precision=settings.run.precision,
-        **(section.model_dump() if section else {}),
-    )
-    name = set_name(generator, k, seed)
-    contents = hashlib.sha256(data.images.tobytes() + data.labels.tobytes()).hexdigest()
-    device = devices.device(settings.run.device)
-    history = [made.describe(), seed, contents, device.type, torch.__version__]
-    history.append(str(devices.precision(settings.run.precision, device)))
-    checkpoint = Checkpoint(paths.work(cohort, "generators", f"{name}.checkpoint"), fingerprint(history, CODE))
-    made.fit(data.images, data.labels, seed=seed, checkpoint=checkpoint, label=f"{generator} k={k} seed={seed}")
+    data, name = Study(cohort, settings).train(k, seed), set_name(generator, k, seed)
+    made = _untrained(settings, kind(generator))
+    follows, options = [seed, _contents(data.images, data.labels)], {}
+    if generator in STARTED:
+        options["start"] = paths.data(cohort, "generators", START)
+        follows.append(fingerprint("", _weights(options["start"])))
+    checkpoint = _checkpoint(cohort, settings, name, made, follows, kind(generator))
+    label = f"{generator} k={k} seed={seed}"
+    made.fit(data.images, data.labels, seed=seed, checkpoint=checkpoint, label=label, **options)
     made.save(paths.data(cohort, "generators", name))
     return Trained(generator, k, seed, made.losses, made.seconds)
 
@@ -93,11 +145,8 @@ def draw_all(cohort: str, settings: Params) -> dict[str, int]:
     work = [dict(variant=variant, each=each) for variant in own]
     few = min(settings.fidelity.variant_images_per_plane, each)
     work += [dict(variant=variant, each=few) for variant in _drawable(settings, own)]
-    sizes = dict(_run(draw, cohort, settings, work))
-    for name in arms.derived(settings.classify.arms):
-        for variant in own:
-            if variant.generator == arms.DERIVED[name]:
-                sizes |= dict([leave_out_copies(cohort, settings, name, variant)])
+    sizes = dict(_run(draw, cohort, settings, work, "sets"))
+    sizes |= dict(leave_out_copies(cohort, settings, **job) for job in derived(settings))
     return sizes
 
 
@@ -113,18 +162,23 @@ def draw(cohort: str, settings: Params, variant: Variant, each: int) -> tuple[st
     folder = paths.data(cohort, "generators", set_name(variant.generator, variant.k, variant.seed))
     if variant.fraction < 1:
         folder = folder / "snapshots" / f"{100 * variant.fraction:.0f}"
-    options = getattr(settings.synthesis, variant.generator).model_dump() | variant.options
+    options = sampler(settings, variant.generator) | variant.options
     made = generators.load(folder, device=settings.run.device, precision=settings.run.precision)
     device = devices.device(settings.run.device)
     history = [options, each, variant.seed, settings.cohort.planes, device.type, torch.__version__]
     history.append(str(devices.precision(settings.run.precision, device)))
-    weights = sorted(folder.glob("*/*.safetensors"))
-    path = paths.work(cohort, "synthetic", f"{fingerprint(history, [folder / 'fetalkit.json', *weights, *CODE])}.npz")
+    follows = [folder / "fetalkit.json", *_weights(folder), *generators.code(kind(variant.generator))]
+    path = paths.work(cohort, "synthetic", f"{fingerprint(history, follows)}.npz")
     if not path.exists():
         _store(path, *_drawn(made, name, settings.cohort.planes, each, variant.seed, options))
     with replacing(paths.data(cohort, "synthetic", f"{name}.npz")) as temporary:
         shutil.copyfile(path, temporary)
     return name, each * len(settings.cohort.planes)
+
+
+def _weights(folder: Path) -> list[Path]:
+    """Weights of a saved generator."""
+    return sorted(folder.glob("*/*.safetensors"))
 
 
 def _drawn(
@@ -139,7 +193,7 @@ def _drawn(
     return np.concatenate(parts), np.repeat(np.arange(len(planes)), each)
 
 
-def leave_out_copies(cohort: str, settings: Params, name: str, variant: Variant) -> tuple[str, int]:
+def leave_out_copies(cohort: str, settings: Params, generator: str, k: str, seed: int) -> tuple[str, int]:
     """Store a set without near-copies of the images that its generator has seen; return its name and size.
 
     What counts as near is told by validation images, never by test images.
@@ -150,20 +204,20 @@ def leave_out_copies(cohort: str, settings: Params, name: str, variant: Variant)
         When no image of a plane is left.
     """
     study = Study(cohort, settings)
-    drawn = study.synthetic(variant.generator, variant.k, variant.seed)
+    drawn = study.synthetic(arms.generator(generator), k, seed)
     copies = memorisation.near_copies(
         drawn.images,
-        study.train(variant.k, variant.seed).images,
+        study.train(k, seed).images,
         study.labelled(study.part("validation")).images,
         settings.fidelity.near_copy_quantile,
     )
     left = np.bincount(drawn.labels[~copies], minlength=len(study.planes))
     if not left.all():
         raise FetalkitError(
-            f"{variant.generator}, k = {variant.k}, seed = {variant.seed}: every synthetic image of "
-            f"{study.planes[int(left.argmin())]} is a near-copy; lower diffusion.steps, or drop the arm {name}"
+            f"{arms.generator(generator)}, k = {k}, seed = {seed}: every synthetic image of "
+            f"{study.planes[int(left.argmin())]} is a near-copy; lower diffusion.steps, or drop the arm {generator}"
         )
-    stored = set_name(name, variant.k, variant.seed)
+    stored = set_name(generator, k, seed)
     _store(paths.data(cohort, "synthetic", f"{stored}.npz"), drawn.images[~copies], drawn.labels[~copies])
     return stored, int(left.sum())
 

@@ -2,24 +2,25 @@
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
 
-from fetalkit import batches, devices
-from fetalkit.augment import augment
-from fetalkit.checkpoints import Checkpoint, rng
+from fetalkit import devices
+from fetalkit.checkpoints import Checkpoint
 from fetalkit.errors import FetalkitError
+from fetalkit.feeds import Feed, as_input
 from fetalkit.images import Labelled
+from fetalkit.params import Params
 from fetalkit.progress import Progress
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Settings that all phases of all arms share; see ``classify`` in ``params.yaml``."""
+    """Settings that all phases of all arms of a classifier share; see ``classify`` in ``params.yaml``."""
 
     batch_size: int
     learning_rate: float
@@ -35,9 +36,11 @@ class Recipe:
         return self.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
 
 
-def as_input(images: np.ndarray, device: torch.device) -> torch.Tensor:
-    """Float (n, 1, height, width) in [0, 1] of uint8 (n, height, width)."""
-    return torch.from_numpy(np.ascontiguousarray(images)).to(device)[:, None].float() / 255
+def recipe(settings: Params, classifier: str) -> Recipe:
+    """Recipe of one of ``classify.classifiers``; some have a learning rate of their own."""
+    shared = settings.classify.model_dump(include={field.name for field in fields(Recipe)})
+    own = settings.classify.classifiers[classifier].learning_rate
+    return Recipe(**shared | ({"learning_rate": own} if own else {}))
 
 
 @torch.inference_mode()
@@ -53,11 +56,10 @@ def predict(model: nn.Module, images: np.ndarray, device: torch.device, batch_si
 
 def fit(
     model: nn.Module,
-    data: Labelled,
+    feed: Feed,
     steps: int,
     recipe: Recipe,
     *,
-    seed: int,
     device: torch.device,
     checkpoint: Checkpoint,
     label: str,
@@ -72,10 +74,8 @@ def fit(
     ----------
     model
         On `device`.
-    data
-        Images of the phase.
-    seed
-        Of batches and augmentation.
+    feed
+        The batches of the phase.
     checkpoint
         Where the state is kept while training.
     label
@@ -103,17 +103,15 @@ def fit(
     curve, loss_sum, first = state["curve"], state["loss"], state["step"]
     interval = max(1, steps // curve_points)
     started = time.monotonic() - state["seconds"]
-    labels = torch.from_numpy(data.labels)
     with Progress(label, steps, done=first) as progress, devices.reproducible():
         for step in range(first, steps):
             for group in optimiser.param_groups:
                 group["lr"] = recipe.rate(step, steps)
-            rows = batches.indices(len(labels), recipe.batch_size, step, seed)
-            inputs = augment(as_input(data.images[rows.numpy()], device), rng(seed, "augment", step))
+            inputs, targets = feed.batch(step, recipe.batch_size, recipe.label_smoothing, device)
             model.train()
-            loss = functional.cross_entropy(
-                model(inputs), labels[rows].to(device), label_smoothing=recipe.label_smoothing
-            )
+            # Mixed targets are smooth already.
+            smoothing = 0.0 if targets.is_floating_point() else recipe.label_smoothing
+            loss = functional.cross_entropy(model(inputs), targets, label_smoothing=smoothing)
             if not torch.isfinite(loss):
                 raise FetalkitError(
                     f"{label}: the loss is not a number at step {step + 1}; lower classify.learning_rate in params.yaml"

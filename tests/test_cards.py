@@ -205,6 +205,40 @@ def test_a_generator_without_weights_has_no_card(elsewhere, tmp_path):
     assert "no image" in (tmp_path / "out" / "images" / "README.md").read_text()
 
 
+def test_a_generator_that_holds_real_images_is_not_exported(elsewhere, tmp_path):
+    study, name = small_study.write(generator="interpolation")
+    _, k, seed = export.NAME.fullmatch(name).groups()
+    seen = study.train(k, int(seed))
+    made = generators.create("interpolation", n_classes=len(study.planes), size=study.params.images.size)
+    made.fit(seen.images, seen.labels, seed=0)
+    made.save(paths.data("phantom", "generators", name))
+    with pytest.raises(FetalkitError, match=f"phantom: {name} holds its training images, which are never exported"):
+        export.export("phantom", name, tmp_path / "exports" / "out")
+    assert not (tmp_path / "exports").exists()
+
+
+def test_the_card_of_interpolated_images_claims_no_training():
+    text = dataset(replace(SOURCE, generator="interpolation")).text
+    assert "convex combinations of real images of the same plane; nothing is trained" in text
+    assert "learned" not in text and "was trained" not in text
+
+
+def test_the_card_of_a_gan_loads_its_network(elsewhere, tmp_path, monkeypatch):
+    study, name = small_study.write(generator="gan")
+    _, k, seed = export.NAME.fullmatch(name).groups()
+    seen, size = study.train(k, int(seed)), study.params.images.size
+    made = generators.create("gan", n_classes=len(study.planes), size=size, channels=[8, 16], steps=1, batch_size=4)
+    made.fit(seen.images, seen.labels, seed=0)
+    made.save(paths.data("phantom", "generators", name))
+    export.export("phantom", name, tmp_path / "out")
+    monkeypatch.chdir(tmp_path / "out")
+    card, names = ModelCard.load(tmp_path / "out" / "generator" / "README.md"), {}
+    for code in python(card):
+        exec(code, names)
+    assert names["images"].shape == (8, size, size) and names["painter"].config.latent == 64
+    assert "vectors (n, 64)" in card.text and "denoiser" not in card.text and "no class" not in card.text
+
+
 def test_a_failed_export_leaves_nothing(elsewhere, tmp_path):
     _, name = small_study.write()
     with pytest.raises(FetalkitError, match=r"fetalkit\.json: not the card of a saved generator"):

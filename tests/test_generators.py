@@ -31,10 +31,10 @@ def two_planes(n=32, size=16):
     return images.astype(np.uint8), labels
 
 
-def train(steps=12, checkpoint=None, **changes):
+def train(steps=12, checkpoint=None, start=None, **changes):
     settings = SMALL | dict(steps=steps, precision="float32") | changes
     generator = generators.create("diffusion", device="cpu", **settings)
-    generator.fit(*two_planes(), seed=0, checkpoint=checkpoint, label="t")
+    generator.fit(*two_planes(), seed=0, checkpoint=checkpoint, label="t", start=start)
     return generator
 
 
@@ -149,12 +149,12 @@ def test_sigkill_and_resume_gives_the_same_bits(tmp_path, killed_at):
         "import test_generators as t\n"
         "from fetalkit.generators import fitting\n"
         "from fetalkit.checkpoints import Checkpoint\n"
-        "step, calls = fitting._step, []\n"
+        "step, calls = fitting._Single.step, []\n"
         "def deadly(*args):\n"
         f"    if len(calls) == {killed_at}: os.kill(os.getpid(), signal.SIGKILL)\n"
         "    calls.append(1)\n"
         "    return step(*args)\n"
-        "fitting._step = deadly\n"
+        "fitting._Single.step = deadly\n"
         f"t.train(checkpoint=Checkpoint({str(tmp_path / 'state')!r}, 'x', every=3), **t.WHOLE)\n"
     )
     top = Path(__file__).parents[1]
@@ -172,7 +172,7 @@ def test_sigkill_and_resume_gives_the_same_bits(tmp_path, killed_at):
 def test_a_finished_run_is_not_repeated(tmp_path, monkeypatch):
     checkpoint = Checkpoint(tmp_path / "state", "x")
     first = train(checkpoint=checkpoint)
-    monkeypatch.setattr(fitting, "_step", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr(fitting._Single, "step", lambda *_: pytest.fail("trained again"))
     assert torch.equal(bits(train(checkpoint=checkpoint)), bits(first))
 
 
@@ -338,6 +338,78 @@ def test_a_loss_that_is_not_a_number_stops_the_training(tmp_path):
         train(steps=60, learning_rate=1e25)
 
 
+def test_a_training_can_begin_with_saved_weights(tmp_path, learned, monkeypatch):
+    learned.save(tmp_path / "g")
+    begun = {}
+    run = fitting.run
+
+    def watched(trainer, steps, **options):
+        begun[options["label"]] = {name: value.clone() for name, value in trainer.network.state_dict().items()}
+        return run(trainer, steps, **options)
+
+    monkeypatch.setattr(fitting, "run", watched)
+    train(start=tmp_path / "g", **WHOLE)
+    for label, network in (("t", learned.denoiser), ("t: guide", learned.guide)):
+        assert all(torch.equal(value, begun[label][name]) for name, value in network.state_dict().items())
+    # A start without a guide, or a training without one, is fine.
+    train(steps=1).save(tmp_path / "plain")
+    train(steps=1, start=tmp_path / "plain", guide_steps=1)
+    train(steps=1, start=tmp_path / "g")
+
+
+def test_a_resumed_training_with_a_start_gives_the_same_bits(tmp_path, learned, monkeypatch):
+    learned.save(tmp_path / "g")
+    undisturbed = train(start=tmp_path / "g", **WHOLE)
+    step = fitting._Single.step
+
+    def interrupted(self, number):
+        if number == 7:
+            raise KeyboardInterrupt
+        return step(self, number)
+
+    checkpoint = Checkpoint(tmp_path / "state", "x", every=3)
+    monkeypatch.setattr(fitting._Single, "step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(checkpoint=checkpoint, start=tmp_path / "g", **WHOLE)
+    monkeypatch.undo()
+    resumed = train(checkpoint=checkpoint, start=tmp_path / "g", **WHOLE)
+    assert torch.equal(bits(resumed), bits(undisturbed)) and resumed.losses == undisturbed.losses
+    assert not torch.equal(bits(resumed), bits(train(**WHOLE)))
+
+
+def test_a_start_that_does_not_fit_is_named(tmp_path, learned):
+    learned.save(tmp_path / "g")
+    for changes, words in (
+        (dict(channels=(16, 64)), r"g: channels is \(16, 32\), but \(16, 64\) here"),
+        (dict(planes=("a", "b")), r"g: planes is \(\), but \('a', 'b'\) here"),
+        (dict(size=32), "g: size is 16, but 32 here"),
+    ):
+        generator = generators.create("diffusion", device="cpu", **(SMALL | changes))
+        images, labels = two_planes(size=generator.settings.size)
+        with pytest.raises(FetalkitError, match=words):
+            generator.fit(images, labels, seed=0, start=tmp_path / "g")
+    (tmp_path / "g" / "denoiser" / "diffusion_pytorch_model.safetensors").write_bytes(b"no weights")
+    with pytest.raises(FetalkitError, match="g: not a complete generator"):
+        train(start=tmp_path / "g")
+    generators.create("simulation", n_classes=1, planes=("Other",), size=16).save(tmp_path / "s")
+    with pytest.raises(FetalkitError, match="s: a generator of the kind simulation cannot be begun from"):
+        train(start=tmp_path / "s")
+
+
+@pytest.mark.parametrize("kind", ["diffusion", "gan", "interpolation", "simulation"])
+def test_a_generator_follows_from_all_modules_that_it_imports(kind):
+    """Python itself tells what is imported: in a fresh process, beside what the package does."""
+    script = (
+        "import sys; from fetalkit import generators\n"
+        f"generators._class({kind!r})\n"
+        "names = [n for n in sys.modules if n.startswith('fetalkit.generators.') or n == 'fetalkit.batches']\n"
+        "print('\\n'.join(sys.modules[n].__file__ for n in names))"
+    )
+    top = Path(__file__).parents[1]
+    found = subprocess.run([sys.executable, "-c", script], cwd=top, capture_output=True, text=True, check=True)
+    assert set(map(Path, found.stdout.split())) == set(generators.code(kind))
+
+
 def test_missing_and_damaged_generators_are_named(tmp_path, learned):
     with pytest.raises(FetalkitError, match=r"fetalkit.json: not the card of a saved generator"):
         generators.load(tmp_path)
@@ -345,7 +417,7 @@ def test_missing_and_damaged_generators_are_named(tmp_path, learned):
     (tmp_path / "g" / "denoiser" / "diffusion_pytorch_model.safetensors").write_bytes(b"no weights")
     with pytest.raises(FetalkitError, match="not a complete generator"):
         generators.load(tmp_path / "g")
-    with pytest.raises(FetalkitError, match="generator 'magic' is not known; choose one of: diffusion, simulation"):
+    with pytest.raises(FetalkitError, match="'magic' is not known; choose one of: diffusion, gan, interpolation, sim"):
         generators.create("magic")
     with pytest.raises(FetalkitError, match="no weights yet"):
         generators.create("diffusion", **SMALL).sample(np.array([0]), seed=0)

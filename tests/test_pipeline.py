@@ -16,18 +16,27 @@ import yaml
 
 ROOT = Path(__file__).parents[1]
 COPIED = ("fetalkit", "notebooks", "dvc.yaml", "params.yaml", "Makefile", ".dvcignore", ".gitignore", "pyproject.toml")
+FURTHER = [
+    "diffusion-phantoms", "diffusion-ceiling", "diffusion-mixed-50", "gan", "interpolation", "simulation", "mixup", "cutmix",
+    "real+ultrasound",
+]  # fmt: skip
 TINY = {
     "cohort": {"train_patients": 16, "test_patients": 8, "images_per_patient": 6, "size": 48},
     "images": {"size": 32},
     "splits": {"shots": [3, "all"], "seeds": [0, 1], "validation_fraction": 0.25},
     "diffusion": {"channels": [16, 32], "attention": [False, True], "steps": 6, "guide_steps": 3, "snapshots": [0.5]},
+    "gan": {"channels": [16, 32], "latent": 8, "steps": 4},
+    "start": {"images_per_plane": 2, "steps": 3},
     "synthesis": {
         "images_per_plane": 4,
         "diffusion": dict(steps=3, guidance_kind="classifier-free", guidance=1.5, guidance_interval=[0, 100]),
+        "gan": {"temperature": 1.0},
+        "interpolation": {"neighbours": 2},
         "simulation": {"simulated_size": 48},
     },
     "fidelity": {"guidance_scales": {"classifier-free": [1, 2], "classifier": [1]}, "variant_images_per_plane": 2},
     "classify": {
+        "further": {"arms": FURTHER, "shots": [3], "classifiers": ["resnet10t"]},
         "pretrain_steps": 3,
         "train_steps": 4,
         "batch_size": 8,
@@ -115,9 +124,10 @@ def test_the_long_table_has_every_cell(clone):
     assert list(table.columns) == ["cohort", "arm", "classifier", "k", "seed", "metric", "value"]
     assert not table.duplicated(["arm", "classifier", "k", "seed", "metric"]).any()
     cells = table.groupby(["arm", "classifier", "k", "seed"]).size()
-    assert len(cells) == 4 * 2 * 2 * 2
+    # Four arms in every cell, nine more with three images per plane and one of the classifiers.
+    assert len(cells) == 4 * 2 * 2 * 2 + 9 * 2
     assert table[table.metric == "accuracy"].value.between(0, 1).all()
-    assert len(table[table.metric == "accuracy"]) == 32
+    assert len(table[table.metric == "accuracy"]) == 50
 
 
 def test_the_summary_is_complete(clone):
@@ -130,6 +140,13 @@ def test_the_summary_is_complete(clone):
     assert set(summary["duplicates"]) >= {"pairs", "cross_split"}
     assert summary["seeds"] == [0, 1]
     assert summary["wall_seconds"] > 0
+    assert summary["test_readings"] == 1 and summary["failed_cells"] == []
+    assert list(summary["headline"]) == ["diffusion", "gan", "interpolation", "mixup", "simulation"]
+    for arm, of in summary["headline"].items():
+        for over in (of, of["over_real"], of["over_real_long"]):
+            assert set(over["few_shot"]) == {"gain", "low", "high", "p", "p_holm", "n_cells"}
+            assert (over["full"] is None) == (arm != "diffusion")
+        assert of["few_shot"]["n_cells"] == (4 if arm == "diffusion" else 2)
     results = clone.table("reports", "phantom", "results.csv")
     for arm, classifiers in summary["arms"].items():
         for classifier, by_k in classifiers.items():
@@ -143,33 +160,41 @@ def test_the_summary_is_complete(clone):
 
 
 def test_budgets_are_those_of_the_arms(clone):
-    budgets = clone.table("reports", "phantom", "budgets.csv").groupby(["arm", "source"]).steps.agg(["min", "max"])
-    expected = {("real", "real"): 4, ("real-long", "real"): 7, ("diffusion", "diffusion"): 3, ("diffusion", "real"): 4}
-    expected[("synthetic-only", "diffusion")] = 3
-    assert {key: (row["min"], row["max"]) for key, row in budgets.iterrows()} == {
-        k: (v, v) for k, v in expected.items()
+    """P = 3 and N = 4: every arm spends both, but for the control of the paper and the arm that stops before real images."""
+    budgets = clone.table("reports", "phantom", "budgets.csv")
+    spent = budgets.groupby(["arm", "classifier", "k", "seed"]).steps.sum().groupby("arm").agg(["min", "max"])
+    assert {arm: (row["min"], row["max"]) for arm, row in spent.iterrows()} == {
+        arm: (wanted, wanted)
+        for arm in ("real-long", "diffusion", *FURTHER, "real", "synthetic-only")
+        for wanted in [{"real": 4, "synthetic-only": 3}.get(arm, 7)]
     }
+    pretrained = budgets[budgets.phase == 1].groupby("arm").source.unique()
+    for arm in ("diffusion", "diffusion-phantoms", "gan", "interpolation", "simulation", "diffusion-ceiling"):
+        assert list(pretrained[arm]) == [arm]
+        assert set(budgets[(budgets.arm == arm) & (budgets.phase == 2)].source) == {"real"}
 
 
 def test_fidelity_of_every_set_is_published(clone):
     report = clone.folder / "reports" / "phantom"
     content = json.loads((report / "fidelity.json").read_text())
     copies = content.pop("memorisation")
-    assert set(copies) == {"diffusion", "simulation"} and len(content) == 2
+    assert set(copies) == {"diffusion", "simulation"} and len(content) == 2  # the generators at the largest k
     for by_set in content.values():
         assert set(by_set) == {"diffusion", "simulation", "real_train"}
         assert all(of["n"] == 4 * 6 and of["fd"] > 0 for of in by_set.values())
     # Two seeds of four images of six planes.
     assert all(of["n"] == 48 and of["low"] <= of["share"] <= of["high"] for of in copies.values())
     cells = clone.table("data", "phantom", "fidelity", "cells.csv")
-    assert len(cells) == 2 * 2 * 2 * 2 and not cells.duplicated(["generator", "k", "seed", "feature_space"]).any()
+    # In two feature spaces: two generators in four cells each, three more in the two with three images per plane.
+    assert len(cells) == 2 * (2 * 4 + 3 * 2) and not cells.duplicated(["generator", "k", "seed", "feature_space"]).any()
     assert cells[["share", "fd"]].notna().all(axis=None)
     planes = clone.table("reports", "phantom", "fidelity.csv").groupby(["feature_space", "set", "k", "seed"]).plane
     assert (planes.nunique() == 7).all()
     names = {f"{name}-k{k}-seed{seed}" for name in ("diffusion", "simulation") for k in (3, "all") for seed in (0, 1)}
+    names |= {f"{name}-k3-seed{seed}" for name in ("diffusion-phantoms", "gan", "interpolation") for seed in (0, 1)}
     assert {path.name for path in (report / "cards").iterdir()} == names
     for name in names:
-        trained = name.startswith("diffusion")
+        trained = name.startswith(("diffusion", "gan"))
         assert (report / "cards" / name / "generator.md").exists() == trained
         assert "Measured on this very set." in (report / "cards" / name / "dataset.md").read_text()
     page = (report / "06_fidelity.html").read_text()
@@ -187,7 +212,7 @@ def test_a_second_repro_does_nothing(clone):
 def test_metrics_and_plots(clone):
     shown = json.loads(clone("dvc", "metrics", "show", "--json").stdout)
     numbers = shown[""]["data"]["reports/phantom/metrics.json"]["data"]
-    assert set(numbers["accuracy"]) == {"real", "real-long", "diffusion", "synthetic-only"}
+    assert set(numbers["accuracy"]) == {"real", "real-long", "diffusion", "synthetic-only", *FURTHER}
     clone("dvc", "metrics", "diff", "HEAD~1")
     clone("dvc", "plots", "show", "--out", "work/plots")
     assert (clone.folder / "work/plots/index.html").exists()

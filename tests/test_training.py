@@ -4,15 +4,17 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
 import torch
 
-from fetalkit import arms, classifiers
+from fetalkit import arms, classifiers, pretrained
 from fetalkit.augment import augment
 from fetalkit.checkpoints import Checkpoint, replacing, rng
 from fetalkit.errors import FetalkitError
+from fetalkit.feeds import Feed
 from fetalkit.images import Labelled
 from fetalkit.training import Recipe, fit, predict
 
@@ -38,7 +40,8 @@ def train(folder, steps=12, recipe=RECIPE, data=None, every=3):
     network = model()
     checkpoint = Checkpoint(Path(folder, "state"), "x", every=every)
     data = data or two_planes()
-    curve, _ = fit(network, data, steps, recipe, seed=0, device=CPU, checkpoint=checkpoint, label="t", validation=data)
+    feed = Feed(data, 2, seed=0)
+    curve, _ = fit(network, feed, steps, recipe, device=CPU, checkpoint=checkpoint, label="t", validation=data)
     return network, curve
 
 
@@ -58,13 +61,13 @@ def test_it_learns(tmp_path):
 def test_sigkill_and_resume_gives_the_same_bits(tmp_path, killed_at):
     script = (
         "import os, signal, sys, torch; torch.set_num_threads(1); sys.path.insert(0, 'tests')\n"
-        "from fetalkit import batches, training\n"
+        "from fetalkit import batches\n"
         "import test_training\n"
         "real = batches.indices\n"
         "def indices(n, b, step, seed):\n"
         f"    if step == {killed_at}: os.kill(os.getpid(), signal.SIGKILL)\n"
         "    return real(n, b, step, seed)\n"
-        "training.batches.indices = indices\n"
+        "batches.indices = indices\n"
         "test_training.train(sys.argv[1])\n"
     )
     root = Path(__file__).parents[1]
@@ -164,18 +167,88 @@ def test_predictions_do_not_depend_on_batches():
     assert np.allclose(whole.sum(axis=1), 1, atol=1e-6)
 
 
-def test_budgets_of_the_arms():
-    """P steps on synthetic, N on real; the control with equal compute has P + N."""
-    p, n = 30, 100
-    spent = {arm: [(phase.source, phase.steps) for phase in arms.phases(arm, p, n)] for arm in arms.ARMS}
-    assert spent == {
-        "real": [("real", n)],
-        "real-long": [("real", p + n)],
-        "diffusion": [("diffusion", p), ("real", n)],
-        "diffusion-novel": [("diffusion-novel", p), ("real", n)],
-        "simulation": [("simulation", p), ("real", n)],
-        "synthetic-only": [("diffusion", p)],
-    }
-    assert arms.generators(list(arms.ARMS)) == ["diffusion", "simulation"]
-    assert arms.generators(["real", "diffusion-novel"]) == ["diffusion"]
-    assert arms.derived(["diffusion", "diffusion-novel"]) == ["diffusion-novel"]
+@pytest.mark.parametrize(("p", "n"), [(30, 100), (1, 7)])
+def test_budgets_of_the_arms(p, n):
+    """N steps in the control of the paper, P on synthetic images alone, and P + N in every other arm."""
+    for arm in arms.ARMS:
+        phases = arms.phases(arm, p, n)
+        wanted = {"real": n, "synthetic-only": p}.get(arm, p + n)
+        assert sum(phase.steps for phase in phases) == wanted, arm
+        if len(phases) == 2:
+            assert [phase.steps for phase in phases] == [p, n]
+            assert phases[0].source != "real" and phases[1].source == "real"
+        assert all(0 < phase.share < 1 for phase in phases if phase.synthetic)
+    assert {arm for arm in arms.ARMS if len(arms.phases(arm, p, n)) == 2} == {
+        "diffusion", "diffusion-phantoms", "diffusion-novel", "diffusion-ceiling", "gan", "interpolation", "simulation"
+    }  # fmt: skip
+
+
+def test_what_an_arm_needs():
+    assert arms.synthetic("real+ultrasound", "10") == []
+    assert arms.synthetic("diffusion-mixed-25", "10") == [("diffusion", "10")]
+    assert arms.synthetic("diffusion-novel", "10") == [("diffusion-novel", "10")]
+    assert arms.generator("diffusion-novel") == "diffusion"
+    # The one arm whose generator may see more than its cell.
+    assert arms.synthetic(arms.CEILING, "10") == [("diffusion", "all")]
+
+
+def feed(**changes):
+    data = two_planes()
+    return Feed(**(dict(data=data, n_classes=2, seed=0) | changes))
+
+
+def test_a_mixed_batch_has_its_share_of_further_images():
+    data = two_planes()
+    white = Labelled(np.full_like(data.images, 255), data.labels)
+    inputs, targets = feed(beside=white, share=0.25).batch(0, 8, 0.0, CPU)
+    assert inputs.shape == (8, 1, 32, 32) and targets.shape == (8,)
+    assert [bool(image.mean() > 0.5) for image in inputs] == [False] * 6 + [True] * 2
+    # The real images come in the order of an arm with batches of six.
+    assert torch.equal(targets[:6], feed().batch(0, 6, 0.0, CPU)[1])
+
+
+def test_mixing_gives_soft_targets_and_is_a_function_of_the_step():
+    one, same, other = (feed(mixing="mixup").batch(step, 8, 0.1, CPU) for step in (3, 3, 4))
+    assert one[1].shape == (8, 2) and torch.allclose(one[1].sum(dim=1), torch.ones(8))
+    assert torch.equal(one[0], same[0]) and torch.equal(one[1], same[1])
+    assert not torch.equal(one[0], other[0])
+
+
+@pytest.mark.parametrize("changes", [dict(mixing="cutmix"), dict(augmentation="ultrasound")])
+def test_every_kind_of_feed_resumes_with_the_same_bits(tmp_path, changes):
+    def trained(folder, interrupt):
+        network, data = model(), two_planes()
+        checkpoint = Checkpoint(Path(folder, "state"), "x", every=2)
+        arguments = dict(device=CPU, checkpoint=checkpoint, label="t")
+        if interrupt:
+            saved, count = checkpoint.save, []
+            with (
+                pytest.raises(KeyboardInterrupt),
+                mock.patch.object(
+                    checkpoint, "save", lambda state: (saved(state), count.append(1), interrupted(len(count)))
+                ),
+            ):
+                fit(network, feed(**changes), 6, RECIPE, **arguments)
+            network = model()
+        fit(network, feed(**changes), 6, RECIPE, validation=data, **arguments)
+        return bits(network)
+
+    def interrupted(saves):
+        if saves == 2:
+            raise KeyboardInterrupt
+
+    assert torch.equal(trained(tmp_path / "a", False), trained(tmp_path / "b", True))
+
+
+def test_a_pretrained_classifier_begins_with_known_weights():
+    one, other = (classifiers.create(pretrained.NAME, {}, 4, 64, seed, weights=True) for seed in (0, 1))
+    last = one.network.get_classifier()
+    assert torch.equal(one.network.conv_stem.weight, other.network.conv_stem.weight)
+    assert not torch.equal(last.weight, other.network.get_classifier().weight)
+    assert (one.mean, one.std) == (0.5, 0.5)
+    assert one.eval()(torch.rand(2, 1, 64, 64)).shape == (2, 4)
+
+
+def test_images_are_resized_inside_the_network():
+    network = classifiers.create("resnet10t", {"stem_width": 8}, 2, 32, 0, input_size=48)
+    assert network.prepare(torch.rand(2, 1, 32, 32)).shape == (2, 1, 48, 48)

@@ -230,8 +230,10 @@ def guidance(table: pd.DataFrame, diversity: str = "recall") -> Figure:
                 textcoords="offset points", fontsize=9, color=palette[number], ha="left" if side > 0 else "right",
                 va="bottom" if side > 0 else "top", path_effects=[withStroke(linewidth=2, foreground="white")],
             )  # fmt: skip
-    axis.set(xlabel=diversity, ylabel="accuracy on the samples (%)")
     axis.margins(0.1, 0.14)
+    # From zero, also where no scale reaches any real image.
+    furthest = max(0.05, 1.1 * table[diversity].max())
+    axis.set(xlabel=diversity, ylabel="accuracy on the samples (%)", xlim=(-0.05 * furthest, furthest))
     axis.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), title="guidance (labels: scale)")
     return figure
 
@@ -255,13 +257,14 @@ def near_copy_shares(table: pd.DataFrame, over_time: pd.DataFrame, expected: flo
     by_k, by_step = axes[0, 0], axes[0, -1]
     for number, name in enumerate(generators):
         mine = table[table.generator == name]
-        offset = (number - (len(generators) - 1) / 2) * 0.16
+        offset = (number - (len(generators) - 1) / 2) * min(0.16, 0.7 / len(generators))
         style = dict(color=colours[name], linestyle="", marker=_MARKERS[number % len(_MARKERS)], capsize=3, label=name)
         by_k.errorbar([shots.index(k) + offset for k in mine.k], mine.share * 100, _error(mine), **style)
-    for k, rows in over_time.groupby("k", sort=False):
+    for number, (k, rows) in enumerate(over_time.groupby("k", sort=False)):
         shade = sns.color_palette("viridis", len(shots))[shots.index(k)]
         style = dict(color=shade, marker="o", capsize=3, label=f"k = {k}")
-        by_step.errorbar(rows.step, rows.share * 100, _error(rows), **style)
+        beside = 0.015 * number * over_time.step.max()  # so that equal shares do not hide each other
+        by_step.errorbar(rows.step + beside, rows.share * 100, _error(rows), **style)
     for axis in axes.flat:
         axis.axhline(expected * 100, color="0.25", linestyle="--", linewidth=1.2)
         axis.legend(fontsize=9, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncol=3)

@@ -1,5 +1,6 @@
 """Generators: models that learn to draw images of a given plane, all behind one small protocol."""
 
+import ast
 import json
 import pkgutil
 from pathlib import Path
@@ -13,6 +14,8 @@ from fetalkit.errors import FetalkitError
 # Named, not imported: a stage that interpolates images should not wait for diffusers.
 _CLASSES = {
     "diffusion": "fetalkit.generators.diffusion:DiffusionGenerator",
+    "gan": "fetalkit.generators.gan:GanGenerator",
+    "interpolation": "fetalkit.generators.interpolation:InterpolationGenerator",
     "simulation": "fetalkit.generators.simulation:SimulationGenerator",
 }
 
@@ -46,10 +49,15 @@ class Generator(Protocol):
         """Read a generator that `save` wrote; `precision` is that of the network, as in `fetalkit.devices.precision`."""
 
 
-def _class(name: str) -> type:
+def _path(name: str) -> str:
+    """Module and class of a kind of generator."""
     if name not in _CLASSES:
         raise FetalkitError(f"generator {name!r} is not known; choose one of: {', '.join(sorted(_CLASSES))}")
-    return pkgutil.resolve_name(_CLASSES[name])
+    return _CLASSES[name]
+
+
+def _class(name: str) -> type:
+    return pkgutil.resolve_name(_path(name))
 
 
 def create(name: str, **settings: Any) -> Generator:
@@ -58,7 +66,7 @@ def create(name: str, **settings: Any) -> Generator:
     Parameters
     ----------
     name
-        ``"diffusion"`` or ``"simulation"``.
+        ``"diffusion"``, ``"gan"``, ``"interpolation"`` or ``"simulation"``.
     settings
         Keyword arguments of its class, e.g. :class:`fetalkit.generators.diffusion.DiffusionGenerator`.
 
@@ -92,3 +100,38 @@ def read_card(folder: Path) -> dict[str, Any]:
             f"{path}: not the card of a saved generator ({error}); train the generator again"
         ) from error
     return card
+
+
+# Beside the modules of this package: which images form a batch.
+_FOLLOWED = ("fetalkit.generators.", "fetalkit.batches")
+
+
+def code(name: str) -> list[Path]:
+    """Files that a generator of this kind follows from: its module and all that this one imports, directly or not.
+
+    Of the project these are the modules of this package and `fetalkit.batches`. This very file is none of them: it finds
+    generators, and has no influence on what they learn.
+
+    Raises
+    ------
+    FetalkitError
+        When there is no such kind.
+    """
+    found, waiting = set(), [_path(name).partition(":")[0]]
+    while waiting:
+        path = Path(__file__).parents[2].joinpath(*waiting.pop().split(".")).with_suffix(".py")
+        if path not in found and path.is_file():  # what is imported from a module can be a function of it
+            found.add(path)
+            waiting += [module for module in _imports(path) if module.startswith(_FOLLOWED)]
+    return sorted(found)
+
+
+def _imports(path: Path) -> list[str]:
+    """Dotted names of all that a file imports, whether modules or their contents."""
+    names = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return names

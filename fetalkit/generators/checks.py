@@ -1,8 +1,62 @@
 """Checks at the border of every generator: wrong input gets one clear line."""
 
+import math
+from dataclasses import fields
+from typing import ClassVar, Self
+
 import numpy as np
 
 from fetalkit.errors import FetalkitError
+
+
+class Checked:
+    """Base of dataclasses of settings; says what is wrong as one line of `FetalkitError`."""
+
+    KIND: ClassVar[str]
+
+    def __post_init__(self):
+        for field in fields(self):
+            if isinstance(getattr(self, field.name), list):  # as JSON and YAML have it
+                object.__setattr__(self, field.name, tuple(getattr(self, field.name)))
+        problem = self._problem()
+        if problem:
+            raise FetalkitError(f"{self.KIND} generator: {problem}")
+
+    @classmethod
+    def of(cls, **values) -> Self:
+        """Settings from keyword arguments; `FetalkitError` names those that do not exist."""
+        known = [field.name for field in fields(cls)]
+        unknown = sorted(set(values) - set(known))
+        if unknown:
+            raise FetalkitError(
+                f"{cls.KIND} generator: no setting is called {', '.join(unknown)}; there are: {', '.join(known)}"
+            )
+        return cls(**values)
+
+    def _problem(self) -> str | None:
+        """What is wrong with the settings, or None."""
+        raise NotImplementedError
+
+    def _too_small(self, counts: tuple[str, ...], positive: tuple[str, ...]) -> str | None:
+        """The first of the `counts` that is below 1, or of the numbers that are not `positive`; None if all are right."""
+        for name in counts:
+            if getattr(self, name) < 1:
+                return f"{name} is {getattr(self, name)}; it must be at least 1"
+        for name in positive:
+            if not 0 < getattr(self, name) < math.inf:
+                return f"{name} is {getattr(self, name)}; it must be a positive number"
+        return None
+
+    def _misfit(self) -> str | None:
+        """What does not fit together of planes, channels and size, or None."""
+        if self.planes and len(self.planes) != self.n_classes:
+            return f"{len(self.planes)} planes are named, but n_classes is {self.n_classes}"
+        if any(width < 8 or width % 8 for width in self.channels):
+            return f"channels {self.channels} must be multiples of 8"
+        multiple = self.unshuffle * 2 ** (len(self.channels) - 1)
+        if self.size % multiple:
+            return f"size {self.size} must be a multiple of {multiple} (unshuffle and the halvings of the network)"
+        return None
 
 
 def check_labels(labels: np.ndarray, n_classes: int) -> None:

@@ -26,7 +26,7 @@ HEAD, GROUPS, FREQUENCIES = 32, 8, 64
 MOVES = 5
 
 
-class _Norm(nn.GroupNorm):
+class Norm(nn.GroupNorm):
     """Group normalisation in single precision, whatever the precision around it: sums over many pixels need it."""
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
@@ -39,7 +39,7 @@ class _Attention(nn.Module):
 
     def __init__(self, channels: int):
         super().__init__()
-        self.norm, self.heads = _Norm(GROUPS, channels), channels // HEAD
+        self.norm, self.heads = Norm(GROUPS, channels), channels // HEAD
         self.qkv, self.out = nn.Linear(channels, 3 * channels), nn.Linear(channels, channels)
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
@@ -60,8 +60,8 @@ class Block(nn.Module):
     def __init__(self, inputs: int, outputs: int, attention: bool):
         super().__init__()
         self.outputs = outputs
-        self.before, self.first = _Norm(GROUPS, inputs), nn.Conv2d(inputs, outputs, 3, padding=1)
-        self.between, self.second = _Norm(GROUPS, outputs, affine=False), nn.Conv2d(outputs, outputs, 3, padding=1)
+        self.before, self.first = Norm(GROUPS, inputs), nn.Conv2d(inputs, outputs, 3, padding=1)
+        self.between, self.second = Norm(GROUPS, outputs, affine=False), nn.Conv2d(outputs, outputs, 3, padding=1)
         self.skip = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
         self.attention = _Attention(outputs) if attention else nn.Identity()
         # A block begins as the identity, which steadies the first steps.
@@ -154,7 +154,7 @@ class Denoiser(ModelMixin, ConfigMixin):
             inputs = [2 * width] + [width] * (blocks - 1)
             self.levels.append(nn.ModuleList(Block(wide, width, attention[level]) for wide in inputs))
             self.ups.append(nn.Conv2d(width, 4 * channels[level - 1], 1) if level else nn.Identity())
-        self.norm, self.out = _Norm(GROUPS, channels[0]), nn.Conv2d(channels[0], unshuffle**2, 3, padding=1)
+        self.norm, self.out = Norm(GROUPS, channels[0]), nn.Conv2d(channels[0], unshuffle**2, 3, padding=1)
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
         every = [*self.encoder.blocks(), self.middle, *(block for level in self.levels for block in level)]
@@ -215,7 +215,7 @@ class NoisyClassifier(ModelMixin, ConfigMixin):
     def __init__(self, n_classes: int, unshuffle: int, channels: list[int], attention: list[bool], blocks: int = 1):
         super().__init__()
         self.encoder = Encoder(unshuffle, channels, attention, blocks)
-        self.norm, self.out = _Norm(GROUPS, channels[-1]), nn.Linear(channels[-1], n_classes)
+        self.norm, self.out = Norm(GROUPS, channels[-1]), nn.Linear(channels[-1], n_classes)
         self.conditions = Conditions(channels[-1], 0, self.encoder.blocks())
         self.to(memory_format=torch.channels_last)
 

@@ -1,26 +1,23 @@
 """Class-conditional diffusion model, small enough to be trained on one core in minutes.
 
 `settings` says what can be chosen, `denoiser` holds the networks, `edm` noise levels, loss and sampler, `augmentation` how
-training images move, `guidance` how samples are steered, `fitting` the training loop.
+training images move, `guidance` how samples are steered, `fitting` the training loop, `networks` files and precision.
 """
 
 import json
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from torch import nn
 from torch.nn import functional
 
 from fetalkit import batches, devices
 from fetalkit.checkpoints import Checkpoint, replacing, rng
 from fetalkit.errors import FetalkitError
-from fetalkit.generators import augmentation, edm, fitting, read_card
+from fetalkit.generators import augmentation, edm, fitting, networks, read_card
 from fetalkit.generators.checks import check_labels, check_training_set
 from fetalkit.generators.denoiser import Denoiser, NoisyClassifier
 from fetalkit.generators.guidance import Guidance, predictor
@@ -85,6 +82,7 @@ class DiffusionGenerator:
         seed: int,
         checkpoint: Checkpoint | None = None,
         label: str = "diffusion",
+        start: Path | None = None,
     ) -> None:
         """Learn from `images`; a run that was interrupted goes on from `checkpoint` and ends with the same bits.
 
@@ -100,11 +98,14 @@ class DiffusionGenerator:
             Where the state is kept; it is left there after the last step, so that a repeated call returns at once.
         label
             Name of the run in logs and messages.
+        start
+            Folder of a saved diffusion generator of equal planes and networks, whose weights are the initial ones; those
+            of the guide where both have one. A checkpoint's fingerprint must tell of it.
 
         Raises
         ------
         FetalkitError
-            When the images or labels are not as above, or the loss is no longer a number.
+            When the images or labels are not as above, the loss is no longer a number, or `start` is damaged or differs.
         """
         settings = self.settings
         check_training_set(images, labels, settings.n_classes, settings.size)
@@ -113,17 +114,20 @@ class DiffusionGenerator:
 
         def denoising(step: int) -> torch.Tensor:
             clean, classes, moves, sigma, noise = self._batch(images, labels, step, seed, "diffusion")
-            with self._autocast():
+            with networks.autocast(self.device, self.precision):
                 return edm.denoising_loss(
                     lambda seen, time: denoiser(seen, time, classes, moves).sample, clean, sigma, noise
                 ).mean()
 
         def naming(step: int) -> torch.Tensor:
             clean, classes, moves, sigma, noise = self._batch(images, labels, step, seed, "guide")
-            with self._autocast():
+            with networks.autocast(self.device, self.precision):
                 return functional.cross_entropy(guide(*edm.noisy(clean, sigma, noise), moves), classes)
 
-        denoiser = self._made(self._denoiser, seed)
+        first = self._start(start) if start else None
+        denoiser = networks.seeded(self._denoiser, seed, self.device)
+        if first:
+            denoiser.load_state_dict(first.denoiser.state_dict())
         fitted = fitting.fit(
             denoiser,
             denoising,
@@ -136,7 +140,9 @@ class DiffusionGenerator:
         self.denoiser, self.losses, self.seconds = denoiser, fitted.losses, fitted.seconds
         self.snapshots = {share: self._with(weights) for share, weights in fitted.snapshots.items()}
         if settings.guide_steps:
-            guide = self._made(self._classifier, seed)
+            guide = networks.seeded(self._classifier, seed, self.device)
+            if first and first.guide:
+                guide.load_state_dict(first.guide.state_dict())
             guided = fitting.fit(
                 guide,
                 naming,
@@ -146,6 +152,22 @@ class DiffusionGenerator:
                 advice=ADVICE,
             )
             self.guide, self.seconds = guide, self.seconds + guided.seconds
+
+    def _start(self, folder: Path) -> Self:
+        """The saved generator whose weights this one can begin from."""
+        kind = read_card(folder)["generator"]
+        if kind != "diffusion":
+            raise FetalkitError(
+                f"{folder}: a generator of the kind {kind} cannot be begun from; name a diffusion generator"
+            )
+        found = self.load(folder, device=self.device.type)
+        for name in ("n_classes", "planes", "size", *self._shape()):
+            here, there = getattr(self.settings, name), getattr(found.settings, name)
+            if here != there:
+                raise FetalkitError(
+                    f"{folder}: {name} is {there}, but {here} here; begin from a generator with equal {name}"
+                )
+        return found
 
     def _shape(self) -> dict[str, Any]:
         settings = self.settings
@@ -162,12 +184,6 @@ class DiffusionGenerator:
     def _classifier(self) -> NoisyClassifier:
         return NoisyClassifier(self.settings.n_classes, **self._shape())
 
-    def _made(self, make: Callable[[], nn.Module], seed: int) -> Any:
-        """Network with weights that depend on `seed` alone."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(rng(seed, "weights").initial_seed())
-            return make().to(self.device)
-
     def _with(self, weights: Iterable[torch.Tensor]) -> Denoiser:
         """Copy of the denoiser with other weights."""
         network = self._denoiser()
@@ -182,9 +198,6 @@ class DiffusionGenerator:
         return fitting.Schedule(
             steps, settings.learning_rate, settings.warmup_fraction, settings.weight_decay, settings.ema_length
         )
-
-    def _autocast(self) -> AbstractContextManager:
-        return torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32)
 
     def _batch(self, images: np.ndarray, labels: np.ndarray, step: int, seed: int, purpose: str) -> tuple:
         """Clean images, classes, moves, noise levels and noise of one training step.
@@ -206,13 +219,11 @@ class DiffusionGenerator:
 
     def _as_input(self, images: np.ndarray) -> torch.Tensor:
         """Standardised images ``(batch, 1, size, size)``."""
-        pixels = torch.from_numpy(np.ascontiguousarray(images)).to(self.device)[:, None].float() / 127.5 - 1
-        return (pixels - self.pixel_mean) * (edm.SIGMA_DATA / self.pixel_std)
+        return (networks.pixels(images, self.device) - self.pixel_mean) * (edm.SIGMA_DATA / self.pixel_std)
 
     def _as_images(self, standard: torch.Tensor) -> np.ndarray:
         """Inverse of `_as_input`, rounded to uint8."""
-        pixels = standard[:, 0] * (self.pixel_std / edm.SIGMA_DATA) + self.pixel_mean
-        return ((pixels + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).cpu().numpy()
+        return networks.as_images(standard * (self.pixel_std / edm.SIGMA_DATA) + self.pixel_mean)
 
     @torch.inference_mode()
     def denoising_error(self, images: np.ndarray, labels: np.ndarray, sigma: float, *, seed: int) -> float:
@@ -236,7 +247,7 @@ class DiffusionGenerator:
         classes = torch.from_numpy(labels.astype(np.int64)).to(self.device)
         noise = torch.randn(clean.shape, generator=rng(seed, "error")).to(self.device)
         levels = torch.full((len(clean),), float(sigma), device=self.device)
-        with self._autocast():
+        with networks.autocast(self.device, self.precision):
             loss = edm.denoising_loss(
                 lambda seen, time: self.denoiser(seen, time, classes).sample, clean, levels, noise
             )
@@ -295,7 +306,7 @@ class DiffusionGenerator:
             shape = (1, settings.size, settings.size)
             noise = [torch.randn(shape, generator=rng(seed, "image", first + row)) for row in range(len(classes))]
             predict = predictor(self.denoiser, self.guide, classes, settings.n_classes, wanted)
-            with self._autocast(), devices.reproducible():
+            with networks.autocast(self.device, self.precision), devices.reproducible():
                 drawn = edm.denoise(predict, solver, torch.stack(noise).to(self.device), steps)
             parts.append(self._as_images(drawn))
         return np.concatenate(parts)
@@ -337,18 +348,9 @@ class DiffusionGenerator:
         """
         card = read_card(folder)
         generator = cls(device=device, precision=precision, **card["settings"])
-        try:
-            generator.denoiser = _read(Denoiser, Path(folder, "denoiser"), generator.device)
+        with networks.complete(folder):
+            generator.denoiser = networks.read(Denoiser, Path(folder, "denoiser"), generator.device)
             if Path(folder, "guide").exists():
-                generator.guide = _read(NoisyClassifier, Path(folder, "guide"), generator.device)
+                generator.guide = networks.read(NoisyClassifier, Path(folder, "guide"), generator.device)
             generator.pixel_mean, generator.pixel_std = float(card["pixel_mean"]), float(card["pixel_std"])
-        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise FetalkitError(f"{folder}: not a complete generator ({reason}); train it again") from error
         return generator
-
-
-def _read(kind: type, folder: Path, device: torch.device) -> Any:
-    # low_cpu_mem_usage pays for large models only, and asks for another package.
-    network = kind.from_pretrained(folder, use_safetensors=True, local_files_only=True, low_cpu_mem_usage=False)
-    return network.to(device, memory_format=torch.channels_last).eval()

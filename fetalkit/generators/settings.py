@@ -1,13 +1,13 @@
 """Settings of the diffusion generator, checked before anything is built."""
 
-import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from typing import ClassVar
 
-from fetalkit.errors import FetalkitError
+from fetalkit.generators.checks import Checked
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class Settings(Checked):
     """Settings of a diffusion generator; all are stored with the trained model.
 
     Attributes
@@ -46,6 +46,8 @@ class Settings:
         Shares of the training, in (0, 1), after which the averaged weights are kept beside the final ones.
     """
 
+    KIND: ClassVar[str] = "diffusion"
+
     n_classes: int
     planes: tuple[str, ...] = ()
     size: int = 64
@@ -66,41 +68,18 @@ class Settings:
     guide_steps: int = 0
     snapshots: tuple[float, ...] = ()
 
-    def __post_init__(self):
-        for name in ("planes", "channels", "attention", "snapshots"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
-        problem = self._problem()
-        if problem:
-            raise FetalkitError(f"diffusion generator: {problem}")
-
-    @classmethod
-    def of(cls, **values) -> "Settings":
-        """Settings from keyword arguments; `FetalkitError` names those that do not exist."""
-        unknown = sorted(set(values) - {field.name for field in fields(cls)})
-        if unknown:
-            allowed = ", ".join(field.name for field in fields(cls))
-            raise FetalkitError(f"diffusion generator: no setting is called {', '.join(unknown)}; there are: {allowed}")
-        return cls(**values)
-
     def _problem(self) -> str | None:
-        """What is wrong with the settings, or None."""
-        for name in ("n_classes", "size", "unshuffle", "blocks", "steps", "batch_size"):
-            if getattr(self, name) < 1:
-                return f"{name} is {getattr(self, name)}; it must be at least 1"
-        for name in ("learning_rate", "sigma_std"):
-            if not 0 < getattr(self, name) < math.inf:
-                return f"{name} is {getattr(self, name)}; it must be a positive number"
-        if self.planes and len(self.planes) != self.n_classes:
-            return f"{len(self.planes)} planes are named, but n_classes is {self.n_classes}"
+        small = self._too_small(
+            ("n_classes", "size", "unshuffle", "blocks", "steps", "batch_size"), ("learning_rate", "sigma_std")
+        )
+        if small:
+            return small
         if not self.channels or len(self.channels) != len(self.attention):
             return f"channels {self.channels} and attention {self.attention} must be equally long and not empty"
-        if any(width < 8 or width % 8 for width in self.channels):
-            return f"channels {self.channels} must be multiples of 8"
+        if misfit := self._misfit():
+            return misfit
         if any(width % 32 for width, attention in zip(self.channels, self.attention, strict=True) if attention):
             return f"channels {self.channels} must be multiples of 32 where there is attention {self.attention}"
-        multiple = self.unshuffle * 2 ** (len(self.channels) - 1)
-        if self.size % multiple:
-            return f"size {self.size} must be a multiple of {multiple} (unshuffle and the halvings of the network)"
         if not (0 <= self.label_dropout < 1 and 0 <= self.warmup_fraction < 1 and 0 < self.ema_length < 1):
             return "label_dropout and warmup_fraction must lie in [0, 1), and ema_length in (0, 1)"
         if not 0 <= self.augment <= 1 or self.guide_steps < 0 or not all(0 < share < 1 for share in self.snapshots):

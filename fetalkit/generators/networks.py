@@ -1,0 +1,53 @@
+"""What all generators with networks share: seeded weights, precision, files of weights, and the range of the pixels."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from torch import nn
+
+from fetalkit.checkpoints import rng
+from fetalkit.errors import FetalkitError
+
+
+def seeded(make: Callable[[], nn.Module], seed: int, device: torch.device) -> Any:
+    """Network on `device` with weights that depend on `seed` alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(rng(seed, "weights").initial_seed())
+        return make().to(device)
+
+
+def autocast(device: torch.device, precision: torch.dtype) -> AbstractContextManager:
+    """Within it, convolutions and matrix products compute in `precision`."""
+    return torch.autocast(device.type, precision, enabled=precision != torch.float32)
+
+
+def read(kind: type, folder: Path, device: torch.device) -> Any:
+    """Network of class `kind` that diffusers' ``save_pretrained`` wrote to `folder`."""
+    # low_cpu_mem_usage pays for large models only, and asks for another package.
+    network = kind.from_pretrained(folder, use_safetensors=True, local_files_only=True, low_cpu_mem_usage=False)
+    return network.to(device, memory_format=torch.channels_last).eval()
+
+
+@contextmanager
+def complete(folder: Path) -> Iterator[None]:
+    """Within it, a saved generator is read from `folder`; `FetalkitError` when a file is missing or damaged."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise FetalkitError(f"{folder}: not a complete generator ({reason}); train it again") from error
+
+
+def pixels(images: np.ndarray, device: torch.device) -> torch.Tensor:
+    """Float (n, 1, height, width) in [-1, 1] of uint8 images (n, height, width)."""
+    return torch.from_numpy(np.ascontiguousarray(images)).to(device)[:, None].float() / 127.5 - 1
+
+
+def as_images(found: torch.Tensor) -> np.ndarray:
+    """Inverse of `pixels`, rounded and cut to uint8."""
+    return ((found[:, 0] + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).cpu().numpy()

@@ -1,0 +1,180 @@
+"""Gains, headline and verdict against hand counts, on predictions that were made up."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from fetalkit import cells, gains, params, paths, results, summary, verdict
+from fetalkit.cells import Outcome
+from fetalkit.errors import FetalkitError
+from fetalkit.study import Study
+
+PLANES = ["Fetal brain", "Fetal femur"]
+PATIENTS, EACH = 40, 3  # test patients and images of each
+
+
+class MadeUp(Study):
+    """A study whose tables are made here."""
+
+    def __init__(self, settings):
+        super().__init__("phantom", settings)
+        rows = []
+        for part, patients in (("train", 8), ("validation", 4), ("test", PATIENTS)):
+            for patient in range(patients):
+                for number in range(EACH):
+                    name = f"{part}{patient}-{number}"
+                    rows.append((name, f"{part}{patient}", f"{part}{patient}", PLANES[number % 2], "Here", part))
+        columns = ["image_id", "patient", "group", "plane", "centre", "part"]
+        table = pd.DataFrame(rows, columns=columns).assign(machine="", dropped="", linked=False)
+        self.__dict__["table"] = table.assign(official_split=table.part.replace("validation", "train"))
+
+    def train(self, k, seed):
+        rows = self.part("train")
+        return type("Labelled", (), {"labels": self.labels(rows)})
+
+
+@pytest.fixture
+def study():
+    settings = params.load("phantom")
+    classify = settings.classify.model_copy(
+        update=dict(
+            arms=["real", "real-long", "diffusion", "mixup"],
+            further=params.Further(arms=["gan"], shots=[5], classifiers=["resnet10t"]),
+        )
+    )
+    updates = {
+        "cohort": settings.cohort.model_copy(update={"planes": PLANES}),
+        "splits": settings.splits.model_copy(update={"shots": [5, 10, "all"], "seeds": [0, 1, 2]}),
+        "classify": classify,
+        "report": settings.report.model_copy(update={"bootstrap_resamples": 200}),
+    }
+    return MadeUp(settings.model_copy(update=updates))
+
+
+def outcomes(study, accuracy, validation=None, failed=()):
+    """Runs that get a given share of the images right: always the first so many patients', the same in all seeds."""
+    found = []
+    for cell in cells.cells(study.params):
+        parts = []
+        for part, shares in (("validation", validation or accuracy), ("test", accuracy)):
+            labels = study.labels(study.part(part))
+            right = np.arange(len(labels)) < round(shares[cell.arm] * len(labels))
+            called = np.where(right, labels, 1 - labels)
+            parts.append(np.where(np.eye(2)[called] > 0, 0.9, 0.1))
+        probabilities = np.concatenate(parts).astype(np.float32)
+        if cell.name in failed:
+            found.append(Outcome(cell, np.full_like(probabilities, np.nan), error="it broke"))
+        else:
+            found.append(Outcome(cell, probabilities))
+    return found
+
+
+def compared(study, made):
+    table = results.long_table(study, made)
+    found = results.Predictions(study, results.predictions(made))
+    return table, gains.Comparison(found, gains.better_controls(table, study.params))
+
+
+ACCURACY = {"real": 0.6, "real-long": 0.7, "diffusion": 0.8, "mixup": 0.65, "gan": 0.5}
+
+
+def test_cells_of_further_arms(study):
+    listed = [cell for cell in cells.cells(study.params) if cell.arm == "gan"]
+    assert {(cell.classifier, cell.k) for cell in listed} == {("resnet10t", "5")} and len(listed) == 3
+    assert ("gan", "5", 0) in cells.sets(study.params) and ("gan", "10", 0) not in cells.sets(study.params)
+
+
+def test_the_ceiling_is_not_trained_where_it_would_be_the_arm_itself(study):
+    classify = study.params.classify.model_copy(update={"arms": ["real", "diffusion-ceiling"]})
+    settings = study.params.model_copy(update={"classify": classify})
+    assert {cell.k for cell in cells.cells(settings) if cell.arm == "diffusion-ceiling"} == {"5", "10"}
+    assert {k for name, k, _ in cells.sets(settings) if name == "diffusion"} == {"all"}
+
+
+def test_gains_by_hand(study):
+    _, comparison = compared(study, outcomes(study, ACCURACY))
+    found = gains.table(comparison).set_index(["arm", "classifier", "k", "control"]).sort_index()
+    assert set(comparison.better.values()) == {"real-long"}
+    for control, gain in (("real", 20.0), ("real-long", 10.0)):
+        row = found.loc[("diffusion", gains.MEAN, "10", control)]
+        assert row.gain == pytest.approx(gain, abs=0.001)
+        assert row.low < gain < row.high
+        assert row.better_control == (control == "real-long")
+    assert found.loc[("gan", "resnet10t", "5", "real-long")].gain == pytest.approx(-20, abs=0.001)
+    assert ("gan", gains.MEAN, "10", "real") not in found.index
+    # Holm's correction is over what is reported: the better control, the mean of all classifiers.
+    corrected = found[found.p_holm.notna()]
+    assert len(corrected) == 3 + 3 + 1
+    assert (corrected.p_holm >= corrected.p).all()
+
+
+def test_validation_decides_which_control_is_the_better_one(study):
+    better = {**ACCURACY, "real": 0.9}
+    _, comparison = compared(study, outcomes(study, ACCURACY, validation=better))
+    assert set(comparison.better.values()) == {"real"}
+
+
+def test_headline_by_hand(study):
+    _, comparison = compared(study, outcomes(study, ACCURACY))
+    found = gains.headline(comparison)
+    assert list(found) == ["diffusion", "gan", "mixup"]
+    few = found["diffusion"]["few_shot"]
+    assert few["gain"] == pytest.approx(10, abs=0.001) and few["n_cells"] == 2 * 2 * 3
+    assert found["diffusion"]["over_real"]["full"]["gain"] == pytest.approx(20, abs=0.001)
+    assert found["gan"]["full"] is None and found["gan"]["few_shot"]["n_cells"] == 3
+    # The controls are as accurate with five images as with all: more images are worth nothing, so a gain is a bound.
+    assert found["diffusion"]["worth_bound"] == "at least"
+    assert found["gan"]["worth_factor"] is None
+    text = " ".join(verdict.opening(found))
+    assert "+10.0 points" in text and "a gain that chance alone is unlikely to give" in text
+    shown = verdict.headline_table(found)
+    assert len(shown) == 5 and shown["claimed (secondary source)"].notna().sum() == 2
+
+
+def test_gains_by_plane(study):
+    _, comparison = compared(study, outcomes(study, ACCURACY))
+    found = gains.by_group(comparison, "diffusion", "plane")
+    assert set(found.plane) == set(PLANES) and found.groupby("k").n.sum().eq(PATIENTS * EACH).all()
+    weighted = (found.gain * found.n).groupby(found.k).sum() / (PATIENTS * EACH)
+    assert weighted.to_numpy() == pytest.approx(10, abs=0.01)
+    assert gains.by_group(comparison, "diffusion", "machine").empty
+
+
+def test_a_failed_run_is_marked_and_never_vanishes_from_a_mean(study):
+    name = "diffusion_resnet10t_k10_seed1"
+    table, comparison = compared(study, outcomes(study, ACCURACY, failed={name}))
+    assert summary.failed(table) == [name]
+    mean = results.mean(table[table.metric == "accuracy"], ["arm", "k"])
+    assert np.isnan(mean["diffusion", "10"]) and mean["diffusion", "5"] == pytest.approx(0.8)
+    gained = gains.table(comparison)
+    touched = gained[(gained.arm == "diffusion") & (gained.k == "10") & (gained.classifier == gains.MEAN)]
+    assert touched[["gain", "low", "high", "p"]].isna().all(axis=None)
+    other = gained[(gained.arm == "diffusion") & (gained.classifier == "vit-96x4-p8")]
+    assert other.gain.notna().all()
+    headline = gains.headline(comparison)
+    assert np.isnan(headline["diffusion"]["few_shot"]["gain"])
+    assert "not measured, since a run failed" in " ".join(verdict.opening(headline))
+    pairs = pd.DataFrame(columns=["kind", "crosses_split"])
+    content = summary.summary(comparison.found, table, pairs, gained, headline)
+    assert content["failed_cells"] == [name]
+    assert content["arms"]["diffusion"]["resnet10t"]["10"]["accuracy"]["per_seed"]["1"] is None
+    assert json.loads(json.dumps(content, allow_nan=False)) == content
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (dict(further=dict(arms=["gan"], shots=[7], classifiers=[])), "classify.further.shots: 7 unknown"),
+        (dict(further=dict(arms=["real"], shots=[], classifiers=[])), "already in classify.arms"),
+        (dict(arms=["diffusion"]), "no control"),
+    ],
+)
+def test_an_impossible_grid_is_refused(tmp_path, change, words):
+    content = yaml.safe_load(paths.PARAMS.read_text())
+    content["phantom"]["classify"] |= change
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(content))
+    with pytest.raises(FetalkitError, match=words):
+        params.load("phantom", tmp_path / "params.yaml")

@@ -1,0 +1,90 @@
+"""Cells that fail are marked and stop no other; searches never look at test images."""
+
+import numpy as np
+import pytest
+import small_study
+
+from fetalkit import grid, parallel, params, paths, training_search
+from fetalkit.study import Study
+
+
+def reciprocal(number):
+    return 1 / number
+
+
+def test_attempts_keep_order_and_errors():
+    found = parallel.attempt(reciprocal, [dict(number=number) for number in (1, 0, 4)], workers=2)
+    assert [each.result for each in found] == [1.0, None, 0.25]
+    assert [bool(each.error) for each in found] == [False, True, False]
+    assert "ZeroDivisionError" in found[1].error and "Traceback" in found[1].error
+
+
+@pytest.fixture
+def study(elsewhere):
+    small_study.write()
+    settings = params.load("phantom", paths.NOTEBOOKS.parent / "params.yaml")
+    k = settings.splits.shots[-1]
+    classify = settings.classify.model_copy(
+        update=dict(
+            arms=["real", "real-long", "diffusion"],
+            further=params.Further(arms=[], shots=[], classifiers=[]),
+            classifiers={
+                "resnet": params.Classifier(model="resnet10t", arguments={"stem_width": 8, "channels": [8, 8, 16, 16]})
+            },
+            pretrain_steps=1,
+            train_steps=2,
+            batch_size=4,
+        )
+    )
+    updates = {
+        "run": settings.run.model_copy(update={"device": "cpu", "workers": 1}),
+        "splits": settings.splits.model_copy(update={"shots": [k], "seeds": [settings.splits.seeds[0]]}),
+        "classify": classify,
+    }
+    study = Study("phantom", settings.model_copy(update=updates))
+    # The small study has no validation part: the first two train patients are it.
+    table = study.table
+    table.loc[(table.part == "train") & table.patient.isin(["train0", "train1"]), "part"] = "validation"
+    table.to_csv(paths.data("phantom", "splits", "splits.csv"), index=False)
+    return Study("phantom", study.params)
+
+
+def test_a_failed_cell_is_an_outcome_with_its_traceback(study):
+    (path,) = paths.data("phantom", "synthetic").glob("*.npz")
+    content = path.read_bytes()
+    path.write_bytes(b"broken")
+    outcomes = {outcome.cell.arm: outcome for outcome in grid.run("phantom", study.params)}
+    assert outcomes["diffusion"].error and "Traceback" in outcomes["diffusion"].error
+    assert np.isnan(outcomes["diffusion"].probabilities).all() and outcomes["diffusion"].weights is None
+    assert not outcomes["real"].error and not np.isnan(outcomes["real"].probabilities).any()
+    grid.keep_weights("phantom", list(outcomes.values()))
+    kept = {path.name.split("_")[0] for path in paths.data("phantom", "models").iterdir()}
+    assert kept == {"real", "real-long"}
+    # Mended, only what failed is trained.
+    path.write_bytes(content)
+    before = {path: path.stat().st_mtime_ns for path in paths.work("phantom", "phases").rglob("weights.safetensors")}
+    again = grid.run("phantom", study.params)
+    assert not any(outcome.error for outcome in again)
+    assert all(path.stat().st_mtime_ns == time for path, time in before.items())
+
+
+def test_the_search_for_a_protocol_reads_no_test_image(study, monkeypatch):
+    def without_test(self, name):
+        if name == "test":
+            raise AssertionError("a search has looked at the test part")
+        return part(self, name)
+
+    part = Study.part
+    monkeypatch.setattr(Study, "part", without_test)
+    table = training_search.compare(
+        "phantom",
+        study.params,
+        {"as it is": {}, "longer": {"train_steps": 3}},
+        classifiers=["resnet"],
+        shots=[str(study.params.splits.shots[0])],
+        seeds=study.params.splits.seeds,
+    )
+    assert list(table.candidate) == ["as it is", "longer"]
+    assert np.allclose(table.gain, table.diffusion - table[["real", "real-long"]].max(axis=1))
+    with pytest.raises(AssertionError, match="looked at the test part"):  # as the grid does
+        grid.run("phantom", study.params)

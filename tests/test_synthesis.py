@@ -1,0 +1,88 @@
+"""A generator of a cell depends on the images of that cell alone, whatever its kind."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fetalkit import params, paths, synthesis
+from fetalkit.study import set_name
+from fetalkit.tables import write_table
+
+PLANES, SIZE, EACH, K = ["Fetal brain", "Fetal femur"], 32, 6, 3
+
+
+@pytest.fixture
+def settings(elsewhere):
+    settings = params.load("phantom", paths.NOTEBOOKS.parent / "params.yaml")
+    changes = {
+        "run": dict(device="cpu", precision="float32", workers=1),
+        "cohort": dict(planes=PLANES),
+        "images": dict(size=SIZE),
+        "splits": dict(shots=[K, "all"], seeds=[0]),
+        "diffusion": dict(channels=[16, 32], attention=[False, True], steps=2, guide_steps=1, snapshots=[]),
+        "gan": dict(channels=[16, 32], latent=8, steps=2, batch_size=2),
+        "start": dict(images_per_plane=1, steps=2),
+    }
+    update = {name: getattr(settings, name).model_copy(update=values) for name, values in changes.items()}
+    return settings.model_copy(update=update)
+
+
+def write(others: int) -> None:
+    """Splits and images; those outside of the cell of K images per plane come from the seed `others`."""
+    table = pd.DataFrame(
+        {"image_id": f"{plane}-{number}", "patient": str(number), "group": str(number), "plane": plane, "centre": "",
+         "machine": "", "official_split": "train", "part": "train", "dropped": "", "linked": False}
+        for plane in PLANES for number in range(EACH)
+    )  # fmt: skip
+    write_table(table, paths.data("phantom", "splits", "splits.csv"))
+    shots = pd.concat([table.groupby("plane").head(K).assign(k=str(K)), table.assign(k="all")])
+    write_table(shots[["k", "plane", "image_id"]].assign(seed=0), paths.data("phantom", "splits", "shots.csv"))
+    store = np.random.default_rng(others).integers(0, 256, (len(table), SIZE, SIZE), np.uint8)
+    inside = table.groupby("plane").cumcount() < K
+    store[inside] = np.random.default_rng(99).integers(0, 256, (inside.sum(), SIZE, SIZE), np.uint8)
+    paths.data("phantom", "images").mkdir(parents=True, exist_ok=True)
+    np.save(paths.data("phantom", "images", "images.npy"), store)
+
+
+def drawn(settings, generator: str, k: str) -> bytes:
+    """What a freshly trained generator draws."""
+    work = paths.work("phantom", "generators")
+    for checkpoint in work.glob(f"{set_name(generator, k, 0)}*"):
+        checkpoint.unlink()
+    synthesis.train("phantom", settings, generator, k, 0)
+    made = synthesis.generators.load(paths.data("phantom", "generators", set_name(generator, k, 0)), device="cpu")
+    options = synthesis.sampler(settings, generator)
+    return made.sample(np.array([0, 1, 1]), seed=0, **options).tobytes()
+
+
+@pytest.mark.parametrize("generator", ["diffusion", "diffusion-phantoms", "gan", "interpolation"])
+def test_images_outside_of_the_cell_change_nothing(settings, generator):
+    write(others=0)
+    if generator in synthesis.STARTED:
+        synthesis.train_start("phantom", settings)
+    one, all_one = drawn(settings, generator, str(K)), drawn(settings, generator, "all")
+    write(others=1)
+    assert drawn(settings, generator, str(K)) == one
+    # The same comparison can fail: at k = all the other images are in the cell.
+    assert drawn(settings, generator, "all") != all_one
+
+
+def test_the_start_from_phantoms_reads_no_image(settings):
+    """There are no splits and no images at all, and yet it can be trained."""
+    folder = synthesis.train_start("phantom", settings)
+    assert synthesis.generators.load(folder, device="cpu").settings.steps == 2
+
+
+def test_jobs_are_what_the_cells_need(settings):
+    further = params.Further(arms=["gan", "diffusion-novel"], shots=[K], classifiers=["resnet10t"])
+    classify = settings.classify.model_copy(update={"arms": ["real", "diffusion"], "further": further})
+    settings = settings.model_copy(update={"classify": classify})
+    names = [set_name(**job) for job in synthesis.jobs(settings)]
+    assert names == [
+        "diffusion-k3-seed0",
+        "diffusion-kall-seed0",
+        "gan-k3-seed0",
+        "simulation-k3-seed0",
+        "simulation-kall-seed0",
+    ]
+    assert [set_name(**job) for job in synthesis.derived(settings)] == ["diffusion-novel-k3-seed0"]
