@@ -52,40 +52,22 @@ def learning_curves(curves: pd.DataFrame) -> Figure:
 
 
 def accuracies(table: pd.DataFrame, metric: str = "accuracy") -> Figure:
-    """`metric` on test of every run (dots) and its mean over seeds (bars): one panel per k and classifier."""
+    """`metric` on test of every run of one k (dots) and its mean over seeds (bars): one panel per classifier."""
     rows = table[table.metric == metric]
-    order = list(dict.fromkeys(rows.arm))
-    classifiers = list(dict.fromkeys(rows.classifier))
-    height = 0.24 * len(order) + 0.7
+    order, classifiers = list(dict.fromkeys(rows.arm)), list(dict.fromkeys(rows.classifier))
+    height = 0.26 * len(order) + 0.8
     grid = facets(
-        sns.catplot,
-        rows.dropna(subset="value"),
-        x="value",
-        y="arm",
-        hue="arm",
-        row="k",
-        col="classifier",
-        kind="strip",
-        order=order,
-        hue_order=order,
-        palette=arm_colours(order),
-        size=5,
-        alpha=0.7,
-        jitter=False,
-        height=height,
-        aspect=WIDTH / height / len(classifiers),
-        margin_titles=True,
-        legend=False,
-    )
-    for (k, classifier), axis in grid.axes_dict.items():
-        mean = rows[(rows.classifier == classifier) & (rows.k == k)].groupby("arm").value.mean()
+        sns.catplot, rows.dropna(subset="value"), x="value", y="arm", hue="arm", col="classifier", kind="strip",
+        order=order, hue_order=order, palette=arm_colours(order), size=5, alpha=0.7, jitter=False, height=height,
+        aspect=WIDTH / height / len(classifiers), legend=False,
+    )  # fmt: skip
+    for classifier, axis in grid.axes_dict.items():
+        mean = rows[rows.classifier == classifier].groupby("arm").value.mean()
         for place, arm in enumerate(order):
             if arm in mean:
                 axis.plot([mean[arm]] * 2, [place - 0.3, place + 0.3], color="black", linewidth=1.5)
         axis.grid(axis="x", alpha=0.4)
-    grid.set_axis_labels(f"{metric.replace('_', ' ')} (test)", "")
-    grid.set_titles(col_template="{col_name}", row_template="k = {row_name}")
-    return grid.figure
+    return grid.set_axis_labels(f"{metric.replace('_', ' ')} (test)", "").set_titles("{col_name}").figure
 
 
 def forest(gained: pd.DataFrame, by: str = "arm") -> Figure:
@@ -120,7 +102,7 @@ def forest(gained: pd.DataFrame, by: str = "arm") -> Figure:
     axes[0, 0].set_yticks(range(len(names)), names, fontsize=9)
     axes[0, 0].invert_yaxis()
     handles = [plt.Line2D([], [], color=colours[c], marker="o", label=f"over {c}") for c in controls]
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(controls))
+    figure.legend(handles=handles, loc="outside upper right", ncols=len(controls))
     figure.supxlabel("gain in accuracy (points)", fontsize=10.5)
     return figure
 
