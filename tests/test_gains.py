@@ -42,7 +42,7 @@ def study():
     classify = settings.classify.model_copy(
         update=dict(
             arms=["real", "real-long", "diffusion", "mixup"],
-            further=params.Further(arms=["gan"], shots=[5], classifiers=["resnet10t"]),
+            further=params.Further(arms=["gan"], shots=[5], classifiers=["resnet10t-half"]),
         )
     )
     updates = {
@@ -83,7 +83,7 @@ ACCURACY = {"real": 0.6, "real-long": 0.7, "diffusion": 0.8, "mixup": 0.65, "gan
 
 def test_cells_of_further_arms(study):
     listed = [cell for cell in cells.cells(study.params) if cell.arm == "gan"]
-    assert {(cell.classifier, cell.k) for cell in listed} == {("resnet10t", "5")} and len(listed) == 3
+    assert {(cell.classifier, cell.k) for cell in listed} == {("resnet10t-half", "5")} and len(listed) == 3
     assert ("gan", "5", 0) in cells.sets(study.params) and ("gan", "10", 0) not in cells.sets(study.params)
 
 
@@ -103,7 +103,7 @@ def test_gains_by_hand(study):
         assert row.gain == pytest.approx(gain, abs=0.001)
         assert row.low < gain < row.high
         assert row.better_control == (control == "real-long")
-    assert found.loc[("gan", "resnet10t", "5", "real-long")].gain == pytest.approx(-20, abs=0.001)
+    assert found.loc[("gan", "resnet10t-half", "5", "real-long")].gain == pytest.approx(-20, abs=0.001)
     assert ("gan", gains.MEAN, "10", "real") not in found.index
     # Holm's correction is over what is reported: the better control, the mean of all classifiers.
     corrected = found[found.p_holm.notna()]
@@ -144,7 +144,7 @@ def test_gains_by_plane(study):
 
 
 def test_a_failed_run_is_marked_and_never_vanishes_from_a_mean(study):
-    name = "diffusion_resnet10t_k10_seed1"
+    name = "diffusion_resnet10t-half_k10_seed1"
     table, comparison = compared(study, outcomes(study, ACCURACY, failed={name}))
     assert summary.failed(table) == [name]
     mean = results.mean(table[table.metric == "accuracy"], ["arm", "k"])
@@ -160,7 +160,7 @@ def test_a_failed_run_is_marked_and_never_vanishes_from_a_mean(study):
     pairs = pd.DataFrame(columns=["kind", "crosses_split"])
     content = summary.summary(comparison.found, table, pairs, gained, headline)
     assert content["failed_cells"] == [name]
-    assert content["arms"]["diffusion"]["resnet10t"]["10"]["accuracy"]["per_seed"]["1"] is None
+    assert content["arms"]["diffusion"]["resnet10t-half"]["10"]["accuracy"]["per_seed"]["1"] is None
     assert json.loads(json.dumps(content, allow_nan=False)) == content
 
 
