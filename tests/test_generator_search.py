@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import small_study
 
-from fetalkit import cas, params, paths, search
+from fetalkit import cas, generator_search, params, paths
 from fetalkit.generators.diffusion import DiffusionGenerator
 from fetalkit.images import Labelled
 
@@ -30,10 +30,10 @@ def test_candidates_are_compared_and_kept(tiny, monkeypatch):
     monkeypatch.setattr(
         DiffusionGenerator, "fit", lambda self, *a, **k: (trained.append(k["label"]), fit(self, *a, **k))
     )
-    monkeypatch.setattr(search.parallel, "run", lambda function, jobs, workers: [function(**job) for job in jobs])
-    found = search.compare("phantom", tiny, candidates, **budget)
+    monkeypatch.setattr(generator_search.parallel, "run", lambda function, jobs, workers: [function(**job) for job in jobs])
+    found = generator_search.compare("phantom", tiny, candidates, **budget)
     assert list(found.candidate) == list(candidates)
-    assert found.filter(like="error@").shape == (3, len(search.LEVELS))
+    assert found.filter(like="error@").shape == (3, len(generator_search.LEVELS))
     # Noise that hides everything leaves a larger error than noise that hides nearly nothing.
     assert (found["error@3.2"] > found["error@0.05"]).all()
     assert found[["cas", "precision", "recall", "near_copies"]].stack().between(0, 1).all()
@@ -43,8 +43,8 @@ def test_candidates_are_compared_and_kept(tiny, monkeypatch):
     assert found.fd[0] != found.fd[2]
     monkeypatch.setattr(DiffusionGenerator, "fit", lambda *a, **k: pytest.fail("trained again"))
     monkeypatch.setattr(DiffusionGenerator, "sample", lambda *a, **k: pytest.fail("drawn again"))
-    monkeypatch.setattr(search, "train", lambda *a, **k: None)
-    pd.testing.assert_frame_equal(search.compare("phantom", tiny, candidates, **budget), found)
+    monkeypatch.setattr(generator_search, "train", lambda *a, **k: None)
+    pd.testing.assert_frame_equal(generator_search.compare("phantom", tiny, candidates, **budget), found)
 
 
 def test_the_denoising_error_is_that_of_the_images():
