@@ -6,7 +6,7 @@ the paper, ``real-long`` (P + N) the control with equal compute. Every other arm
 the arm is about augmentation, the augmentation.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -28,41 +28,28 @@ class Phase:
     """
 
     source: str
-    steps: int
+    steps: int = 0
     augmentation: str = "standard"
     mixing: str = ""
     synthetic: str = ""
     share: float = 0.0
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """A phase before P and N are known: it takes `p` times P and `n` times N steps."""
-
-    source: str
-    p: int
-    n: int
-    augmentation: str = "standard"
-    mixing: str = ""
-    synthetic: str = ""
-    share: float = 0.0
-
-    def phase(self, pretrain_steps: int, train_steps: int) -> Phase:
-        steps = self.p * pretrain_steps + self.n * train_steps
-        return Phase(self.source, steps, self.augmentation, self.mixing, self.synthetic, self.share)
+# A phase with the multiples of P and of N that make its number of steps.
+_Plan = tuple[Phase, int, int]
 
 
 def _pretrained(source: str) -> tuple[_Plan, ...]:
-    return _Plan(source, 1, 0), _Plan("real", 0, 1)
+    return (Phase(source), 1, 0), (Phase("real"), 0, 1)
 
 
 def _joint(share: float) -> tuple[_Plan, ...]:
-    return (_Plan("real", 1, 1, synthetic="diffusion", share=share),)
+    return ((Phase("real", synthetic="diffusion", share=share), 1, 1),)
 
 
 ARMS: dict[str, tuple[_Plan, ...]] = {
-    "real": (_Plan("real", 0, 1),),
-    "real-long": (_Plan("real", 1, 1),),
+    "real": ((Phase("real"), 0, 1),),
+    "real-long": ((Phase("real"), 1, 1),),
     "diffusion": _pretrained("diffusion"),
     "diffusion-phantoms": _pretrained("diffusion-phantoms"),
     "diffusion-novel": _pretrained("diffusion-novel"),
@@ -70,13 +57,13 @@ ARMS: dict[str, tuple[_Plan, ...]] = {
     "diffusion-mixed-25": _joint(0.25),
     "diffusion-mixed-50": _joint(0.50),
     "diffusion-mixed-75": _joint(0.75),
-    "synthetic-only": (_Plan("diffusion", 1, 0),),
+    "synthetic-only": ((Phase("diffusion"), 1, 0),),
     "gan": _pretrained("gan"),
     "interpolation": _pretrained("interpolation"),
     "simulation": _pretrained("simulation"),
-    "mixup": (_Plan("real", 1, 1, mixing="mixup"),),
-    "cutmix": (_Plan("real", 1, 1, mixing="cutmix"),),
-    "real+ultrasound": (_Plan("real", 1, 1, augmentation="ultrasound"),),
+    "mixup": ((Phase("real", mixing="mixup"), 1, 1),),
+    "cutmix": ((Phase("real", mixing="cutmix"), 1, 1),),
+    "real+ultrasound": ((Phase("real", augmentation="ultrasound"), 1, 1),),
 }
 CONTROLS = ("real", "real-long")
 # Sets that are made from those of a generator: without near-copies of the images that it has seen.
@@ -87,7 +74,7 @@ CEILING, EVERY = "diffusion-ceiling", "all"
 
 def phases(arm: str, pretrain_steps: int, train_steps: int) -> tuple[Phase, ...]:
     """Phases of `arm` for P = `pretrain_steps` and N = `train_steps`; KeyError if there is no such arm."""
-    return tuple(plan.phase(pretrain_steps, train_steps) for plan in ARMS[arm])
+    return tuple(replace(phase, steps=p * pretrain_steps + n * train_steps) for phase, p, n in ARMS[arm])
 
 
 def stored(source: str, k: str) -> tuple[str, str]:
@@ -97,7 +84,7 @@ def stored(source: str, k: str) -> tuple[str, str]:
 
 def synthetic(arm: str, k: str) -> list[tuple[str, str]]:
     """Name and k of the stored sets that `arm` needs in a cell of `k` images per plane."""
-    sources = {plan.synthetic or plan.source for plan in ARMS[arm]} - {"real"}
+    sources = {phase.synthetic or phase.source for phase, _, _ in ARMS[arm]} - {"real"}
     return sorted(stored(source, k) for source in sources)
 
 

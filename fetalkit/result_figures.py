@@ -99,8 +99,7 @@ def forest(gained: pd.DataFrame, by: str = "arm") -> Figure:
             )
         axis.set(title=f"k = {k}")
         axis.grid(axis="x", alpha=0.4)
-    axes[0, 0].set_yticks(range(len(names)), names, fontsize=9)
-    axes[0, 0].invert_yaxis()
+    _lines(axes[0, 0], names)
     handles = [plt.Line2D([], [], color=colours[c], marker="o", label=f"over {c}") for c in controls]
     figure.legend(handles=handles, loc="outside upper right", ncols=len(controls))
     figure.supxlabel("gain in accuracy (points)", fontsize=10.5)
@@ -110,6 +109,12 @@ def forest(gained: pd.DataFrame, by: str = "arm") -> Figure:
 def _interval(axis: Axes, row, place: float, colour, filled: bool) -> None:
     axis.plot([row.low, row.high], [place, place], color=colour, linewidth=1.6)
     axis.plot(row.gain, place, "o", color=colour, markerfacecolor=colour if filled else "white", markersize=5)
+
+
+def _lines(axis: Axes, names: Sequence[str]) -> None:
+    """Name the lines of a forest plot, the first one on top, with room above and below."""
+    axis.set_yticks(range(len(names)), names, fontsize=9)
+    axis.set_ylim(len(names) - 0.5, -0.5)
 
 
 def group_gains(gained: pd.DataFrame, of: str) -> Figure:
@@ -125,8 +130,7 @@ def group_gains(gained: pd.DataFrame, of: str) -> Figure:
         axis.set(title=f"k = {k}")
         axis.grid(axis="x", alpha=0.4)
     number = gained.groupby(of, sort=False).n.first()
-    axes[0, 0].set_yticks(range(len(names)), [f"{name} (n = {number[name]})" for name in names], fontsize=9)
-    axes[0, 0].invert_yaxis()
+    _lines(axes[0, 0], [f"{name} (n = {number[name]})" for name in names])
     figure.supxlabel("gain in accuracy (points)", fontsize=10.5)
     return figure
 

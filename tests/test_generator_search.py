@@ -30,7 +30,9 @@ def test_candidates_are_compared_and_kept(tiny, monkeypatch):
     monkeypatch.setattr(
         DiffusionGenerator, "fit", lambda self, *a, **k: (trained.append(k["label"]), fit(self, *a, **k))
     )
-    monkeypatch.setattr(generator_search.parallel, "run", lambda function, jobs, workers: [function(**job) for job in jobs])
+    monkeypatch.setattr(
+        generator_search.parallel, "run", lambda function, jobs, workers: [function(**job) for job in jobs]
+    )
     found = generator_search.compare("phantom", tiny, candidates, **budget)
     assert list(found.candidate) == list(candidates)
     assert found.filter(like="error@").shape == (3, len(generator_search.LEVELS))
