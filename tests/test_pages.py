@@ -249,7 +249,7 @@ def test_pages_name_no_place_of_this_machine(root):
 def test_publish_writes_all_tables_and_the_summary(root, monkeypatch):
     monkeypatch.setattr(paths, "NOTEBOOKS", root / "notebooks")
     paths.NOTEBOOKS.mkdir()
-    for name in ("01_cohort", "09_report"):
+    for name in ("01_cohort", "07_classify", "09_report"):
         (paths.NOTEBOOKS / f"{name}.ipynb").touch()
         execute(name, f"# Title of {name}", [])
     files = {name: paths.data("africa", *parts) for name, parts in stage.TABLES.items()}
@@ -269,6 +269,8 @@ def test_publish_writes_all_tables_and_the_summary(root, monkeypatch):
     assert names == {
         "index.html",
         "01_cohort.html",
+        "07_classify.html",
+        "test_readings.csv",
         "summary.json",
         "cards/diffusion-k5-seed0/dataset.md",
         *stage.TABLES,
@@ -276,9 +278,10 @@ def test_publish_writes_all_tables_and_the_summary(root, monkeypatch):
     summary = json.loads(paths.reports("africa", "summary.json").read_text())
     assert summary == {
         "n_test": 3,
-        "wall_seconds": 380.8,
-        "wall_seconds_by_notebook": {"01_cohort": 190.4, "09_report": 190.4},
+        "wall_seconds": 571.2,
+        "wall_seconds_by_notebook": {"01_cohort": 190.4, "07_classify": 190.4, "09_report": 190.4},
         "training_core_seconds": {"generators": 3.2, "classifiers": 3.2},
+        "test_readings": 1,
     }
     foot = {row.dt.text: row.dd.text for row in page("index.html").select("footer details dl div")}
     assert foot["classify.train_steps"] == str(params.load("africa").classify.train_steps)
