@@ -1,0 +1,1 @@
+"""Transfer between hospitals: align features (``alignment``, ``adversary``, ``adabn``) or images (``inputs``, ``scales``)."""
