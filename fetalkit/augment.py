@@ -5,6 +5,7 @@ from torch.nn import functional
 
 ROTATION = 15.0  # degrees
 SCALE = (0.85, 1.2)
+WIDE = (0.8, 1.69)  # magnification, from zoomed out to a crop of 0.35 of the image's area
 SHIFT = 0.08  # of the image's side
 GAIN = 0.15  # of the grey range
 GAMMA = 0.25  # in log units
@@ -80,3 +81,13 @@ def augment(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         Same shape and range as `images`.
     """
     return tone(move(images, generator), generator)
+
+
+def crop(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Random flip and rotation, and a magnification from zoomed out to a crop of a third of the area, anywhere."""
+    return move(images, generator, scale=WIDE, roam=True)
+
+
+def multi_scale(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """As `augment`, but with the wide range of scales of `crop`."""
+    return tone(crop(images, generator), generator)

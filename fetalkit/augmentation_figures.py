@@ -38,7 +38,7 @@ def transforms(images: np.ndarray) -> Figure:
             # The same key at both strengths: they differ in strength alone.
             rows[f"{name}, {word}"] = transform(before, mask, rng("figure", name), **fixed)
     rows["standard augmentation"] = augment.augment(before, rng("figure", "standard"))
-    rows["multi-scale crops"] = ultrasound.multi_scale(before, rng("figure", "crops"))
+    rows["multi-scale crops"] = augment.crop(before, rng("figure", "crops"))
     rows["all together"] = ultrasound.augment(before, rng("figure", "all"))
     shown = {name: (row[:, 0] * 255).round().to(torch.uint8).numpy() for name, row in rows.items()}
     return contact_sheet(shown, len(images))

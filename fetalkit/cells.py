@@ -58,9 +58,10 @@ class Outcome:
 
 def arms_of(settings: Params, classifier: str, k: str) -> list[str]:
     """Arms of a classifier at k, in the order of the parameters: those of every cell, then the further ones of this cell."""
-    wanted, further = settings.classify.arms, settings.classify.further
-    if k in map(str, further.shots) and classifier in further.classifiers:
-        wanted = [*wanted, *further.arms]
+    wanted = list(settings.classify.arms)
+    for block in settings.classify.further:
+        if k in map(str, block.shots) and classifier in block.classifiers:
+            wanted += [arm for arm in block.arms if arm not in wanted]
     # Where all images are in the cell, the ceiling is what the arm `diffusion` does.
     return [arm for arm in wanted if arm != arms.CEILING or k != arms.EVERY]
 

@@ -37,6 +37,14 @@ class Normalised(nn.Module):
             images = functional.interpolate(images, side, mode="bilinear", align_corners=False)
         return (images - self.mean) / self.std
 
+    def features(self, images: torch.Tensor) -> torch.Tensor:
+        """What the last layer sees (batch, features) of float images (batch, 1, height, width) in [0, 1]."""
+        return self.network.forward_head(self.network.forward_features(self.prepare(images)), pre_logits=True)
+
+    def classify(self, features: torch.Tensor) -> torch.Tensor:
+        """Logits (batch, classes) of `features`."""
+        return self.network.get_classifier()(features)
+
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Logits (batch, classes) of float images (batch, 1, height, width) in [0, 1]."""
         return self.network(self.prepare(images))

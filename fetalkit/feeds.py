@@ -9,7 +9,11 @@ from fetalkit import augment, batches, mixing, ultrasound
 from fetalkit.checkpoints import rng
 from fetalkit.images import Labelled
 
-AUGMENTATIONS = {"standard": augment.augment, "ultrasound": ultrasound.augment}
+AUGMENTATIONS = {
+    "standard": augment.augment,
+    "multi-scale": augment.multi_scale,
+    "ultrasound": ultrasound.augment,
+}
 
 
 def as_input(images: np.ndarray, device: torch.device) -> torch.Tensor:

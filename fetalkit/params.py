@@ -155,19 +155,23 @@ class Classifier(Section):
     train_steps: Steps | None = None
 
 
-class Further(Section):
+class Block(Section):
     """Arms that are trained in some cells only, to save time: those of these shots and classifiers."""
 
     arms: Annotated[list[str], AfterValidator(_unique)]
     shots: Annotated[list[Annotated[int, Field(ge=1)] | Literal["all"]], AfterValidator(_unique)]
     classifiers: Annotated[list[str], AfterValidator(_unique)]
 
+    def __str__(self) -> str:
+        parts = ", ".join(self.arms), f"k = {', '.join(map(str, self.shots))}", ", ".join(self.classifiers)
+        return "; ".join(parts)
+
 
 class Classify(Section):
     """Arms and step budgets: P = ``pretrain_steps`` on synthetic images, N = ``train_steps`` on real ones."""
 
     arms: Annotated[list[str], Field(min_length=1), AfterValidator(_unique)]
-    further: Further
+    further: list[Block]
     classifiers: Annotated[dict[str, Classifier], Field(min_length=1)]
     pretrain_steps: Steps
     train_steps: Steps
@@ -207,22 +211,23 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _consistent(self):
-        given, further = self.classify, self.classify.further
-        every = [*given.arms, *further.arms]
-        for key, found, allowed in (
-            ("arms", every, arms.ARMS),
-            ("further.shots", further.shots, self.splits.shots),
-            ("further.classifiers", further.classifiers, given.classifiers),
-        ):
+        given = self.classify
+        named = [("arms", given.arms, arms.ARMS)]
+        for number, block in enumerate(given.further):
+            named += [
+                (f"further.{number}.arms", block.arms, arms.ARMS),
+                (f"further.{number}.shots", block.shots, self.splits.shots),
+                (f"further.{number}.classifiers", block.classifiers, given.classifiers),
+            ]
+        for key, found, allowed in named:
             if unknown := [str(value) for value in found if value not in allowed]:
                 raise ValueError(
                     f"classify.{key}: {', '.join(unknown)} unknown; allowed: {', '.join(map(str, allowed))}"
                 )
-        if twice := set(given.arms) & set(further.arms):
-            raise ValueError(
-                f"classify.further.arms: {', '.join(sorted(twice))} already in classify.arms; name it once"
-            )
-        if arms.CEILING in every and arms.EVERY not in self.splits.shots:
+        further = [arm for block in given.further for arm in block.arms]
+        if twice := set(given.arms) & set(further):
+            raise ValueError(f"classify.further: {', '.join(sorted(twice))} already in classify.arms; name it once")
+        if arms.CEILING in [*given.arms, *further] and arms.EVERY not in self.splits.shots:
             raise ValueError(f"classify.arms: {arms.CEILING} needs {arms.EVERY!r} among splits.shots; add it")
         if not set(given.arms) & set(arms.CONTROLS):
             raise ValueError(f"classify.arms: no control; add one of: {', '.join(arms.CONTROLS)}")

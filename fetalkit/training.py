@@ -43,6 +43,31 @@ def recipe(settings: Params, classifier: str) -> Recipe:
     return Recipe(**shared | ({"learning_rate": own} if own else {}))
 
 
+class CrossEntropy(nn.Module):
+    """What a classifier is trained for; another objective may have parameters, which are trained with the classifier's.
+
+    Parameters
+    ----------
+    label_smoothing
+        In [0, 1). Targets that are shares of classes, as mixing makes them, are smooth already and are left as they are.
+    """
+
+    def __init__(self, label_smoothing: float = 0.0):
+        super().__init__()
+        self.label_smoothing = label_smoothing
+
+    def forward(
+        self, model: nn.Module, inputs: torch.Tensor, targets: torch.Tensor, step: int, steps: int
+    ) -> torch.Tensor:
+        """Loss, a scalar, of a batch of `fetalkit.feeds.Feed` in step `step` (0-based) of `steps`."""
+        return self.of_logits(model(inputs), targets)
+
+    def of_logits(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """Cross entropy of logits (batch, classes), a scalar."""
+        smoothing = 0.0 if targets.is_floating_point() else self.label_smoothing
+        return functional.cross_entropy(logits, targets, label_smoothing=smoothing)
+
+
 @torch.inference_mode()
 def predict(model: nn.Module, images: np.ndarray, device: torch.device, batch_size: int = 256) -> np.ndarray:
     """Class probabilities, float32 (n, classes), of uint8 (n, height, width)."""
@@ -65,6 +90,7 @@ def fit(
     label: str,
     validation: Labelled | None = None,
     curve_points: int = 10,
+    objective: nn.Module | None = None,
 ) -> tuple[list[dict], float]:
     """Train `model` in place for `steps` steps with AdamW.
 
@@ -82,6 +108,8 @@ def fit(
         Name of the phase in logs and messages.
     validation
         If given, its accuracy is recorded `curve_points` times.
+    objective
+        On `device`, called as `CrossEntropy` is, which it is by default; its own parameters are trained too.
 
     Returns
     -------
@@ -95,10 +123,13 @@ def fit(
     FetalkitError
         When the loss is no longer a number.
     """
-    optimiser = torch.optim.AdamW(model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+    objective = objective or CrossEntropy(recipe.label_smoothing)
+    parameters = [*model.parameters(), *objective.parameters()]
+    optimiser = torch.optim.AdamW(parameters, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
     state = checkpoint.load() or {"step": 0, "curve": [], "seconds": 0.0, "loss": 0.0}
     if state["step"]:
         model.load_state_dict(state["model"])
+        objective.load_state_dict(state["objective"])
         optimiser.load_state_dict(state["optimiser"])
     curve, loss_sum, first = state["curve"], state["loss"], state["step"]
     interval = max(1, steps // curve_points)
@@ -109,9 +140,7 @@ def fit(
                 group["lr"] = recipe.rate(step, steps)
             inputs, targets = feed.batch(step, recipe.batch_size, recipe.label_smoothing, device)
             model.train()
-            # Mixed targets are smooth already.
-            smoothing = 0.0 if targets.is_floating_point() else recipe.label_smoothing
-            loss = functional.cross_entropy(model(inputs), targets, label_smoothing=smoothing)
+            loss = objective(model, inputs, targets, step, steps)
             if not torch.isfinite(loss):
                 raise FetalkitError(
                     f"{label}: the loss is not a number at step {step + 1}; lower classify.learning_rate in params.yaml"
@@ -139,6 +168,7 @@ def fit(
                         "seconds": seconds,
                         "loss": loss_sum,
                         "model": model.state_dict(),
+                        "objective": objective.state_dict(),
                         "optimiser": optimiser.state_dict(),
                     }
                 )

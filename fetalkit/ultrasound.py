@@ -13,10 +13,9 @@ the box around the scanned region, which for an image without borders is the sam
 import torch
 from torch.nn import functional
 
-from fetalkit.augment import move, tone, uniform
+from fetalkit.augment import crop, tone, uniform
 from fetalkit.errors import FetalkitError
 
-SCALE = (0.8, 1.69)  # magnification, from zoomed out to a crop of 0.35 of the image's area
 DARK = 8 / 255  # the black around the fan, and what compression made of it, is not brighter
 WINDOW = 5  # px, of the bilateral filter
 _TINY = 1e-6  # least width of a Gaussian: one of width 0 is a single point
@@ -206,7 +205,7 @@ def augment(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     FetalkitError
         As `scan_mask` does.
     """
-    moved = multi_scale(images, generator)
+    moved = crop(images, generator)
     mask = scan_mask(moved)
     changed = tone(moved, generator)
     for transform, probability in PROBABILITY.items():
@@ -214,11 +213,6 @@ def augment(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         if len(chosen):
             changed[chosen] = transform(changed[chosen], mask[chosen], generator)
     return changed
-
-
-def multi_scale(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Random flip and rotation, and a magnification from zoomed out to a crop of a third of the area, anywhere."""
-    return move(images, generator, scale=SCALE, roam=True)
 
 
 def _each(bounds: Range, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:

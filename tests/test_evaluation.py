@@ -34,9 +34,7 @@ def study(elsewhere, monkeypatch):
         "diffusion": dict(steps=100, snapshots=[0.5]),
         "synthesis": dict(images_per_plane=DRAWN),
         "fidelity": dict(guidance_scales={"classifier-free": [1.0, 2.0]}, neighbours=3),
-        "classify": dict(
-            arms=["real", "diffusion", "diffusion-novel"], further=params.Further(arms=[], shots=[], classifiers=[])
-        ),
+        "classify": dict(arms=["real", "diffusion", "diffusion-novel"], further=[]),
     }
     update = {name: getattr(settings, name).model_copy(update=values) for name, values in changes.items()}
     settings = settings.model_copy(update=update)

@@ -42,7 +42,7 @@ def study():
     classify = settings.classify.model_copy(
         update=dict(
             arms=["real", "real-long", "diffusion", "mixup"],
-            further=params.Further(arms=["gan"], shots=[5], classifiers=["resnet10t-half"]),
+            further=[params.Block(arms=["gan"], shots=[5], classifiers=["resnet10t-half"])],
         )
     )
     updates = {
@@ -167,8 +167,8 @@ def test_a_failed_run_is_marked_and_never_vanishes_from_a_mean(study):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (dict(further=dict(arms=["gan"], shots=[7], classifiers=[])), "classify.further.shots: 7 unknown"),
-        (dict(further=dict(arms=["real"], shots=[], classifiers=[])), "already in classify.arms"),
+        (dict(further=[dict(arms=["gan"], shots=[7], classifiers=[])]), "classify.further.0.shots: 7 unknown"),
+        (dict(further=[dict(arms=["real"], shots=[], classifiers=[])]), "already in classify.arms"),
         (dict(arms=["diffusion"]), "no control"),
     ],
 )

@@ -27,7 +27,7 @@ def study(elsewhere):
     classify = settings.classify.model_copy(
         update=dict(
             arms=["real", "real-long", "diffusion"],
-            further=params.Further(arms=[], shots=[], classifiers=[]),
+            further=[],
             classifiers={
                 "resnet": params.Classifier(model="resnet10t", arguments={"stem_width": 8, "channels": [8, 8, 16, 16]})
             },

@@ -36,7 +36,7 @@ TINY = {
     },
     "fidelity": {"guidance_scales": {"classifier-free": [1, 2], "classifier": [1]}, "variant_images_per_plane": 2},
     "classify": {
-        "further": {"arms": FURTHER, "shots": [3], "classifiers": ["resnet10t"]},
+        "further": [{"arms": FURTHER, "shots": [3], "classifiers": ["resnet10t"]}],
         "pretrain_steps": 3,
         "train_steps": 4,
         "batch_size": 8,

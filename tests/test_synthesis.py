@@ -74,7 +74,7 @@ def test_the_start_from_phantoms_reads_no_image(settings):
 
 
 def test_jobs_are_what_the_cells_need(settings):
-    further = params.Further(arms=["gan", "diffusion-novel"], shots=[K], classifiers=["resnet10t-half"])
+    further = [params.Block(arms=["gan", "diffusion-novel"], shots=[K], classifiers=["resnet10t-half"])]
     classify = settings.classify.model_copy(update={"arms": ["real", "diffusion"], "further": further})
     settings = settings.model_copy(update={"classify": classify})
     names = [set_name(**job) for job in synthesis.jobs(settings)]

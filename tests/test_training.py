@@ -16,7 +16,7 @@ from fetalkit.checkpoints import Checkpoint, replacing, rng
 from fetalkit.errors import FetalkitError
 from fetalkit.feeds import Feed
 from fetalkit.images import Labelled
-from fetalkit.training import Recipe, fit, predict
+from fetalkit.training import CrossEntropy, Recipe, fit, predict
 
 RECIPE = Recipe(batch_size=8, learning_rate=1e-3, weight_decay=0.05, warmup_fraction=0.1, label_smoothing=0.0)
 CPU = torch.device("cpu")
@@ -36,12 +36,13 @@ def model(seed=0):
     return classifiers.create("resnet10t", {"stem_width": 8}, 2, 32, seed)
 
 
-def train(folder, steps=12, recipe=RECIPE, data=None, every=3):
+def train(folder, steps=12, recipe=RECIPE, data=None, every=3, objective=None):
     network = model()
     checkpoint = Checkpoint(Path(folder, "state"), "x", every=every)
     data = data or two_planes()
     feed = Feed(data, 2, seed=0)
-    curve, _ = fit(network, feed, steps, recipe, device=CPU, checkpoint=checkpoint, label="t", validation=data)
+    options = dict(device=CPU, checkpoint=checkpoint, label="t", validation=data, objective=objective)
+    curve, _ = fit(network, feed, steps, recipe, **options)
     return network, curve
 
 
@@ -78,6 +79,29 @@ def test_sigkill_and_resume_gives_the_same_bits(tmp_path, killed_at):
     undisturbed, curve = train(tmp_path / "undisturbed")
     assert torch.equal(bits(resumed), bits(undisturbed))
     assert resumed_curve == curve
+
+
+class Scaled(CrossEntropy):
+    """An objective that learns a temperature, and can be stopped."""
+
+    def __init__(self, stop=None):
+        super().__init__()
+        self.heat, self.stop = torch.nn.Parameter(torch.ones(())), stop
+
+    def forward(self, model, inputs, targets, step, steps):
+        if step == self.stop:
+            raise InterruptedError
+        return self.of_logits(self.heat * model.classify(model.features(inputs)), targets)
+
+
+def test_an_objective_is_trained_and_resumed_with_the_network(tmp_path):
+    with pytest.raises(InterruptedError):
+        train(tmp_path / "stopped", objective=Scaled(stop=7))
+    resumed, undisturbed = Scaled(), Scaled()
+    network, curve = train(tmp_path / "stopped", objective=resumed)
+    other, other_curve = train(tmp_path / "undisturbed", objective=undisturbed)
+    assert resumed.heat.item() != 1.0 and torch.equal(resumed.heat, undisturbed.heat)
+    assert torch.equal(bits(network), bits(other)) and curve == other_curve
 
 
 def test_nan_loss_is_one_clear_line_and_keeps_the_last_state(tmp_path):
@@ -247,6 +271,21 @@ def test_a_pretrained_classifier_begins_with_known_weights():
     assert not torch.equal(last.weight, other.network.get_classifier().weight)
     assert (one.mean, one.std) == (0.5, 0.5)
     assert one.eval()(torch.rand(2, 1, 64, 64)).shape == (2, 4)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("resnet10t", {"stem_width": 8}),
+        ("vit_tiny_patch16_224", {"patch_size": 8, "embed_dim": 24, "depth": 1, "num_heads": 2}),
+        ("tf_efficientnet_lite0", {}),
+    ],
+)
+def test_features_are_what_the_last_layer_sees(name, arguments):
+    network = classifiers.create(name, arguments, 3, 32, seed=0).eval()
+    images = torch.rand(2, 1, 32, 32, generator=rng(0))
+    features = network.features(images)
+    assert features.dim() == 2 and torch.allclose(network.classify(features), network(images), atol=1e-6)
 
 
 def test_images_are_resized_inside_the_network():

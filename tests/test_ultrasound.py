@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from fetalkit import augment as augmentation
 from fetalkit import augmentation_figures, ultrasound
 from fetalkit.augment import ROTATION, augment, move, tone
 from fetalkit.checkpoints import rng
@@ -248,7 +249,7 @@ def test_transforms_meet_images_with_their_own_masks(monkeypatch):
     monkeypatch.setattr(ultrasound, "PROBABILITY", {lambda images, mask, generator: images + 2.0 * mask: 0.5})
     images = scans(16)
     found = ultrasound.augment(images, rng(0))
-    moved = ultrasound.multi_scale(images, generator := rng(0))
+    moved = augmentation.crop(images, generator := rng(0))
     plain = tone(moved, generator)
     lit = plain + 2.0 * ultrasound.scan_mask(moved)
     chosen = (found > 1).flatten(1).any(dim=1)
@@ -258,8 +259,8 @@ def test_transforms_meet_images_with_their_own_masks(monkeypatch):
 
 def test_multi_scale_crops_show_a_third_to_the_whole_of_an_image_from_anywhere():
     n = 400
-    down = ultrasound.multi_scale(ramp(0).expand(n, 1, SIZE, SIZE).contiguous(), rng(0))[:, 0]
-    across = ultrasound.multi_scale(ramp(1).expand(n, 1, SIZE, SIZE).contiguous(), rng(0))[:, 0]
+    down = augmentation.crop(ramp(0).expand(n, 1, SIZE, SIZE).contiguous(), rng(0))[:, 0]
+    across = augmentation.crop(ramp(1).expand(n, 1, SIZE, SIZE).contiguous(), rng(0))[:, 0]
     middle = slice(SIZE // 2 - 6, SIZE // 2 + 6)
     slope = [np.polyfit(np.arange(12), image[middle, SIZE // 2].numpy(), 1)[0] * SIZE / 2 for image in down]
     tilt = [np.polyfit(np.arange(12), image[SIZE // 2, middle].numpy(), 1)[0] * SIZE / 2 for image in down]
