@@ -16,11 +16,11 @@ from fetalkit.transfer.gap_figures import plt
 PLANES = ("Fetal abdomen", "Fetal brain")
 
 
-def place(n_patients, images=4, d=6, shift=0.0, seed=0, name="a"):
-    """Features and patients of one place; patients differ from each other, and `shift` moves all of them."""
+def place(n_patients, images=4, d=6, shift=0.0, seed=0, name="a", differ=1.0):
+    """Features and patients of one place; patients differ from each other by `differ`, and `shift` moves all of them."""
     random = np.random.default_rng(seed)
     patients = np.repeat([f"{name}{number}" for number in range(n_patients)], images)
-    own = np.repeat(random.normal(size=(n_patients, d)), images, axis=0)
+    own = differ * np.repeat(random.normal(size=(n_patients, d)), images, axis=0)
     return shift + own + random.normal(size=own.shape), patients
 
 
@@ -66,7 +66,7 @@ def test_a_place_against_itself():
 def test_the_distance_is_that_of_the_best_line():
     """Two normals at a distance of 2 standard deviations: the best classifier is right in 84.1 %."""
     random = np.random.default_rng(0)
-    a, b = random.normal(size=(3000, 2)), random.normal(size=(3000, 2)) + [2, 0]
+    a, b = random.normal(size=(3000, 2)), random.normal((2, 0), size=(3000, 2))
     names = np.arange(3000).astype(str)
     found = gap.proxy_a_distance(a, b, names, np.char.add("b", names), seed=0)
     assert found.told.balanced_accuracy == pytest.approx(0.8413, abs=0.015)
@@ -177,23 +177,23 @@ def test_a_gap_shows_and_no_gap_is_as_large_as_within_a_centre():
 
 
 def test_distances_do_not_depend_on_how_many_images_a_centre_has():
-    features, centres, patients, planes = places({"a": 0, "b": 0, "c": 0}, 200, images=2)
+    features, centres, patients, planes = places({"a": 0, "b": 0, "c": 0}, 200, images=2, differ=0)
     kept = (centres != "b") | np.isin(patients, [f"b{number}" for number in range(40)])
-    table = gap.frechet_between(features[kept], centres[kept], patients[kept], planes[kept], seed=0, draws=20)
-    assert table[table.plane == "all"].n.unique().tolist() == [40]
-    fd = table[(table.plane == "all") & (table.a != table.b)].set_index(["a", "b"]).fd
-    # Of all 400 images of "a" and "c", but 80 of "b", the distances to "b" would be several times as large.
-    assert fd.max() < 1.4 * fd.min()
+    table = gap.frechet_between(features[kept], centres[kept], patients[kept], planes[kept], seed=0)
+    table = table[table.plane == "all"]
+    assert table.n.unique().tolist() == [40]
+    # Were all images taken, the distances to "b" would be three times that between "a" and "c", which have five times as many.
+    assert table.fd.max() < 1.4 * table.fd.min()
 
 
 def test_shares_of_planes_are_no_gap():
-    """Both centres draw from one distribution of each plane, but one has three times as many brains."""
+    """Both centres draw from one distribution of each plane, but one has three times as many brains as abdomens."""
     features, centres, patients, planes = places({"a": 0, "b": 0}, 100)
     features[planes == PLANES[1]] += 8
     kept = ~((centres == "a") & (planes == PLANES[0]) & (np.arange(len(planes)) % 6 > 1))
     table = gap.frechet_between(features[kept], centres[kept], patients[kept], planes[kept], seed=0)
     row = table[(table.plane == "all") & (table.a == "a") & (table.b == "b")].iloc[0]
-    assert row.fd == pytest.approx(row.within, rel=0.3)
+    assert row.fd < 2 * row.within, "with the shares as they are, the means alone lie 2 apart in each of six features"
 
 
 def test_patients_stay_on_one_side(monkeypatch):
