@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from fetalkit.checkpoints import Checkpoint, rng
 from fetalkit.errors import FetalkitError
 from fetalkit.generators import diffaugment, fitting
 from fetalkit.generators.adversarial import Adversaries
-from fetalkit.generators.gan_networks import Discriminator, Painter, variety
+from fetalkit.generators.gan_networks import Discriminator, Painter, settle, variety
 
 SMALL = dict(n_classes=2, size=16, unshuffle=2, channels=(8, 16), latent=8, batch_size=8, penalty=0.1, penalty_every=4)
 
@@ -163,15 +164,50 @@ def test_the_discriminator_conditions_on_the_class():
     assert torch.allclose(scores[1] - scores[0], expected, atol=1e-5)
 
 
-def test_the_discriminator_is_spectrally_normalised():
+def test_an_image_follows_from_its_latent_vector_and_its_class():
     torch.manual_seed(0)
-    discriminator = Discriminator(2, 2, [8, 16]).train()
-    for _ in range(30):
-        discriminator(pictures(4), torch.zeros(4).long())
-    discriminator.eval()
-    for module in discriminator.modules():
-        if isinstance(module, torch.nn.Conv2d | torch.nn.Linear | torch.nn.Embedding):
-            assert torch.linalg.matrix_norm(module.weight.flatten(1), 2).item() == pytest.approx(1, abs=0.05)
+    painter = Painter(3, 16, 2, [8, 16], 8).eval()
+    latent, labels = torch.randn(2, 8, generator=rng(0)), torch.tensor([0, 0])
+    with torch.no_grad():
+        drawn, other = painter(latent, labels), painter(latent, labels + 1)
+    assert drawn.shape == (2, 1, 16, 16) and drawn.abs().max() <= 1
+    # In the untrained network already: what a latent vector is for is not left to the training.
+    assert (drawn[0] - drawn[1]).std() > 0.2 * drawn[0].std() and (drawn - other).std() > 0.05 * drawn.std()
+
+
+def test_settled_normalisations_are_those_of_the_present_weights():
+    torch.manual_seed(0)
+    painter = Painter(2, 16, 2, [8, 16], 8)
+    latents, labels = torch.randn(64, 8, generator=rng(0)), torch.arange(64) % 2
+    seen = []
+    painter.stages[0].convolution.register_forward_hook(lambda _, __, output: seen.append(output))
+    settle(painter, latents, labels, batch_size=16)
+    assert not painter.training and painter.stages[0].norm.momentum == 0.1
+    mean = torch.stack([batch.mean(dim=(0, 2, 3)) for batch in seen]).mean(dim=0)
+    variance = torch.stack([batch.var(dim=(0, 2, 3)) for batch in seen]).mean(dim=0)
+    assert torch.allclose(painter.stages[0].norm.running_mean, mean, atol=1e-5)
+    assert torch.allclose(painter.stages[0].norm.running_var, variance, rtol=1e-4)
+
+
+def test_rates_fall_in_the_second_half():
+    generator, rates = generators.create("gan", device="cpu", **SMALL, steps=8, learning_rate=1e-3), []
+    step = Adversaries.step
+
+    def noted(self, number):
+        found = step(self, number)
+        rates.append(self.optimisers[0].param_groups[0]["lr"])
+        return found
+
+    with mock.patch.object(Adversaries, "step", noted):
+        generator.fit(*two_planes(), seed=0)
+    assert rates == pytest.approx([1e-3] * 5 + [0.75e-3, 0.5e-3, 0.25e-3])
+
+
+def test_it_draws_more_than_one_image_per_class():
+    """Real images of a class differ by their noise; a generator that repeats itself shows here."""
+    images, labels = two_planes()
+    drawn = train(steps=150, channels=(16, 32)).sample(np.zeros(32, int), seed=1)
+    assert drawn.astype(float).std(axis=0).mean() > 0.25 * images[labels == 0].astype(float).std(axis=0).mean()
 
 
 def test_variety_tells_equal_images_from_different_ones():

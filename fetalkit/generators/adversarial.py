@@ -1,13 +1,14 @@
 """One step of a GAN's training: the discriminator learns, then the generator's network against it.
 
-Hinge loss [1]_, [2]_; gradient penalty R1 [3]_ every few steps [4]_.
+Hinge loss [1]_; gradient penalty R1 [2]_ every few steps [3]_; Adam as for DCGAN [4]_.
 
 References
 ----------
 .. [1] Lim and Ye, Geometric GAN, 2017, arXiv 1705.02894.
-.. [2] Miyato et al., Spectral Normalization for Generative Adversarial Networks, ICLR 2018, arXiv 1802.05957.
-.. [3] Mescheder et al., Which Training Methods for GANs do actually Converge?, ICML 2018, arXiv 1801.04406.
-.. [4] Karras et al., Analyzing and Improving the Image Quality of StyleGAN, CVPR 2020, arXiv 1912.04958.
+.. [2] Mescheder et al., Which Training Methods for GANs do actually Converge?, ICML 2018, arXiv 1801.04406.
+.. [3] Karras et al., Analyzing and Improving the Image Quality of StyleGAN, CVPR 2020, arXiv 1912.04958.
+.. [4] Radford et al., Unsupervised Representation Learning with Deep Convolutional Generative Adversarial Networks, ICLR
+   2016, arXiv 1511.06434.
 """
 
 from collections.abc import Callable
@@ -16,7 +17,6 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn import functional
-from torch.nn.utils import parametrize
 
 from fetalkit.checkpoints import rng
 from fetalkit.generators import fitting, networks
@@ -26,8 +26,8 @@ from fetalkit.generators.gan_settings import Settings
 
 
 def _adam(network: nn.Module, rate: float) -> torch.optim.Optimizer:
-    # No momentum: the other network changes what is downhill with every step.
-    return torch.optim.Adam(network.parameters(), lr=rate, betas=(0.0, 0.99), fused=True)
+    # Less momentum than usual: the other network changes what is downhill with every step.
+    return torch.optim.Adam(network.parameters(), lr=rate, betas=(0.5, 0.99), fused=True)
 
 
 class Adversaries:
@@ -58,14 +58,16 @@ class Adversaries:
     ):
         self.painter, self.discriminator = painter.train(), discriminator.train()
         self.batch, self.settings, self.precision, self.seed = batch, settings, precision, seed
+        self.rates = settings.learning_rate, settings.discriminator_rate
         self.optimisers = [
-            _adam(painter, settings.learning_rate),
-            _adam(discriminator, settings.discriminator_rate),
+            _adam(network, rate) for network, rate in zip((painter, discriminator), self.rates, strict=True)
         ]
         self.average = fitting.Average(painter, settings.ema_length)
 
     def step(self, number: int) -> float | None:
         """Both networks learn once, from the same drawn images; that saves drawing others."""
+        for optimiser, rate in zip(self.optimisers, self.rates, strict=True):
+            optimiser.param_groups[0]["lr"] = rate * min(1.0, 2 * (1 - number / self.settings.steps))
         real, labels = self.batch(number)
         random = rng(self.seed, "gan", number)
         latent = torch.randn(len(real), self.settings.latent, generator=random).to(real.device)
@@ -90,8 +92,7 @@ class Adversaries:
         """Loss of the discriminator."""
         penalised = self.settings.penalty > 0 and number % self.settings.penalty_every == 0
         real.requires_grad_(penalised)
-        with parametrize.cached():  # normalises the weights once for both
-            of_real, of_drawn = self.discriminator(real, labels), self.discriminator(drawn, labels)
+        of_real, of_drawn = self.discriminator(real, labels), self.discriminator(drawn, labels)
         loss = functional.relu(1 - of_real).mean() + functional.relu(1 + of_drawn).mean()
         if not penalised:
             return loss

@@ -1,14 +1,12 @@
 """Class-conditional generative adversarial network for few images: the rival of the diffusion model.
 
 What keeps a GAN alive on tens to a thousand images is put together here: differentiable augmentation (`diffaugment`), a
-projection discriminator with spectral normalisation that sees how images of a group differ (`gan_networks`), a faster
-discriminator and a gradient penalty (`adversarial`), averaged weights (`fitting`). `gan_settings` says what can be chosen.
+projection discriminator that sees how images of a group differ (`gan_networks`), a gradient penalty (`adversarial`), averaged
+weights (`fitting`). `gan_settings` says what can be chosen.
 
 References
 ----------
 .. [1] Goodfellow et al., Generative Adversarial Nets, NeurIPS 2014, arXiv 1406.2661.
-.. [2] Heusel et al., GANs Trained by a Two Time-Scale Update Rule Converge to a Local Nash Equilibrium, NeurIPS 2017,
-       arXiv 1706.08500.
 """
 
 import json
@@ -25,9 +23,11 @@ from fetalkit.errors import FetalkitError
 from fetalkit.generators import augmentation, fitting, networks, read_card
 from fetalkit.generators.adversarial import Adversaries
 from fetalkit.generators.checks import check_labels, check_training_set
-from fetalkit.generators.gan_networks import Discriminator, Painter
+from fetalkit.generators.gan_networks import Discriminator, Painter, settle
 from fetalkit.generators.gan_settings import Settings
 
+# Batches that the normalisations of the averaged network are measured on.
+SETTLING = 50
 ADVICE = "lower gan.learning_rate and gan.discriminator_rate in params.yaml"
 
 
@@ -114,7 +114,18 @@ class GanGenerator:
         discriminator = networks.seeded(lambda: Discriminator(*shape), seed, self.device)
         trainer = Adversaries(painter, discriminator, batch, settings, self.precision, seed)
         fitted = fitting.run(trainer, settings.steps, checkpoint=checkpoint, label=label, advice=ADVICE)
-        self.painter, self.losses, self.seconds = painter.eval(), fitted.losses, fitted.seconds
+        self._settle(painter, labels, seed)
+        self.painter, self.losses, self.seconds = painter, fitted.losses, fitted.seconds
+
+    def _settle(self, painter: Painter, labels: np.ndarray, seed: int) -> None:
+        """Classes are drawn as in training, from those of the training images."""
+        settings, random = self.settings, rng(seed, "settle")
+        n = SETTLING * settings.batch_size
+        rows = torch.randint(len(labels), (n,), generator=random).numpy()
+        latents = torch.randn(n, settings.latent, generator=random).to(self.device)
+        classes = torch.from_numpy(labels[rows].astype(np.int64)).to(self.device)
+        with networks.autocast(self.device, self.precision), devices.reproducible():
+            settle(painter, latents, classes, settings.batch_size)
 
     def _painter(self) -> Painter:
         settings = self.settings

@@ -1,33 +1,52 @@
-"""The two networks of the conditional GAN: residual, with few channels at high resolution, like the denoiser's.
+"""The two networks of the conditional GAN: those of DCGAN [1]_, made conditional, with few channels at high resolution.
 
-Pixels are folded into channels, tensors are channels-last, and convolutions run in the precision of the surrounding
-`torch.autocast`, as in `fetalkit.generators.denoiser`, whose blocks the generator's network is made of.
+A GAN learns from many steps, so both are small. Pixels are folded into channels and tensors are channels-last, as in
+`fetalkit.generators.denoiser`; convolutions run in the precision of the surrounding `torch.autocast`.
 
 References
 ----------
-.. [1] Miyato and Koyama, cGANs with Projection Discriminator, ICLR 2018, arXiv 1802.05637.
-.. [2] Miyato et al., Spectral Normalization for Generative Adversarial Networks, ICLR 2018, arXiv 1802.05957.
+.. [1] Radford et al., Unsupervised Representation Learning with Deep Convolutional Generative Adversarial Networks, ICLR
+   2016, arXiv 1511.06434.
+.. [2] Miyato and Koyama, cGANs with Projection Discriminator, ICLR 2018, arXiv 1802.05637.
 .. [3] Brock et al., Large Scale GAN Training for High Fidelity Natural Image Synthesis, ICLR 2019, arXiv 1809.11096.
 .. [4] Karras et al., Progressive Growing of GANs, ICLR 2018, arXiv 1710.10196.
 """
+
+from itertools import pairwise
 
 import torch
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 from torch import nn
 from torch.nn import functional
-from torch.nn.utils.parametrizations import spectral_norm
 
-from fetalkit.generators.denoiser import GROUPS, Block, Norm
+# Images whose variety the discriminator sees together; length of the vector that stands for a class.
+TOGETHER, PLANE = 4, 32
+# Scales and shifts begin with about this standard deviation: a latent vector matters from the first step, but does not rule.
+STYLE = 0.2
 
-# Images whose variety the discriminator sees together.
-TOGETHER = 4
+
+def _active(hidden: torch.Tensor) -> torch.Tensor:
+    return functional.leaky_relu(hidden, 0.2)
+
+
+class _Stage(nn.Module):
+    """Doubles the resolution: convolution, then batch normalisation with scale and shift that latent and class set [3]_."""
+
+    def __init__(self, inputs: int, outputs: int, style: int):
+        super().__init__()
+        self.convolution, self.norm = nn.Conv2d(inputs, outputs, 3, padding=1), nn.BatchNorm2d(outputs, affine=False)
+        self.modulate = nn.Linear(style, 2 * outputs)
+        nn.init.normal_(self.modulate.weight, std=STYLE * style**-0.5)
+
+    def forward(self, inputs: torch.Tensor, style: torch.Tensor) -> torch.Tensor:
+        scale, shift = self.modulate(style).float()[:, :, None, None].chunk(2, dim=1)
+        hidden = self.norm(self.convolution(functional.interpolate(inputs, scale_factor=2, mode="nearest")))
+        return _active(torch.addcmul(shift, hidden.float(), 1 + scale))
 
 
 class Painter(ModelMixin, ConfigMixin):
     """Network that turns a latent vector and a class into an image.
-
-    Latent vector and class set scale and shift in every block, as in [3]_.
 
     Parameters
     ----------
@@ -38,14 +57,11 @@ class Painter(ModelMixin, ConfigMixin):
     @register_to_config
     def __init__(self, n_classes: int, size: int, unshuffle: int, channels: list[int], latent: int):
         super().__init__()
-        self.side, width = size // unshuffle // 2 ** (len(channels) - 1), channels[-1]
-        self.style, self.plane = nn.Linear(latent, width), nn.Embedding(n_classes, width)
-        self.mix = nn.Linear(width, width)
-        self.first = nn.Linear(width, width * self.side**2)
-        inputs = [width, *channels[:0:-1]]
-        self.blocks = nn.ModuleList(Block(a, b, False) for a, b in zip(inputs, channels[::-1], strict=True))
-        self.modulate = nn.Linear(width, sum(2 * block.outputs for block in self.blocks))
-        self.norm, self.out = Norm(GROUPS, channels[0]), nn.Conv2d(channels[0], unshuffle**2, 3, padding=1)
+        self.side, style = size // unshuffle // 2 ** (len(channels) - 1), latent + PLANE
+        self.plane = nn.Embedding(n_classes, PLANE)
+        self.first = nn.Linear(style, channels[-1] * self.side**2)
+        self.stages = nn.ModuleList(_Stage(inputs, outputs, style) for inputs, outputs in pairwise(channels[::-1]))
+        self.out = nn.Conv2d(channels[0], unshuffle**2, 3, padding=1)
         self.to(memory_format=torch.channels_last)
 
     def forward(self, latent: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -58,37 +74,15 @@ class Painter(ModelMixin, ConfigMixin):
         labels
             int64, (batch,).
         """
-        vector = functional.silu(self.mix(functional.silu(self.style(latent) + self.plane(labels))))
-        hidden = self.first(vector).view(len(latent), self.side, self.side, -1).permute(0, 3, 1, 2)
-        modulations = self.modulate(vector).split([2 * block.outputs for block in self.blocks], dim=1)
-        for number, (block, modulation) in enumerate(zip(self.blocks, modulations, strict=True)):
-            if number:
-                hidden = functional.interpolate(hidden, scale_factor=2, mode="nearest")
-            hidden = block(hidden, modulation)
-        folded = self.out(functional.silu(self.norm(hidden)))
-        return functional.pixel_shuffle(folded, self.config.unshuffle).float().tanh()
-
-
-def _convolution(inputs: int, outputs: int, side: int) -> nn.Module:
-    return spectral_norm(nn.Conv2d(inputs, outputs, side, padding=side // 2))
-
-
-class _Judge(nn.Module):
-    """Residual block that halves the resolution, unless it is the first one."""
-
-    def __init__(self, inputs: int, outputs: int, halve: bool):
-        super().__init__()
-        self.first, self.second = _convolution(inputs, outputs, 3), _convolution(outputs, outputs, 3)
-        self.skip, self.halve = _convolution(inputs, outputs, 1), nn.AvgPool2d(2) if halve else nn.Identity()
-
-    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        hidden = self.first(functional.leaky_relu(inputs, 0.2))
-        hidden = self.halve(self.second(functional.leaky_relu(hidden, 0.2)))
-        return self.skip(self.halve(inputs)) + hidden
+        style = torch.cat([latent, self.plane(labels)], dim=1)
+        hidden = _active(self.first(style)).view(len(latent), self.side, self.side, -1).permute(0, 3, 1, 2)
+        for stage in self.stages:
+            hidden = stage(hidden, style)
+        return functional.pixel_shuffle(self.out(hidden), self.config.unshuffle).float().tanh()
 
 
 class Discriminator(nn.Module):
-    """Says how real an image of a class looks: projection discriminator [1]_, all weights spectrally normalised [2]_.
+    """Says how real an image of a class looks: strided convolutions with batch normalisation, and a projection [2]_.
 
     Parameters
     ----------
@@ -99,14 +93,13 @@ class Discriminator(nn.Module):
     def __init__(self, n_classes: int, unshuffle: int, channels: list[int]):
         super().__init__()
         self.unshuffle = unshuffle
-        self.stem = _convolution(unshuffle**2, channels[0], 3)
-        inputs = [channels[0], *channels[:-1]]
+        self.stem = nn.Conv2d(unshuffle**2, channels[0], 3, padding=1)
         self.blocks = nn.ModuleList(
-            _Judge(a, b, halve=number > 0) for number, (a, b) in enumerate(zip(inputs, channels, strict=True))
+            nn.Sequential(nn.Conv2d(inputs, outputs, 4, stride=2, padding=1), nn.BatchNorm2d(outputs))
+            for inputs, outputs in pairwise(channels)
         )
-        self.last = _convolution(channels[-1] + 1, channels[-1], 3)
-        self.real = spectral_norm(nn.Linear(channels[-1], 1))
-        self.plane = spectral_norm(nn.Embedding(n_classes, channels[-1]))
+        self.last = nn.Conv2d(channels[-1] + 1, channels[-1], 3, padding=1)
+        self.real, self.plane = nn.Linear(channels[-1], 1), nn.Embedding(n_classes, channels[-1])
         self.to(memory_format=torch.channels_last)
 
     def forward(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -120,11 +113,11 @@ class Discriminator(nn.Module):
             int64, (batch,).
         """
         folded = functional.pixel_unshuffle(images, self.unshuffle)
-        hidden = self.stem(folded.contiguous(memory_format=torch.channels_last))
+        hidden = _active(self.stem(folded.contiguous(memory_format=torch.channels_last)))
         for block in self.blocks:
-            hidden = block(hidden)
+            hidden = _active(block(hidden))
         hidden = self.last(torch.cat([hidden, variety(hidden)], dim=1))
-        features = functional.leaky_relu(hidden.float(), 0.2).sum(dim=(2, 3))
+        features = _active(hidden.float()).mean(dim=(2, 3))
         return (self.real(features)[:, 0] + (self.plane(labels) * features).sum(dim=1)).float()
 
 
@@ -147,3 +140,31 @@ def variety(features: torch.Tensor) -> torch.Tensor:
     groups = features.float().reshape(size, batch // size, -1)
     spread = (groups.var(dim=0, unbiased=False) + 1e-8).sqrt().mean(dim=1)
     return spread.repeat(size)[:, None, None, None].expand(batch, 1, height, width).to(features.dtype)
+
+
+@torch.no_grad()
+def settle(painter: Painter, latents: torch.Tensor, labels: torch.Tensor, batch_size: int) -> None:
+    """Measure the means and variances of `painter`'s normalisations anew, and leave it in evaluation mode.
+
+    Those of the training belong to other weights than the averaged ones ("standing statistics" [3]_).
+
+    Parameters
+    ----------
+    painter
+        Changed in place.
+    latents, labels
+        As for `Painter.forward`; many batches of them.
+    batch_size
+        As in training: what is measured is the mean over batches.
+    """
+    norms = [module for module in painter.modules() if isinstance(module, nn.BatchNorm2d)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the plain mean over all batches
+    painter.train()
+    for some, of in zip(latents.split(batch_size), labels.split(batch_size), strict=True):
+        painter(some, of)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    painter.eval()

@@ -27,7 +27,7 @@ class Settings(Checked):
     steps, batch_size
         Length of the training, and real images per step; as many are drawn.
     learning_rate, discriminator_rate
-        Of Adam, for the two networks.
+        Of Adam, for the two networks, through the first half of the training; they fall to zero in the second.
     ema_length
         The weights of the generator's network are averaged over about this share of the steps made so far; in (0, 1).
     augment
@@ -45,16 +45,16 @@ class Settings(Checked):
     planes: tuple[str, ...] = ()
     size: int = 64
     unshuffle: int = 2
-    channels: tuple[int, ...] = (32, 64, 128)
+    channels: tuple[int, ...] = (32, 48, 96, 128)
     latent: int = 64
     steps: int = 1000
-    batch_size: int = 8
-    learning_rate: float = 2e-4
-    discriminator_rate: float = 4e-4
+    batch_size: int = 16
+    learning_rate: float = 1e-3
+    discriminator_rate: float = 5e-4
     ema_length: float = 0.1
     augment: float = 1.0
-    penalty: float = 0.0
-    penalty_every: int = 16
+    penalty: float = 0.003
+    penalty_every: int = 8
 
     def _problem(self) -> str | None:
         counts = ("n_classes", "size", "unshuffle", "latent", "steps", "batch_size", "penalty_every")
