@@ -49,6 +49,8 @@ class Source:
         Number of patients whom the training images show.
     size
         Side of the square images in px.
+    phantoms
+        Simulated images per plane that the weights which training began with have learnt; 0 where they are random.
     """
 
     cohort: str
@@ -62,6 +64,7 @@ class Source:
     seen: Mapping[str, int]
     patients: int
     size: int
+    phantoms: int = 0
 
     @property
     def name(self) -> str:

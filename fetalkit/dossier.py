@@ -80,6 +80,7 @@ def source(study: Study, generator: str, k: str, seed: int) -> cards.Source:
         seen={plane: int(counts[plane]) for plane in study.planes if plane in counts},
         patients=study.table[study.table.image_id.isin(set(shots.image_id))].patient.nunique(),
         size=study.params.images.size,
+        phantoms=study.params.start.images_per_plane if generator in synthesis.STARTED else 0,
     )
 
 

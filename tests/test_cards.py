@@ -28,6 +28,7 @@ SOURCE = cards.Source(
     patients=17,
     size=64,
 )
+BEGUN = replace(SOURCE, generator="diffusion-phantoms", phantoms=250)
 FIDELITY = dict(fd=12.345, kid=0.0678, precision=0.91, recall=0.42, density=1.23, coverage=0.77, n=150)
 MEMORISATION = dict(share=0.125, low=0.081, high=0.183, threshold=0.0321, n=160)
 MEASURES = {"of": "this very set", "fidelity": {"some space": FIDELITY}, "memorisation": MEMORISATION}
@@ -56,6 +57,12 @@ def test_metadata_can_be_read_back():
     assert (card.data.license, card.data.annotations_creators) == ("cc-by-4.0", "machine-generated")
     assert card.data.task_categories == ["image-classification"]
     assert "diffusion-k20-seed3" in card.data.pretty_name
+
+
+@pytest.mark.parametrize("make", [model, dataset])
+def test_a_card_counts_the_phantoms_that_training_began_with(make):
+    assert "250 simulated images of every plane" in make(source=BEGUN).text
+    assert "simulated images of every plane" not in make().text
 
 
 @pytest.mark.parametrize("make", [model, dataset])
