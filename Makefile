@@ -1,4 +1,5 @@
 # make repro [COHORT=phantom|africa|spain]   run the study; FETALKIT_MIRROR names a folder with unpacked archives
+# make repro COHORT=transfer                 from one hospital to another; first what it needs of spain and africa
 # make test                                  the whole test suite
 # make lab [COHORT=...]                      explore the notebooks in JupyterLab
 # make bench                                 measure speed and quality of the generator; about two hours
@@ -62,7 +63,10 @@ $(READY): requirements.lock pyproject.toml
 
 reports/%/dvc.yaml: dvc.yaml
 	mkdir -p $(@D)
-	sed -e 's/^  - cohort: phantom$$/  - cohort: $*/' -e 's/^    root: \.$$/    root: ..\/../' $< > $@
+	sed -e 's/^  - cohort: phantom$$/  - cohort: $*/' -e 's/^    root: \.$$/    root: ..\/../' -e '/# <default>/,/# <\/default>/d' $< > $@
+
+# A pipeline of its own, no copy.
+reports/transfer/dvc.yaml: ;
 
 pipelines: $(wildcard reports/*/dvc.yaml)
 

@@ -50,7 +50,7 @@ def looked_at(study: Study, outcomes: Sequence[Outcome], arm: str, each: int = 6
         data = study.labelled(test[used])
         called, sure = probabilities.argmax(axis=1), probabilities.max(axis=1)
         right = called == data.labels
-        rows = np.concatenate([_surest(data.labels, sure, right, each), _surest(data.labels, sure, ~right, each)])
+        rows = np.concatenate([surest(data.labels, sure, right, each), surest(data.labels, sure, ~right, each)])
         device = devices.device(study.params.run.device)
         model = classifiers.of_study(study.params, outcome.cell.classifier, outcome.cell.seed)
         model.load_state_dict(load_file(outcome.weights))
@@ -73,7 +73,7 @@ def _candidates(study: Study, outcomes: Sequence[Outcome], arm: str) -> list[Out
     ]
 
 
-def _surest(labels: np.ndarray, sure: np.ndarray, chosen: np.ndarray, count: int) -> np.ndarray:
+def surest(labels: np.ndarray, sure: np.ndarray, chosen: np.ndarray, count: int) -> np.ndarray:
     """Rows of the surest calls among the `chosen`, one of each plane at a time."""
     order = np.flatnonzero(chosen)[np.argsort(-sure[chosen], kind="stable")]
     rank = np.zeros(len(order), int)

@@ -18,7 +18,7 @@ def results() -> str:
     lines = []
     for path in sorted(paths.ROOT.glob("reports/*/summary.json")):
         summary = json.loads(path.read_text(encoding="utf-8"))
-        for k in summary["shots"]:
+        for k in summary.get("shots", []):  # the transfer study has none
             lines.append(f"| {' | '.join(_cells(summary, k))} |\n")
     return HEADER + "".join(lines)
 

@@ -1,44 +1,18 @@
-"""Training of all cells of the study.
+"""Training of all cells of the study."""
 
-A finished training phase is stored on its own, under the fingerprint of all that went into it. A killed grid goes on where
-it stood, arms that share their first phase share its weights, and a new arm, k or seed computes only what is new.
-"""
-
-import hashlib
-import json
 import shutil
 from dataclasses import asdict, replace
-from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
 from torch import nn
 
-from fetalkit import (
-    arms,
-    augment,
-    batches,
-    classifiers,
-    devices,
-    feeds,
-    images,
-    mixing,
-    parallel,
-    paths,
-    pretrained,
-    training,
-    ultrasound,
-)
+from fetalkit import arms, classifiers, devices, images, parallel, paths, phases, training
 from fetalkit.cells import Cell, Outcome, cells
-from fetalkit.checkpoints import Checkpoint, fingerprint, replacing
+from fetalkit.checkpoints import fingerprint, replacing
 from fetalkit.feeds import Feed
 from fetalkit.params import Params
 from fetalkit.study import Study
-
-# What a trained phase follows from, beside its images and settings: always, and where it is used.
-_CODE = [Path(module.__file__) for module in (augment, batches, classifiers, feeds, training)]
-_CODE_OF = {"ultrasound": ultrasound, "mixup": mixing, "cutmix": mixing}
 
 
 def run(cohort: str, settings: Params) -> list[Outcome]:
@@ -86,20 +60,22 @@ def train_cell(cohort: str, settings: Params, cell: Cell) -> tuple[nn.Module, Ou
     model = model.to(device, memory_format=torch.channels_last)
     validation = study.labelled(study.part("validation"))
     history = [asdict(recipe), spec.model_dump(), study.planes, settings.images.size, cell.seed, device.type]
-    history += [torch.__version__, _digest(validation)]
+    history += [torch.__version__, phases.digest(validation)]
     curve, budget, seconds = [], [], 0.0
     for number, phase in enumerate(arms.phases(cell.arm, *settings.classify.steps(cell.classifier))):
         feed = _feed(study, cell, phase)
-        history = [*history, asdict(phase), _digest(feed.data), _digest(feed.beside)]
-        folder = paths.work(cohort, "phases", fingerprint(history, _code(phase, spec.pretrained)))
-        _train_phase(folder, model, feed, phase, recipe, cell, device, validation)
-        model.load_state_dict(load_file(folder / "weights.safetensors"))
-        record = json.loads((folder / "phase.json").read_text())
+        history = [*history, asdict(phase), phases.digest(feed.data), phases.digest(feed.beside)]
+        code = phases.code(phase.augmentation, phase.mixing, spec.pretrained)
+        folder = paths.work(cohort, "phases", fingerprint(history, code))
+        label = f"{cell.arm} {cell.classifier} k={cell.k} seed={cell.seed}: {phase.source}"
+        record = phases.train(
+            folder, model, feed, phase.steps, recipe, device=device, label=label, validation=validation
+        )
         curve += [{"phase": number + 1, "source": phase.source, **point} for point in record["curve"]]
         budget.append({"source": phase.source, "steps": phase.steps, "images": len(feed.data.labels)})
         seconds += record["seconds"]
     nothing = np.empty((0, len(study.planes)), np.float32)
-    return model, Outcome(cell, nothing, folder / "weights.safetensors", curve, budget, seconds)
+    return model, Outcome(cell, nothing, folder / phases.WEIGHTS, curve, budget, seconds)
 
 
 def _feed(study: Study, cell: Cell, phase: arms.Phase) -> Feed:
@@ -113,39 +89,3 @@ def _feed(study: Study, cell: Cell, phase: arms.Phase) -> Feed:
     beside = synthetic(phase.synthetic) if phase.synthetic else None
     seed = f"{cell.seed}-{phase.source}"
     return Feed(data, len(study.planes), seed, phase.augmentation, phase.mixing, beside, phase.share)
-
-
-def _code(phase: arms.Phase, weights: bool) -> list[Path]:
-    used = [_CODE_OF[name] for name in (phase.augmentation, phase.mixing) if name in _CODE_OF]
-    used += [pretrained] if weights else []
-    return [*_CODE, *(Path(module.__file__) for module in used)]
-
-
-def _train_phase(folder, model, feed, phase, recipe, cell, device, validation) -> None:
-    if folder.exists():
-        return
-    checkpoint = Checkpoint(folder.with_suffix(".checkpoint"), folder.name)
-    curve, seconds = training.fit(
-        model,
-        feed,
-        phase.steps,
-        recipe,
-        device=device,
-        checkpoint=checkpoint,
-        label=f"{cell.arm} {cell.classifier} k={cell.k} seed={cell.seed}: {phase.source}",
-        validation=validation,
-    )
-    with replacing(folder) as temporary:
-        temporary.mkdir()
-        save_file(
-            {name: tensor.contiguous() for name, tensor in model.state_dict().items()},
-            temporary / "weights.safetensors",
-        )
-        (temporary / "phase.json").write_text(json.dumps({"curve": curve, "seconds": round(seconds, 2)}))
-    checkpoint.clear()
-
-
-def _digest(data: images.Labelled | None) -> str:
-    if data is None:
-        return ""
-    return hashlib.sha256(np.ascontiguousarray(data.images).tobytes() + data.labels.tobytes()).hexdigest()

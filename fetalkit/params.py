@@ -15,7 +15,8 @@ Rate = Annotated[float, Field(gt=0, lt=1)]
 GuidanceKind = Literal["classifier-free", "classifier"]
 
 
-def _unique(values: list) -> list:
+def unique(values: list) -> list:
+    """`values`, or ValueError if one stands there twice."""
     if len(set(values)) != len(values):
         raise ValueError("names something twice")
     return values
@@ -48,8 +49,8 @@ class Splits(Section):
     validation_seed: Annotated[int, Field(ge=0)]
     near_duplicate_bits: Annotated[int, Field(ge=0, le=32)]
     near_duplicate_correlation: Annotated[float, Field(gt=0, le=1)]
-    shots: Annotated[list[Annotated[int, Field(ge=1)] | Literal["all"]], Field(min_length=1), AfterValidator(_unique)]
-    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1), AfterValidator(_unique)]
+    shots: Annotated[list[Annotated[int, Field(ge=1)] | Literal["all"]], Field(min_length=1), AfterValidator(unique)]
+    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1), AfterValidator(unique)]
 
 
 class Diffusion(Section):
@@ -66,7 +67,7 @@ class Diffusion(Section):
     label_dropout: Annotated[float, Field(ge=0, lt=1)]
     augment: Annotated[float, Field(ge=0, le=1)]
     guide_steps: Annotated[int, Field(ge=0, le=10_000_000)]
-    snapshots: Annotated[list[Rate], AfterValidator(_unique)]
+    snapshots: Annotated[list[Rate], AfterValidator(unique)]
 
 
 class Gan(Section):
@@ -132,8 +133,8 @@ class Synthesis(Section):
 class Fidelity(Section):
     """What the fidelity stage looks at beside the sets of the arms."""
 
-    generators: Annotated[list[str], AfterValidator(_unique)]
-    guidance_scales: dict[GuidanceKind, Annotated[list[Annotated[float, Field(ge=0, le=20)]], AfterValidator(_unique)]]
+    generators: Annotated[list[str], AfterValidator(unique)]
+    guidance_scales: dict[GuidanceKind, Annotated[list[Annotated[float, Field(ge=0, le=20)]], AfterValidator(unique)]]
     variant_images_per_plane: Annotated[int, Field(ge=2)]
     neighbours: Annotated[int, Field(ge=1, le=100)]
     near_copy_quantile: Rate
@@ -158,20 +159,18 @@ class Classifier(Section):
 class Block(Section):
     """Arms that are trained in some cells only, to save time: those of these shots and classifiers."""
 
-    arms: Annotated[list[str], AfterValidator(_unique)]
-    shots: Annotated[list[Annotated[int, Field(ge=1)] | Literal["all"]], AfterValidator(_unique)]
-    classifiers: Annotated[list[str], AfterValidator(_unique)]
+    arms: Annotated[list[str], AfterValidator(unique)]
+    shots: Annotated[list[Annotated[int, Field(ge=1)] | Literal["all"]], AfterValidator(unique)]
+    classifiers: Annotated[list[str], AfterValidator(unique)]
 
     def __str__(self) -> str:
         parts = ", ".join(self.arms), f"k = {', '.join(map(str, self.shots))}", ", ".join(self.classifiers)
         return "; ".join(parts)
 
 
-class Classify(Section):
-    """Arms and step budgets: P = ``pretrain_steps`` on synthetic images, N = ``train_steps`` on real ones."""
+class Training(Section):
+    """Classifiers and step budgets: P = ``pretrain_steps`` on synthetic images, N = ``train_steps`` on real ones."""
 
-    arms: Annotated[list[str], Field(min_length=1), AfterValidator(_unique)]
-    further: list[Block]
     classifiers: Annotated[dict[str, Classifier], Field(min_length=1)]
     pretrain_steps: Steps
     train_steps: Steps
@@ -185,6 +184,13 @@ class Classify(Section):
         """P and N of a classifier."""
         own = self.classifiers[classifier]
         return own.pretrain_steps or self.pretrain_steps, own.train_steps or self.train_steps
+
+
+class Classify(Training):
+    """Arms of the study, and how they are trained."""
+
+    arms: Annotated[list[str], Field(min_length=1), AfterValidator(unique)]
+    further: list[Block]
 
 
 class Report(Section):
@@ -251,22 +257,24 @@ def load(cohort: str, path: Path | None = None) -> Params:
     """
     path = path or paths.PARAMS
     module = cohorts.load(cohort)
-    content = _read(path)
+    content = read(path)
     if cohort not in content:
         raise FetalkitError(f"{path.name}: no section {cohort!r}; add one (copy that of phantom and adapt it)")
     section = content[cohort] if isinstance(content[cohort], dict) else {}
-    settings = _validated(module.settings, section.get("cohort", {}), path, f"{cohort}.cohort")
-    return _validated(Params, section | {"run": content.get("run"), "cohort": settings}, path, cohort)
+    settings = validated(module.settings, section.get("cohort", {}), path, f"{cohort}.cohort")
+    return validated(Params, section | {"run": content.get("run"), "cohort": settings}, path, cohort)
 
 
-def _validated(model: type[BaseModel], value: object, path: Path, prefix: str):
+def validated(model: type[BaseModel], value: object, path: Path, prefix: str):
+    """`value` as a `model`; FetalkitError with a line for every mistake, whose key begins with `prefix`."""
     try:
         return model.model_validate(value)
     except ValidationError as error:
         raise FetalkitError("\n".join(_explain(path, prefix, item) for item in error.errors())) from None
 
 
-def _read(path: Path) -> dict:
+def read(path: Path) -> dict:
+    """Content of ``params.yaml``; FetalkitError where it is no such file."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

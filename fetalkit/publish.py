@@ -13,8 +13,9 @@ from fetalkit import ledger, notebooks, pages, params, paths
 from fetalkit.checkpoints import replacing
 from fetalkit.errors import FetalkitError
 from fetalkit.tables import write_json
+from fetalkit.transfer import settings as transfers
 
-FRONT, CLASSIFIED = "09_report", "07_classify"
+FRONT, CLASSIFIED, TRANSFER = "09_report", "07_classify", "08_transfer"
 # Searches, which are no stages: notebook, table in data/<cohort>/search/, folder of the report.
 SEARCHES = {
     "generator": ("search_generator", "candidates.csv", "search"),
@@ -34,35 +35,63 @@ TABLES = {
     "fidelity.csv": ("fidelity", "fidelity.csv"),
     "fidelity.json": ("fidelity", "fidelity.json"),
 }
+# The same of a transfer study: those beside a cohort's own tables, and those of the study between cohorts.
+TRANSFER_TABLES = {"transfer.csv": ("transfer", "results.csv"), "transfer.json": ("transfer", "summary.json")}
+BETWEEN_TABLES = {
+    name: ("transfer", name) for name in ("results.csv", "gains.csv", "groups.csv", "gap.csv", "summary.json")
+}
 
 
-def stages() -> list[str]:
-    """Names of all notebooks, in order."""
-    return sorted(path.stem for path in paths.NOTEBOOKS.glob("[0-9]*.ipynb"))
+def stages(cohort: str) -> list[str]:
+    """Names of the notebooks of a cohort's pipeline, in order."""
+    names = sorted(path.stem for path in paths.NOTEBOOKS.glob("[0-9]*.ipynb"))
+    return [name for name in names if name != TRANSFER or cohort in transfers.names()]
 
 
 def publish(cohort: str) -> Path:
-    """Write ``reports/<cohort>/`` and return its front page.
+    """Write ``reports/<cohort>/`` and return its front page; a transfer study between cohorts goes by its folder's name.
 
     Raises
     ------
     FetalkitError
         When the cohort is unknown, a stage has not run, or a page is too large or holds an error.
     """
-    settings = _settings(cohort)
-    sources = {name: paths.data(cohort, *parts) for name, parts in TABLES.items()}
+    if cohort in transfers.STUDIES:
+        return _publish_between(cohort)
+    settings, tables = _settings(cohort), TABLES
+    if TRANSFER in stages(cohort):
+        settings, tables = settings | {transfers.SECTION: _transfer_settings(cohort)}, TABLES | TRANSFER_TABLES
+    sources = _sources(cohort, tables)
     cards = paths.data(cohort, "cards")
     if not cards.is_dir():
         raise FetalkitError(f"{cards}: not found; run the stage that makes it")
-    run = notebooks.record(paths.executed(cohort, CLASSIFIED))
-    readings = ledger.enter(paths.reports(cohort, LEDGER), sources["results.csv"], run["started"], run["commit"])
+    readings = _enter(cohort, CLASSIFIED, sources["results.csv"])
+    if TRANSFER in stages(cohort):
+        readings = _enter(cohort, TRANSFER, sources["transfer.csv"])
     with tempfile.TemporaryDirectory() as folder:
         sources["summary.json"] = Path(folder, "summary.json")
         write_json(_timed_summary(cohort) | {"test_readings": readings}, sources["summary.json"])
-        pages.publish(cohort, stages(), sources, FRONT, settings)
+        pages.publish(cohort, stages(cohort), sources, FRONT, settings)
     with replacing(paths.reports(cohort, "cards")) as temporary:
         shutil.copytree(cards, temporary)
     return paths.reports(cohort, "index.html")
+
+
+def _publish_between(folder: str) -> Path:
+    """The report of a transfer study between cohorts, which is one page."""
+    sources = _sources(folder, BETWEEN_TABLES)
+    _enter(folder, TRANSFER, sources["results.csv"])
+    return pages.publish(folder, [TRANSFER], sources, TRANSFER, _transfer_settings(folder))
+
+
+def _sources(cohort: str, tables: dict[str, tuple[str, str]]) -> dict[str, Path]:
+    return {name: paths.data(cohort, *parts) for name, parts in tables.items()}
+
+
+def _enter(cohort: str, notebook: str, results: Path) -> int:
+    """Enter a reading of the test set; return how many there were."""
+    run = notebooks.record(paths.executed(cohort, notebook))
+    return ledger.enter(paths.reports(cohort, LEDGER), results, run["started"], run["commit"])
 
 
 def publish_search(cohort: str, search: str) -> Path:
@@ -77,9 +106,13 @@ def _settings(cohort: str) -> dict:
     return params.load(cohort).model_dump(exclude={"run"}, serialize_as_any=True)
 
 
+def _transfer_settings(folder: str) -> dict:
+    return transfers.load(folder).model_dump(exclude={"run", "cohorts"})
+
+
 def _timed_summary(cohort: str) -> dict:
     """The summary with what the run cost; kept apart from the results, which are the same in every run."""
-    by_notebook = {name: notebooks.record(paths.executed(cohort, name))["seconds"] for name in stages()}
+    by_notebook = {name: notebooks.record(paths.executed(cohort, name))["seconds"] for name in stages(cohort)}
     try:
         summary = json.loads(paths.data(cohort, "report", "summary.json").read_text(encoding="utf-8"))
         training = {

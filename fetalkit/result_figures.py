@@ -90,7 +90,7 @@ def forest(gained: pd.DataFrame, by: str = "arm") -> Figure:
     for axis, k in zip(axes[0], shots, strict=True):
         axis.axvline(0, color="0.4", linewidth=1)
         for row in gained[gained.k == k].itertuples():
-            _interval(
+            interval(
                 axis,
                 row,
                 names.index(getattr(row, by)) + offsets[row.control],
@@ -99,19 +99,20 @@ def forest(gained: pd.DataFrame, by: str = "arm") -> Figure:
             )
         axis.set(title=f"k = {k}")
         axis.grid(axis="x", alpha=0.4)
-    _lines(axes[0, 0], names)
+    lines(axes[0, 0], names)
     handles = [plt.Line2D([], [], color=colours[c], marker="o", label=f"over {c}") for c in controls]
     figure.legend(handles=handles, loc="outside upper right", ncols=len(controls))
     figure.supxlabel("gain in accuracy (points)", fontsize=10.5)
     return figure
 
 
-def _interval(axis: Axes, row, place: float, colour, filled: bool) -> None:
+def interval(axis: Axes, row, place: float, colour, filled: bool = True) -> None:
+    """Draw ``row.gain`` as a dot and from ``row.low`` to ``row.high`` as a line, at `place` on the vertical axis."""
     axis.plot([row.low, row.high], [place, place], color=colour, linewidth=1.6)
     axis.plot(row.gain, place, "o", color=colour, markerfacecolor=colour if filled else "white", markersize=5)
 
 
-def _lines(axis: Axes, names: Sequence[str]) -> None:
+def lines(axis: Axes, names: Sequence[str]) -> None:
     """Name the lines of a forest plot, the first one on top, with room above and below."""
     axis.set_yticks(range(len(names)), names, fontsize=9)
     axis.set_ylim(len(names) - 0.5, -0.5)
@@ -126,11 +127,11 @@ def group_gains(gained: pd.DataFrame, of: str) -> Figure:
     for axis, k in zip(axes[0], shots, strict=True):
         axis.axvline(0, color="0.4", linewidth=1)
         for row in gained[gained.k == k].itertuples():
-            _interval(axis, row, names.index(getattr(row, of)), sns.color_palette("colorblind")[0], filled=True)
+            interval(axis, row, names.index(getattr(row, of)), sns.color_palette("colorblind")[0], filled=True)
         axis.set(title=f"k = {k}")
         axis.grid(axis="x", alpha=0.4)
     number = gained.groupby(of, sort=False).n.first()
-    _lines(axes[0, 0], [f"{name} (n = {number[name]})" for name in names])
+    lines(axes[0, 0], [f"{name} (n = {number[name]})" for name in names])
     figure.supxlabel("gain in accuracy (points)", fontsize=10.5)
     return figure
 

@@ -37,17 +37,24 @@ def long_table(study: Study, outcomes: Sequence[Outcome]) -> pd.DataFrame:
             values |= {f"{metric}_{name}": found[metric] for metric in SUMMARISED}
         found = metrics(on_validation, study.labels(validation), study.planes)
         values |= {f"validation_{metric}": found[metric] for metric in SUMMARISED}
-        for column in ("centre", "machine"):
-            for place, group in test[TEST_SETS[""](test)].groupby(column):
-                if place:
-                    at = test.index.get_indexer(group.index)
-                    right = on_test[at].argmax(axis=1) == study.labels(group)
-                    values[f"accuracy[{place}]"] = float(right.mean())
+        used = test[TEST_SETS[""](test)]
+        right = on_test[test.index.get_indexer(used.index)].argmax(axis=1) == study.labels(used)
+        values |= by_place(used, right)
         if outcome.error:
             values = dict.fromkeys(values, np.nan)
         cell = outcome.cell
         rows += [(study.cohort, cell.arm, cell.classifier, cell.k, cell.seed, *item) for item in values.items()]
     return pd.DataFrame(rows, columns=["cohort", *KEYS, "metric", "value"])
+
+
+def by_place(rows: pd.DataFrame, right: np.ndarray) -> dict[str, float]:
+    """``accuracy[<place>]`` of every centre and every machine that is known; `right` (images,) tells which calls were right."""
+    return {
+        f"accuracy[{place}]": float(right[rows[column] == place].mean())
+        for column in ("centre", "machine")
+        for place in sorted(set(rows[column]))
+        if place
+    }
 
 
 def mean(table: pd.DataFrame, keys: list[str]) -> pd.Series:

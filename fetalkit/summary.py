@@ -36,7 +36,7 @@ def summary(found: Predictions, table: pd.DataFrame, pairs: pd.DataFrame, gained
         rows = splits[(splits.part == part) & (splits.dropped == "")]
         sizes[f"n_{part}"], patients[f"patients_{part}"] = len(rows), rows.patient.nunique()
     official = splits.groupby("official_split").image_id.size()
-    return _plain(
+    return plain(
         {
             "cohort": study.cohort,
             "planes": study.planes,
@@ -84,13 +84,13 @@ def metrics(table: pd.DataFrame, gained: pd.DataFrame) -> dict:
         numbers["accuracy"].setdefault(arm, {})[k] = float(value)
     for row in gained[gained.better_control & (gained.classifier == gains.MEAN)].itertuples():
         numbers["gain"].setdefault(row.arm, {})[row.k] = row.gain
-    return _plain(numbers)
+    return plain(numbers)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """The same with None for NaN, which JSON lacks."""
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: plain(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return None if isinstance(value, float) and math.isnan(value) else value

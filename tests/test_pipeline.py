@@ -50,6 +50,23 @@ TINY = {
     },
     "report": {"bootstrap_resamples": 200},
 }
+TRANSFER = {
+    "seeds": [0],
+    "labelled": 1,
+    "training": {
+        "classifiers": {"resnet10t": {"model": "resnet10t", "arguments": {"stem_width": 8}}},
+        **dict(pretrain_steps=2, train_steps=2, batch_size=8, learning_rate=0.001, weight_decay=0.05),
+        **dict(warmup_fraction=0.1, label_smoothing=0.0),
+    },
+    "generator": {"steps": 3, "images_per_plane": 2},
+    "blocks": [
+        {
+            "methods": ["unaligned", "standard-outline", "synthetic-source", "coral", "synthetic-target", "joint"],
+            "directions": ["phantom to scanner-a convex"],
+            "classifiers": ["resnet10t"],
+        }
+    ],
+}
 
 
 class Clone:
@@ -64,7 +81,7 @@ class Clone:
             (shutil.copytree if source.is_dir() else shutil.copy)(
                 source, folder / name, **({"ignore": ignore} if source.is_dir() else {})
             )
-        self.change(phantom=TINY)
+        self.change(phantom=TINY, transfer={"phantom": TRANSFER})
         self("git", "init", "--quiet")
         self("dvc", "init", "--quiet")
         self.commit()
@@ -140,7 +157,7 @@ def test_the_summary_is_complete(clone):
     assert set(summary["duplicates"]) >= {"pairs", "cross_split"}
     assert summary["seeds"] == [0, 1]
     assert summary["wall_seconds"] > 0
-    assert summary["test_readings"] == 1 and summary["failed_cells"] == []
+    assert summary["test_readings"] == 2 and summary["failed_cells"] == []
     assert list(summary["headline"]) == ["diffusion", "gan", "interpolation", "mixup", "simulation"]
     for arm, of in summary["headline"].items():
         for over in (of, of["over_real"], of["over_real_long"]):
@@ -157,6 +174,22 @@ def test_the_summary_is_complete(clone):
                     assert entry[metric]["mean"] == pytest.approx(values.mean(), abs=1e-5)
                     assert entry[metric]["per_seed"] == pytest.approx(values.rename(str).to_dict(), abs=1e-5)
                 assert entry["accuracy"]["low"] <= entry["accuracy"]["mean"] <= entry["accuracy"]["high"]
+
+
+def test_the_transfer_study_is_published(clone):
+    report = clone.folder / "reports/phantom"
+    content = json.loads((report / "transfer.json").read_text())
+    assert content["failed_runs"] == []
+    (found,) = content["directions"].values()
+    assert {level: set(of) for level, of in found.items()} == {
+        "none": {"unaligned", "standard-outline", "synthetic-source"},
+        "unlabelled": {"coral", "synthetic-target"},
+        "labelled": {"joint"},
+    }
+    table = clone.table("reports", "phantom", "transfer.csv")
+    assert table[table.metric == "accuracy"].value.between(0, 1).all() and table.method.nunique() == 6
+    assert len(clone.table("reports", "phantom", "test_readings.csv")) == 2
+    assert 'href="08_transfer.html"' in (report / "index.html").read_text()
 
 
 def test_budgets_are_those_of_the_arms(clone):
@@ -292,7 +325,8 @@ def test_a_killed_study_goes_on_and_ends_with_the_same_bits(clone, tmp_path):
         os.killpg(repro.pid, signal.SIGKILL)
         repro.wait()
     other("dvc", "repro")
-    for name in ("classify/results.csv", "report/summary.json", "fidelity/fidelity.csv", "fidelity/fidelity.json"):
+    for name in ("classify/results.csv", "report/summary.json", "fidelity/fidelity.csv", "fidelity/fidelity.json",
+                 "transfer/summary.json"):  # fmt: skip
         name = f"data/phantom/{name}"
         assert (other.folder / name).read_bytes() == (clone.folder / name).read_bytes(), name
     for name in ("classify/predictions.npz", "synthetic/diffusion-k3-seed0.npz"):

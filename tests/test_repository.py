@@ -11,11 +11,15 @@ import pytest
 import yaml
 
 from fetalkit import glance, publish
+from fetalkit.transfer import settings
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 STAGES = [path for path in NOTEBOOKS if path.stem[0].isdigit()]  # the others need a person, or are run by hand
 PIPELINES = [ROOT / "dvc.yaml", *sorted((ROOT / "reports").glob("*/dvc.yaml"))]
+BETWEEN = ROOT / "reports" / "transfer" / "dvc.yaml"  # the study between cohorts
+COPIES = [path for path in PIPELINES[1:] if path != BETWEEN]
+READ = ("cohort/index.csv", "images", "splits", "synthetic")  # of every cohort, by the study between them
 # Modules that say where and how things run, or what a setting may be, but not what comes out.
 INFRASTRUCTURE = {"archives", "cohorts", "devices", "errors", "parallel", "params", "paths", "progress"}
 
@@ -62,19 +66,33 @@ def test_every_notebook_is_a_stage_and_published():
         assert f" {path.stem} " in commands
         page = "index" if path.stem == publish.FRONT else path.stem
         assert f"/{page}.html" in published
-    for table in publish.TABLES:
+    for table in publish.TABLES | publish.TRANSFER_TABLES:
         assert f"/{table}" in published
 
 
-@pytest.mark.parametrize("path", PIPELINES[1:], ids=lambda path: path.parent.name)
+@pytest.mark.parametrize("path", COPIES, ids=lambda path: path.parent.name)
 def test_pipelines_are_copies(path):
-    """A cohort's pipeline is the one at the top but for the two lines that name the cohort and the way up."""
-    mine, top = path.read_text().splitlines(), PIPELINES[0].read_text().splitlines()
-    differing = [(a, b) for a, b in zip(mine, top, strict=True) if a != b]
+    """A cohort's pipeline is the one at the top, less what is marked as the default's alone, but for two lines."""
+    mine, top = path.read_text(), (ROOT / "dvc.yaml").read_text()
+    top = re.sub(r"(?m)^ *# <default>.*\n(?:.*\n)*? *# </default>\n", "", top)
+    assert "<default>" not in mine + top
+    differing = [(a, b) for a, b in zip(mine.splitlines(), top.splitlines(), strict=True) if a != b]
     assert differing == [
         (f"  - cohort: {path.parent.name}", "  - cohort: phantom"),
         ("    root: ../..", "    root: ."),
     ], "run `make pipelines`"
+
+
+def test_both_transfer_stages_run_the_same_code():
+    """The study between hospitals is no copy: it reads other cohorts. What it runs is what the default one runs."""
+    stages = [yaml.safe_load(path.read_text())["stages"]["transfer"] for path in (ROOT / "dvc.yaml", BETWEEN)]
+    code = [[name for name in stage["deps"] if not name.startswith("data/")] for stage in stages]
+    assert code[0] == code[1]
+    assert stages[0]["outs"] == stages[1]["outs"] and stages[0]["cmd"] == stages[1]["cmd"]
+    used = {f"data/{cohort}/{name}" for cohort in settings.load("transfer").cohorts for name in READ}
+    assert used == {name for name in stages[1]["deps"] if name.startswith("data/")}
+    published = " ".join(map(str, yaml.safe_load(BETWEEN.read_text())["stages"]["publish"]["outs"]))
+    assert all(f"/{table}" in published for table in (*publish.BETWEEN_TABLES, publish.LEDGER, "index.html"))
 
 
 def imported(source: str) -> set[str]:

@@ -1,0 +1,129 @@
+"""Synthetic sets of the transfer study: a diffusion model that is told plane and place, and images of the places wanted."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from fetalkit import generators, paths
+from fetalkit.checkpoints import Checkpoint, fingerprint, replacing, rng
+from fetalkit.images import Labelled
+from fetalkit.params import Params
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a generator learns from.
+
+    Attributes
+    ----------
+    images
+        uint8 (n, size, size).
+    planes
+        Plane of each, as a class number or, where that is not known, as a guess; (n,).
+    places
+        Place of each, (n,).
+    """
+
+    images: np.ndarray
+    planes: np.ndarray
+    places: np.ndarray
+
+    def classes(self) -> list[tuple[int, str]]:
+        """Pairs of plane and place that occur, sorted: the classes of the generator."""
+        return sorted(set(zip(self.planes.tolist(), self.places.tolist(), strict=True)))
+
+
+def wanted(classes: Sequence[tuple[int, str]], places: Sequence[str], each: int) -> tuple[np.ndarray, np.ndarray]:
+    """Which classes to draw, so that there are `each` images of every plane, spread evenly over `places`.
+
+    Parameters
+    ----------
+    classes
+        As `Seen.classes` returns them.
+    places
+        Those wanted. Of a plane that occurs in none of them, images of all places are taken.
+    each
+        Images per plane.
+
+    Returns
+    -------
+    numbers, planes : ndarray, int64 (planes * each,)
+        Class and plane of every image.
+    """
+    numbers = []
+    for plane in sorted({plane for plane, _ in classes}):
+        mine = [number for number, (of, _) in enumerate(classes) if of == plane]
+        local = [number for number in mine if classes[number][1] in set(places)]
+        numbers.append(np.resize(local or mine, each))
+    numbers = np.concatenate(numbers)
+    return numbers, np.array([classes[number][0] for number in numbers])
+
+
+def drawn(
+    folder: str, settings: Params, seen: Seen, places: Sequence[str], steps: int, each: int, seed: int, label: str
+) -> Labelled:
+    """Train a diffusion model and draw from it, or take the set that is stored.
+
+    The model is that of the cohort's section ``diffusion`` but for its steps, and is sampled as in ``synthesis``. It has one
+    class per pair of plane and place (`Seen.classes`), so that what it learns of a place it can show with every plane.
+
+    Parameters
+    ----------
+    folder
+        Of the study; the set is kept in ``work/<folder>/``.
+    settings
+        Of the source cohort.
+    seen
+        What the generator learns from.
+    places
+        Places whose images are wanted, as for `wanted`.
+    steps, each
+        Training steps, and images per plane.
+    seed
+        Of training and sampling.
+    label
+        Name in logs and messages.
+
+    Raises
+    ------
+    FetalkitError
+        As `fetalkit.generators.diffusion.DiffusionGenerator` does.
+    """
+    classes = seen.classes()
+    labels = np.array([classes.index(pair) for pair in zip(seen.planes.tolist(), seen.places.tolist(), strict=True)])
+    numbers, planes = wanted(classes, places, each)
+    made, options = _untrained(settings, classes, steps), settings.synthesis.diffusion.model_dump()
+    contents = hashlib.sha256(seen.images.tobytes() + labels.tobytes()).hexdigest()
+    history = [made.describe(), options, contents, numbers.tolist(), seed]
+    history += [made.device.type, str(made.precision), torch.__version__]
+    name = fingerprint(history, generators.code("diffusion"))
+    path = paths.work(folder, "synthetic", f"{name}.npz")
+    if not path.exists():
+        checkpoint = Checkpoint(paths.work(folder, "generators", f"{name}.checkpoint"), name)
+        made.fit(seen.images, labels, seed=seed, checkpoint=checkpoint, label=label)
+        images = made.sample(numbers, seed=rng(seed, "transfer").initial_seed(), **options)
+        with replacing(path) as temporary:
+            np.savez_compressed(temporary, images=images, labels=planes)
+        checkpoint.clear()
+        checkpoint.part("guide").clear()
+    with np.load(path, allow_pickle=False) as content:
+        return Labelled(content["images"], content["labels"])
+
+
+def _untrained(settings: Params, classes: Sequence[tuple[int, str]], steps: int) -> generators.Generator:
+    own: dict[str, Any] = {"steps": steps, "snapshots": []}
+    if settings.synthesis.diffusion.guidance_kind != "classifier":
+        own["guide_steps"] = 0
+    return generators.create(
+        "diffusion",
+        n_classes=len(classes),
+        planes=[f"{settings.cohort.planes[plane]}, {place}" for plane, place in classes],
+        size=settings.images.size,
+        device=settings.run.device,
+        precision=settings.run.precision,
+        **settings.diffusion.model_dump() | own,
+    )
