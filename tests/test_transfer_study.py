@@ -345,7 +345,8 @@ def test_gains_are_paired_with_the_control_and_kept_apart_by_level(invented):
     gained = results.gains(compared).set_index(["view", "method", "classifier"])
     assert set(gained.index.get_level_values("view")) == {"phantom to a", "phantom to b", "each machine of phantom"}
     one = gained.loc[("phantom to b", "coral", "mean of all")]
-    assert (one.level, one.accuracy) == (UNLABELLED, 1.0) and one.gain == pytest.approx(200 / 3, abs=1e-3)
+    assert (one.level, one.accuracy, round(one.control, 3)) == (UNLABELLED, 1.0, 0.333)
+    assert one.gain == pytest.approx(200 / 3, abs=1e-3)
     both = gained.loc[("each machine of phantom", "coral", "mean of all")]
     assert both.accuracy == pytest.approx(2 / 3, abs=1e-6) and both.gain == pytest.approx(100 / 3, abs=1e-3)
     # Pooled by hand: two machines of five patients, three images each.

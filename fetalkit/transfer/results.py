@@ -4,6 +4,7 @@ Levels stand apart in every table: a method that has seen images of the target, 
 not.
 """
 
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -35,8 +36,11 @@ def long_table(plan: Transfer, outcomes: Sequence[Outcome]) -> pd.DataFrame:
         cell = outcome.cell
         validation, data, table = shown[cell.direction]
         on_validation, on_test = np.split(np.nan_to_num(outcome.probabilities), [len(validation.labels)])
-        found = metrics(on_validation, validation.labels, plan.planes)
-        values = metrics(on_test, data.labels, plan.planes)
+        with warnings.catch_warnings():
+            # Not every place has every plane, which the metrics allow for.
+            warnings.filterwarnings("ignore", "y_pred contains classes not in y_true")
+            found = metrics(on_validation, validation.labels, plan.planes)
+            values = metrics(on_test, data.labels, plan.planes)
         values |= by_place(table, on_test.argmax(axis=1) == data.labels)
         values |= {f"validation_{metric}": found[metric] for metric in SUMMARISED}
         if outcome.error:
@@ -102,20 +106,25 @@ class Compared:
     def gain(
         self, view: str, method: str, classifiers: Sequence[str], images: np.ndarray | slice = slice(None)
     ) -> dict:
-        """Accuracy (0-1) and gain over the control (points) of the same classifiers, each with a 95 % interval, and ``p``.
+        """What a method reaches with some classifiers, and what it gains over the control with the same ones.
 
-        The control has no gain: None.
+        Returns
+        -------
+        dict
+            ``accuracy``, ``low``, ``high`` (0-1, 95 %); ``control`` (0-1), accuracy of the control; ``gain``, ``gain_low``,
+            ``gain_high`` (points, 95 %) and ``p``, which are NaN for the control itself.
         """
         patients = self.test(view).group.to_numpy()[images]
         right = self.correct(view, method, classifiers)[:, images]
         reached = inference.accuracy(right, patients)
-        found = {"accuracy": reached.estimate, "low": reached.low, "high": reached.high}
+        control = self.correct(view, CONTROL, classifiers)[:, images]
+        found = {"accuracy": reached.estimate, "low": reached.low, "high": reached.high, "control": control.mean()}
         gained = {"gain": np.nan, "gain_low": np.nan, "gain_high": np.nan, "p": np.nan}
         if method != CONTROL:
-            over = inference.gain(right - self.correct(view, CONTROL, classifiers)[:, images], patients)
+            over = inference.gain(right - control, patients)
             points = (round(100 * value, 3) for value in (over.estimate, over.low, over.high))
             gained = dict(zip(gained, (*points, round(over.p, 5)), strict=True))
-        return {name: round(value, 6) for name, value in found.items()} | gained
+        return {name: round(float(value), 6) for name, value in found.items()} | gained
 
 
 def gains(compared: Compared) -> pd.DataFrame:
@@ -140,26 +149,29 @@ def gains(compared: Compared) -> pd.DataFrame:
     return found
 
 
-def by_group(compared: Compared, view: str, of: str) -> pd.DataFrame:
-    """Accuracy and gain of every method in parts of a view's test images, mean over classifiers.
+def by_group(compared: Compared, view: str, of: str, classifier: str | None = None) -> pd.DataFrame:
+    """Accuracy and gain of every method in parts of a view's test images.
 
     Parameters
     ----------
     of
         ``"plane"``, ``"centre"`` or ``"machine"``.
+    classifier
+        Of this one alone; by default the mean over all that have the method, which may be others for another method.
 
     Returns
     -------
     pandas.DataFrame
-        ``level``, ``method``, ``group``, ``n`` (images), and the columns of `Compared.gain`; empty where `of` is not known.
+        ``level``, ``method``, ``group``, ``n`` (images), and what `Compared.gain` returns; empty where `of` is not known.
     """
     groups = compared.test(view)[of].to_numpy()
     rows = []
     for method in compared.methods(view):
-        for group in sorted(set(groups) - {""}):
+        names = [name for name in compared.classifiers(view, method) if classifier in (None, name)]
+        for group in sorted(set(groups) - {""}) if names else ():
             images = np.flatnonzero(groups == group)
             key = {"level": METHODS[method].level, "method": method, "group": group, "n": len(images)}
-            rows.append(key | compared.gain(view, method, compared.classifiers(view, method), images))
+            rows.append(key | compared.gain(view, method, names, images))
     return pd.DataFrame(rows)
 
 

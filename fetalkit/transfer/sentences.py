@@ -6,7 +6,6 @@ import pandas as pd
 
 from fetalkit.gains import MEAN
 from fetalkit.transfer.methods import CONTROL, LEVELS
-from fetalkit.transfer.settings import Transfer
 from fetalkit.transfer.shortcut import Drop
 from fetalkit.verdict import meaning
 
@@ -64,7 +63,9 @@ def opening(gained: pd.DataFrame, views: Sequence[str]) -> list[str]:
                     f"{_WITH[level]}, {method}: {row.gain:+.1f} points (95 % interval {row.gain_low:+.1f} to "
                     f"{row.gain_high:+.1f}), {meaning(row.gain_low, row.gain_high)}"
                 )
-        found.append(f"**{view}**: *{CONTROL}* {reached}. Highest gains over it: {'; '.join(parts)}.")
+        found.append(
+            f"**{view}**: *{CONTROL}* {reached}. Highest gains over it, with the same classifiers: {'; '.join(parts)}."
+        )
     return found
 
 
@@ -90,12 +91,16 @@ def outline(drops: Mapping[str, Drop]) -> list[str]:
     ]
 
 
-def beside_published(plan: Transfer, gained: pd.DataFrame, view: str, n_train: int, n_test: int) -> pd.DataFrame:
+def beside_published(gained: pd.DataFrame, view: str, n_train: int, n_test: int) -> pd.DataFrame:
     """Published zero-shot accuracies, and below them what this study reached without any image of the target."""
-    rows = means(gained, view)
-    rows = rows[rows.level == LEVELS[0]]
+    rows = gained[(gained["view"] == view) & (gained.level == LEVELS[0]) & (gained.classifier != MEAN)]
     ours = [
-        (f"here, {row.method}", f"{n_train} Spanish images", f"{n_test} African images", f"{100 * row.accuracy:.1f}")
+        (
+            f"here, {row.method}, {row.classifier}",
+            f"{n_train} Spanish images",
+            f"{n_test} African images",
+            "–" if pd.isna(row.accuracy) else f"{100 * row.accuracy:.1f}",
+        )
         for row in rows.itertuples()
     ]
     return pd.concat([PUBLISHED, pd.DataFrame(ours, columns=PUBLISHED.columns)], ignore_index=True)

@@ -8,8 +8,8 @@ from fetalkit.transfer.results import Compared, by_group
 from fetalkit.transfer.shortcut import Drop
 
 GROUPS = ("centre", "machine", "plane")
-_NAMES = {"gain": "gain_over_unaligned"}
-_COLUMNS = ["accuracy", "low", "high", "gain", "gain_low", "gain_high", "p_holm"]
+_NAMES = {"gain": "gain_over_unaligned", "control": "accuracy_unaligned"}
+_COLUMNS = ["accuracy", "low", "high", "control", "gain", "gain_low", "gain_high", "p_holm"]
 
 
 def summary(compared: Compared, gained: pd.DataFrame, failed: list[str], drops: dict[str, Drop]) -> dict:
@@ -29,7 +29,8 @@ def summary(compared: Compared, gained: pd.DataFrame, failed: list[str], drops: 
     dict
         JSON types; None stands for what does not exist or could not be measured. ``directions`` holds one entry per view of
         the study: each direction, and all left-out places of a cohort together. In each, per level and method: the mean over
-        classifiers, ``classifiers`` one by one, and ``by_centre``, ``by_machine``, ``by_plane`` where these are known.
+        the classifiers that have the method, beside ``accuracy_unaligned`` of the same ones; ``classifiers`` one by one; and
+        ``by_centre``, ``by_machine``, ``by_plane`` where these are known.
     """
     plan, found = compared.plan, {}
     for view in plan.views:
