@@ -92,6 +92,7 @@ def test_both_transfer_stages_run_the_same_code():
     used = {f"data/{cohort}/{name}" for cohort in settings.load("transfer").cohorts for name in READ}
     assert used == {name for name in stages[1]["deps"] if name.startswith("data/")}
     published = " ".join(map(str, yaml.safe_load(BETWEEN.read_text())["stages"]["publish"]["outs"]))
+    assert publish.TRANSFER in publish.stages("phantom") and publish.TRANSFER not in publish.stages("africa")
     assert all(f"/{table}" in published for table in (*publish.BETWEEN_TABLES, publish.LEDGER, "index.html"))
 
 

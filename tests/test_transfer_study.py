@@ -1,5 +1,7 @@
 """The transfer study: no run sees more of the target than its level allows, budgets are equal, and the numbers are right."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,7 +13,7 @@ from fetalkit.cells import Outcome
 from fetalkit.errors import FetalkitError
 from fetalkit.study import Study
 from fetalkit.tables import write_table
-from fetalkit.transfer import adabn, domains, methods, results, runs, sets, settings
+from fetalkit.transfer import adabn, domains, exhibits, figures, methods, results, runs, sentences, sets, settings
 from fetalkit.transfer.methods import CONTROL, LABELLED, LEVELS, METHODS, NONE, UNLABELLED
 from fetalkit.transfer.summary import summary
 
@@ -382,3 +384,47 @@ def test_the_long_table_has_every_run_and_its_level(invented):
         "accuracy[a]",
         "validation_accuracy",
     }
+
+
+def test_the_answer_names_the_best_of_each_level(invented):
+    plan, outcomes = invented
+
+    def right(cell, rows):
+        wrong = {CONTROL: {0, 1, 2}, "coral": {0, 1}, "joint": set()}[cell.method]
+        return ~np.isin(np.arange(len(rows)) % 3, list(wrong))
+
+    gained = results.gains(results.Compared(plan, outcomes(right)))
+    (view,) = plan.main_views
+    (sentence,) = sentences.opening(gained, [view])
+    assert "is right in 0.0% of the test images" in sentence
+    assert "with its images, coral: +33.3 points" in sentence
+    assert "labels of k images per plane, joint: +100.0 points" in sentence
+    assert "knowing nothing" not in sentence  # there is nothing but the control
+    assert sentences.best(gained, view, LEVELS[:2]) == "coral"
+    assert "joint (each machine of phantom, +100.0)" in sentences.corrected(gained)
+    table = sentences.beside_published(gained, "phantom to b", 18, 15)
+    assert table["accuracy, %"].tolist() == ["54.9 to 74.7", "73.0 to 82.4", "0.0"]
+    figures.forest(gained[gained.classifier == "mean of all"], list(plan.views))
+
+
+def test_exhibits_are_images_that_turned_right(load):
+    plan = load(blocks=[dict(methods=[CONTROL, "multi-scale"], directions=[DIRECTION], classifiers=["resnet"])])
+    test, rows = domains.test(plan, plan.directions[DIRECTION])
+    turned = np.arange(len(rows)) % 5 == 0
+    found = []
+    for outcome in runs.run("phantom", plan):
+        right = turned if outcome.cell.method == "multi-scale" else np.zeros(len(rows), bool)
+        called = np.where(right, test.labels, (test.labels + 1) % 3)
+        of_validation = outcome.probabilities[: -len(rows)]
+        probabilities = np.concatenate([of_validation, np.eye(3, dtype=np.float32)[called]])
+        found.append(dataclasses.replace(outcome, probabilities=probabilities))
+    exhibit = exhibits.turned("phantom", plan, found, DIRECTION, "multi-scale")
+    number = int(turned.sum())
+    assert exhibit.right.tolist() == [True] * number + [False] * number
+    assert {image.tobytes() for image in exhibit.images[:number]} == {image.tobytes() for image in test.images[turned]}
+    assert np.array_equal(exhibit.images[:number], exhibit.images[number:])
+    assert exhibit.maps.shape == exhibit.images.shape
+    for title, right in zip(exhibit.titles, exhibit.right, strict=True):
+        is_, called = title.split(" → ")
+        assert (is_ == called) == right
+    assert exhibits.turned("phantom", plan, found[:1], DIRECTION, "multi-scale") is None
