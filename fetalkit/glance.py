@@ -89,7 +89,31 @@ def quality() -> str:
     )
 
 
-TABLES = {"results": results, "speeds": speeds, "quality": quality}
+def transfer() -> str:
+    """Markdown table of the study between hospitals: the control, and at each level the method with the highest gain."""
+    path = paths.ROOT / "reports" / "transfer" / "summary.json"
+    if not path.exists():
+        return "Not run yet: `make repro COHORT=transfer`.\n"
+    lines = []
+    for direction, by_level in json.loads(path.read_text(encoding="utf-8"))["directions"].items():
+        for level, by_method in by_level.items():
+            # Holm's correction is over the main directions alone: single centres are left to the page.
+            gained = {method: entry for method, entry in by_method.items() if entry["p_holm"] is not None}
+            if gained:
+                method = max(gained, key=lambda name: gained[name]["gain_over_unaligned"])
+                lines.append(f"| {direction} | {level} | {method} | {_gained(gained[method])} |\n")
+    columns = ("from, to", "known of the target", "best method", "its accuracy", "unaligned")
+    header = f"| {' | '.join(columns)} | gain, points (95 % interval) | p (Holm) |\n{'|---' * (len(columns) + 2)}|\n"
+    return header + "".join(lines)
+
+
+def _gained(entry: dict) -> str:
+    accuracies = " | ".join(f"{100 * entry[name]:.1f} %" for name in ("accuracy", "accuracy_unaligned"))
+    gain, low, high = (entry[name] for name in ("gain_over_unaligned", "gain_low", "gain_high"))
+    return f"{accuracies} | {gain:+.1f} ({low:+.1f} to {high:+.1f}) | {entry['p_holm']:.3f}"
+
+
+TABLES = {"results": results, "transfer": transfer, "speeds": speeds, "quality": quality}
 
 
 def updated(text: str) -> str:

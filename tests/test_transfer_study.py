@@ -8,11 +8,11 @@ import pytest
 import torch
 import yaml
 
-from fetalkit import inference, paths, splits
+from fetalkit import glance, inference, paths, splits
 from fetalkit.cells import Outcome
 from fetalkit.errors import FetalkitError
 from fetalkit.study import Study
-from fetalkit.tables import write_table
+from fetalkit.tables import write_json, write_table
 from fetalkit.transfer import adabn, domains, exhibits, figures, methods, results, runs, sentences, sets, settings
 from fetalkit.transfer.methods import CONTROL, LABELLED, LEVELS, METHODS, NONE, UNLABELLED
 from fetalkit.transfer.summary import summary
@@ -428,3 +428,19 @@ def test_exhibits_are_images_that_turned_right(load):
         is_, called = title.split(" → ")
         assert (is_ == called) == right
     assert exhibits.turned("phantom", plan, found[:1], DIRECTION, "multi-scale") is None
+
+
+def test_the_readme_s_table_takes_the_best_of_each_level(invented, elsewhere):
+    assert "Not run yet" in glance.transfer()
+    plan, outcomes = invented
+
+    def right(cell, rows):
+        return np.full(len(rows), cell.method != CONTROL)
+
+    compared = results.Compared(plan, outcomes(right))
+    write_json(summary(compared, results.gains(compared), [], {}), paths.reports("transfer", "summary.json"))
+    lines = glance.transfer().splitlines()[2:]
+    assert [line.split(" | ")[:5] for line in lines] == [
+        ["| each machine of phantom", level, method, "100.0 %", "0.0 %"]
+        for level, method in ((UNLABELLED, "coral"), (LABELLED, "joint"))
+    ]
