@@ -179,7 +179,7 @@ def gathered(plan: Plan) -> Gathered:
     for cohort, domain in of_cohort.items():
         study = Study(cohort, plan.cohorts[cohort])
         rows = study.table[study.table.part != "test"]
-        index = _index(cohort).loc[rows.image_id]
+        index = _index(cohort).set_index("image_id").loc[rows.image_id]
         patients = cohort + " " + rows.group
         parts.append((study.store[rows.index.to_numpy()], rows.plane, domain.places(rows), patients, index))
     images, planes, places, patients, index = zip(*parts, strict=True)
@@ -191,4 +191,9 @@ def _index(cohort: str) -> pd.DataFrame:
     path = paths.data(cohort, "cohort", "index.csv")
     if not path.exists():
         raise FetalkitError(f"{path}: not found; run 01_cohort first, or `dvc repro`")
-    return pd.read_csv(path, dtype={"image_id": str}).set_index("image_id")
+    return pd.read_csv(path, dtype={"image_id": str})
+
+
+def index_and_images(cohort: str, settings: Params) -> tuple[pd.DataFrame, np.ndarray]:
+    """Table that 01_cohort makes, and all images of a cohort in the same order; FetalkitError where a stage is missing."""
+    return _index(cohort), Study(cohort, settings).store
