@@ -58,7 +58,7 @@ TRANSFER = {
         **dict(pretrain_steps=2, train_steps=2, batch_size=8, learning_rate=0.001, weight_decay=0.05),
         **dict(warmup_fraction=0.1, label_smoothing=0.0),
     },
-    "generator": {"steps": 3, "images_per_plane": 2},
+    "generator": {"steps": 3, "images_per_plane": 2, "magnifications": [0.8, 1.25]},
     "blocks": [
         {
             "methods": ["unaligned", "standard-outline", "synthetic-source", "coral", "synthetic-target", "joint"],

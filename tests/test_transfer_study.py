@@ -11,6 +11,7 @@ import yaml
 from fetalkit import glance, inference, paths, splits
 from fetalkit.cells import Outcome
 from fetalkit.errors import FetalkitError
+from fetalkit.generators.diffusion import DiffusionGenerator
 from fetalkit.study import Study
 from fetalkit.tables import write_json, write_table
 from fetalkit.transfer import adabn, domains, exhibits, figures, methods, results, runs, sentences, sets, settings
@@ -23,7 +24,7 @@ PATIENTS = {"train": 6, "validation": 2, "test": 5}  # per machine, with one ima
 SIZE, K = 32, 2
 DIRECTION = "phantom to b"
 TINY = {"resnet": {"model": "resnet10t", "arguments": {"stem_width": 8, "channels": [8, 8, 16, 16]}}}
-GENERATOR = {"channels": [16, 32], "attention": [False, True], "batch_size": 4, "augment": 0.0}
+GENERATOR = {"channels": [16, 32], "attention": [False, True], "batch_size": 4, "augment": 0.5}
 
 
 @pytest.fixture
@@ -39,7 +40,7 @@ def content(elsewhere):
         "leave_out": [{"cohort": "phantom", "by": "machine", "places": ["b"]}],
         "seeds": [0],
         "labelled": K,
-        "generator": {"steps": 2, "images_per_plane": 4},
+        "generator": {"steps": 2, "images_per_plane": 4, "magnifications": [0.8, 1.25]},
         "blocks": [{"methods": list(METHODS), "directions": [DIRECTION], "classifiers": ["resnet"]}],
     }
     content["transfer"]["phantom"]["training"] |= {
@@ -182,6 +183,29 @@ def test_a_synthetic_set_that_has_seen_the_target_is_not_taken_for_the_source(lo
     monkeypatch.setitem(plan.directions, DIRECTION, whole)
     assert runs.synthetic("phantom", plan, cell) is stored
     assert asked == [("diffusion", "all", 0)]
+
+
+def test_magnified_sets_of_a_whole_cohort_are_drawn_from_its_stored_generator(load, monkeypatch):
+    plan = load()
+    whole = domains.Direction(DIRECTION, domains.Domain("phantom"), domains.Domain("phantom"))
+    monkeypatch.setitem(plan.directions, DIRECTION, whole)
+    cell = runs.Cell(DIRECTION, "synthetic-magnified", "resnet", 0)
+    with pytest.raises(FetalkitError, match="diffusion-kall-seed0: not found; run 04_generator of phantom first"):
+        runs.synthetic("phantom", plan, cell)
+    settings, rows = plan.cohorts["phantom"], np.arange(12) % 3
+    pictures = np.random.default_rng(0).integers(0, 256, (12, SIZE, SIZE), np.uint8)
+    seen = sets.Seen(pictures, rows, np.array(["here"] * 12))
+    sets.trained("phantom", settings, seen, 2, 0, "t").save(paths.data("phantom", "generators", "diffusion-kall-seed0"))
+    drawn = runs.synthetic("phantom", plan, cell)
+    assert drawn.images.shape == (12, SIZE, SIZE) and np.bincount(drawn.labels).tolist() == [4, 4, 4]
+
+
+def test_a_training_serves_several_sets(load, monkeypatch):
+    plan = load()
+    first = runs.synthetic("phantom", plan, runs.Cell(DIRECTION, "synthetic-source", "resnet", 0))
+    monkeypatch.setattr(DiffusionGenerator, "_batch", lambda *_: pytest.fail("trained again"))
+    second = runs.synthetic("phantom", plan, runs.Cell(DIRECTION, "synthetic-magnified", "resnet", 0))
+    assert first.labels.tolist() == second.labels.tolist() and not np.array_equal(first.images, second.images)
 
 
 def test_planes_of_the_target_are_guessed_but_where_they_are_labelled(load, monkeypatch):

@@ -37,6 +37,8 @@ class Method:
         Begin with synthetic images of a diffusion model that has seen the ``"source"``, or the ``"target"`` too; ``""`` for no.
     pretraining_alignment
         As `alignment`, of those synthetic images to real images of the source.
+    magnified
+        Those synthetic images are drawn at several magnifications, as `fetalkit.transfer.magnified` does.
     """
 
     augmentation: str = "standard"
@@ -48,6 +50,7 @@ class Method:
     images: str = SOURCE
     pretraining: str = ""
     pretraining_alignment: str = ""
+    magnified: bool = False
 
     @property
     def level(self) -> str:
@@ -65,6 +68,7 @@ METHODS: dict[str, Method] = {
     "ultrasound": Method(augmentation="ultrasound"),
     "standard-outline": Method(outline=True),
     "synthetic-source": Method(pretraining=SOURCE),
+    "synthetic-magnified": Method(pretraining=SOURCE, magnified=True),
     "synthetic-aligned": Method(pretraining=SOURCE, pretraining_alignment="coral"),
     "coral": Method(alignment="coral"),
     "mmd": Method(alignment="mmd"),

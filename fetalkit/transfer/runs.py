@@ -10,15 +10,16 @@ import numpy as np
 import torch
 from torch import nn
 
-from fetalkit import classifiers, devices, parallel, paths, phases, training
+from fetalkit import classifiers, devices, generators, parallel, paths, phases, training
 from fetalkit.cells import Outcome
 from fetalkit.checkpoints import fingerprint
+from fetalkit.errors import FetalkitError
 from fetalkit.feeds import Feed
 from fetalkit.images import Labelled
-from fetalkit.study import Study
+from fetalkit.study import Study, set_name
 from fetalkit.training import Recipe
 from fetalkit.transfer import adabn, adversary, alignment, domains, inputs, methods, scales, sets
-from fetalkit.transfer.domains import Material
+from fetalkit.transfer.domains import Direction, Material
 from fetalkit.transfer.methods import CONTROL, JOINT, METHODS, SOURCE, TARGET, Method, Phase
 from fetalkit.transfer.settings import Transfer
 
@@ -148,8 +149,15 @@ def synthetic(folder: str, plan: Transfer, cell: Cell) -> Labelled:
     """
     direction, method = plan.directions[cell.direction], METHODS[cell.method]
     settings = plan.cohorts[direction.source.cohort]
+    steps, each = plan.generator.steps, plan.generator.images_per_plane
+    magnifications = plan.generator.magnifications if method.magnified else ()
     if method.pretraining == SOURCE and direction.source.whole:
-        return Study(direction.source.cohort, settings).synthetic(DRAWN, "all", cell.seed)
+        if not magnifications:
+            return Study(direction.source.cohort, settings).synthetic(DRAWN, "all", cell.seed)
+        planes = np.repeat(np.arange(len(plan.planes)), each)
+        return sets.drawn(
+            folder, settings, _stored(plan, direction, cell.seed), planes, planes, cell.seed, magnifications
+        )
     data = domains.material(plan, direction, method.level, cell.seed)
     seen, places = sets.Seen(data.source.images, data.source.labels, data.source_places), data.source_places
     if method.pretraining == TARGET:
@@ -159,9 +167,18 @@ def synthetic(folder: str, plan: Transfer, cell: Cell) -> Labelled:
             np.concatenate([seen.planes, planes]),
             np.concatenate([seen.places, places]),
         )
-    steps, each = plan.generator.steps, plan.generator.images_per_plane
     label = f"generator {cell.direction}, {method.pretraining} seed={cell.seed}"
-    return sets.drawn(folder, settings, seen, sorted(set(places)), steps, each, cell.seed, label)
+    made = sets.trained(folder, settings, seen, steps, cell.seed, label)
+    numbers, planes = sets.wanted(seen.classes(), sorted(set(places)), each)
+    return sets.drawn(folder, settings, made, numbers, planes, cell.seed, magnifications)
+
+
+def _stored(plan: Transfer, direction: Direction, seed: int) -> generators.Generator:
+    """The generator of all train images of a whole source cohort, from the study's own stages."""
+    folder = paths.data(direction.source.cohort, "generators", set_name(DRAWN, "all", seed))
+    if not folder.exists():
+        raise FetalkitError(f"{folder}: not found; run 04_generator of {direction.source.cohort} first, or `dvc repro`")
+    return generators.load(folder, device=plan.run.device, precision=plan.run.precision)
 
 
 def believed(folder: str, plan: Transfer, cell: Cell, data: Material) -> np.ndarray:
@@ -179,7 +196,8 @@ def believed(folder: str, plan: Transfer, cell: Cell, data: Material) -> np.ndar
 def _set_of(cell: Cell) -> tuple:
     """Equal for runs that begin with the same set."""
     method = METHODS[cell.method]
-    return cell.direction, cell.seed, method.pretraining, method.level if method.pretraining == TARGET else ""
+    level = method.level if method.pretraining == TARGET else ""
+    return cell.direction, cell.seed, method.pretraining, level, method.magnified
 
 
 def _feed(folder: str, plan: Transfer, cell: Cell, data: Material, phase: Phase) -> Feed:

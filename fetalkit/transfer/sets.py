@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from fetalkit import generators, paths
 from fetalkit.checkpoints import Checkpoint, fingerprint, replacing, rng
 from fetalkit.images import Labelled
 from fetalkit.params import Params
+from fetalkit.transfer import magnified
 
 
 @dataclass(frozen=True)
@@ -63,55 +65,100 @@ def wanted(classes: Sequence[tuple[int, str]], places: Sequence[str], each: int)
     return numbers, np.array([classes[number][0] for number in numbers])
 
 
-def drawn(
-    folder: str, settings: Params, seen: Seen, places: Sequence[str], steps: int, each: int, seed: int, label: str
-) -> Labelled:
-    """Train a diffusion model and draw from it, or take the set that is stored.
+def trained(folder: str, settings: Params, seen: Seen, steps: int, seed: int, label: str) -> generators.Generator:
+    """Train a diffusion model, or take the one that is stored in ``work/<folder>/``.
 
-    The model is that of the cohort's section ``diffusion`` but for its steps, and is sampled as in ``synthesis``. It has one
-    class per pair of plane and place (`Seen.classes`), so that what it learns of a place it can show with every plane.
+    The model is that of the cohort's section ``diffusion`` but for its steps. It has one class per pair of plane and place
+    (`Seen.classes`), so that what it learns of a place it can show with every plane.
 
     Parameters
     ----------
     folder
-        Of the study; the set is kept in ``work/<folder>/``.
+        Of the study.
     settings
         Of the source cohort.
     seen
         What the generator learns from.
-    places
-        Places whose images are wanted, as for `wanted`.
-    steps, each
-        Training steps, and images per plane.
-    seed
-        Of training and sampling.
+    steps, seed
+        Of the training.
     label
         Name in logs and messages.
 
     Raises
     ------
     FetalkitError
-        As `fetalkit.generators.diffusion.DiffusionGenerator` does.
+        As `fetalkit.generators.diffusion.DiffusionGenerator.fit` does.
     """
     classes = seen.classes()
     labels = np.array([classes.index(pair) for pair in zip(seen.planes.tolist(), seen.places.tolist(), strict=True)])
-    numbers, planes = wanted(classes, places, each)
-    made, options = _untrained(settings, classes, steps), settings.synthesis.diffusion.model_dump()
+    made = _untrained(settings, classes, steps)
     contents = hashlib.sha256(seen.images.tobytes() + labels.tobytes()).hexdigest()
-    history = [made.describe(), options, contents, numbers.tolist(), seed]
-    history += [made.device.type, str(made.precision), torch.__version__]
+    history = [made.describe(), contents, seed, *_place(made)]
     name = fingerprint(history, generators.code("diffusion"))
-    path = paths.work(folder, "synthetic", f"{name}.npz")
+    # A finished training stays in its checkpoint, from which a repeated one returns at once.
+    checkpoint = Checkpoint(paths.work(folder, "generators", f"{name}.checkpoint"), name)
+    made.fit(seen.images, labels, seed=seed, checkpoint=checkpoint, label=label)
+    return made
+
+
+def drawn(
+    folder: str,
+    settings: Params,
+    made: generators.Generator,
+    numbers: np.ndarray,
+    planes: np.ndarray,
+    seed: int,
+    magnifications: Sequence[float] = (),
+) -> Labelled:
+    """Draw images from a trained generator as ``synthesis`` says, or take the set that is stored in ``work/<folder>/``.
+
+    Parameters
+    ----------
+    folder, settings
+        As for `trained`.
+    made
+        The generator.
+    numbers, planes
+        Its class, and the plane, of every image that is wanted; see `wanted`.
+    seed
+        Of the images.
+    magnifications
+        Draw at these, by turns; none: as the images are.
+
+    Raises
+    ------
+    FetalkitError
+        As `fetalkit.transfer.magnified.sample` does.
+    """
+    options = settings.synthesis.diffusion.model_dump()
+    weights = hashlib.sha256(b"".join(value.cpu().numpy().tobytes() for value in made.denoiser.state_dict().values()))
+    history = [
+        made.describe(),
+        weights.hexdigest(),
+        options,
+        numbers.tolist(),
+        list(magnifications),
+        seed,
+        *_place(made),
+    ]
+    code = [*generators.code("diffusion"), *([Path(magnified.__file__)] if magnifications else [])]
+    path = paths.work(folder, "synthetic", f"{fingerprint(history, code)}.npz")
     if not path.exists():
-        checkpoint = Checkpoint(paths.work(folder, "generators", f"{name}.checkpoint"), name)
-        made.fit(seen.images, labels, seed=seed, checkpoint=checkpoint, label=label)
-        images = made.sample(numbers, seed=rng(seed, "transfer").initial_seed(), **options)
+        options["seed"] = rng(seed, "transfer").initial_seed()
+        images = (
+            magnified.sample(made, numbers, magnifications, **options)
+            if magnifications
+            else made.sample(numbers, **options)
+        )
         with replacing(path) as temporary:
             np.savez_compressed(temporary, images=images, labels=planes)
-        checkpoint.clear()
-        checkpoint.part("guide").clear()
     with np.load(path, allow_pickle=False) as content:
         return Labelled(content["images"], content["labels"])
+
+
+def _place(made: generators.Generator) -> list[str]:
+    """What decides, beside data and settings, how numbers are rounded."""
+    return [made.device.type, str(made.precision), torch.__version__]
 
 
 def _untrained(settings: Params, classes: Sequence[tuple[int, str]], steps: int) -> generators.Generator:

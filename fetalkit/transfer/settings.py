@@ -38,6 +38,7 @@ class Generator(Section):
 
     steps: Steps
     images_per_plane: Annotated[int, Field(ge=1)]
+    magnifications: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1), AfterValidator(unique)]
 
 
 class Block(Section):
