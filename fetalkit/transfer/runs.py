@@ -143,9 +143,10 @@ def train_cell(folder: str, plan: Transfer, cell: Cell) -> tuple[nn.Module, Outc
 def synthetic(folder: str, plan: Transfer, cell: Cell) -> Labelled:
     """Synthetic set that a run begins with.
 
-    Of a whole source cohort there is one already, of the study's own stages. Otherwise a generator is trained here: on the
-    source with its labels, and for ``"target"`` on all images of the target that the level allows as well. Where their planes
-    are not known, it is told those that the control of the same seed (the first classifier, on the source alone) believes in.
+    Of a whole source cohort there is one already, of the study's own stages, and for sets at several magnifications the
+    generator that drew it. Otherwise a generator is trained here: on the source with its labels, and for ``"target"`` on all
+    images of the target that the level allows as well. Where their planes are not known, it is told those that the control of
+    the same seed (the first classifier, on the source alone) believes in.
     """
     direction, method = plan.directions[cell.direction], METHODS[cell.method]
     settings = plan.cohorts[direction.source.cohort]
