@@ -23,8 +23,9 @@ repro: $(READY) $(PIPELINE)
 	dvc repro $(PIPELINE)
 	@echo "The report is at $(CURDIR)/reports/$(COHORT)/index.html"
 
+# Files side by side, one process per core; a file's tests share what they prepare, and stay together.
 test: $(READY)
-	pytest
+	pytest --numprocesses auto --maxprocesses 8 --dist loadfile
 
 lab: $(READY)
 	FETALKIT_COHORT=$(COHORT) jupyter lab notebooks
