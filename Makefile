@@ -25,7 +25,7 @@ repro: $(READY) $(PIPELINE)
 
 # Files side by side, one process per core; a file's tests share what they prepare, and stay together.
 test: $(READY)
-	pytest --numprocesses auto --maxprocesses 8 --dist loadfile
+	pytest --numprocesses auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 lab: $(READY)
 	FETALKIT_COHORT=$(COHORT) jupyter lab notebooks

@@ -13,6 +13,11 @@ from fetalkit import paths
 PLANES = ("Fetal abdomen", "Fetal brain", "Fetal femur")
 
 
+def pytest_collection_modifyitems(items):
+    """The longest file first, so that the others run beside it."""
+    items.sort(key=lambda item: item.path.name != "test_pipeline.py")
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread():
     """One thread, as in the workers: tests neither fight for cores nor depend on their number."""
