@@ -16,10 +16,10 @@ from fetalkit.tables import write_json
 from fetalkit.transfer import settings as transfers
 
 FRONT, CLASSIFIED, TRANSFER = "09_report", "07_classify", "08_transfer"
-# Searches, which are no stages: notebook, table in data/<cohort>/search/, folder of the report.
+# Searches, which are no stages: notebook, tables in data/<cohort>/search/, folder of the report.
 SEARCHES = {
-    "generator": ("search_generator", "candidates.csv", "search"),
-    "training": ("search_training", "training.csv", "search-training"),
+    "generator": ("search_generator", ["candidates.csv"], "search"),
+    "training": ("search_training", ["training.csv", "arms.csv"], "search-training"),
 }
 LEDGER = "test_readings.csv"
 # Name in reports/<cohort>/ → where the stages put it in data/<cohort>/.
@@ -96,8 +96,8 @@ def _enter(cohort: str, notebook: str, results: Path) -> int:
 
 def publish_search(cohort: str, search: str) -> Path:
     """Write the report of one of `SEARCHES` that was run on `cohort`, and return its page; raises as `publish`."""
-    notebook, table, folder = SEARCHES[search]
-    tables = {table: paths.data(cohort, "search", table)}
+    notebook, names, folder = SEARCHES[search]
+    tables = {name: paths.data(cohort, "search", name) for name in names}
     return pages.publish(cohort, [notebook], tables, notebook, _settings(cohort), paths.reports(folder))
 
 
