@@ -33,6 +33,11 @@ def precision(name: str, on: torch.device) -> torch.dtype:
     return torch.bfloat16 if native else torch.float32
 
 
+def rounding(on: torch.device, computing: torch.dtype) -> list[str]:
+    """What decides, beside data and settings, how the numbers of a training or a sampling are rounded."""
+    return [on.type, torch.__version__, str(computing)]
+
+
 def reproducible() -> AbstractContextManager:
     """Within it, a GPU's convolutions take the same algorithm, hence the same bits, in every run; no effect on a CPU."""
     return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True)

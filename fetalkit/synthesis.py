@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from fetalkit import arms, cells, devices, generators, memorisation, parallel, paths, variants
 from fetalkit.checkpoints import Checkpoint, fingerprint, replacing, rng
@@ -113,14 +112,13 @@ def _untrained(settings: Params, name: str, **changes: Any) -> generators.Genera
 
 def _checkpoint(cohort: str, settings: Params, name: str, made, follows: list, of: str) -> Checkpoint:
     """Where the state of a training is kept, under the fingerprint of all that it follows from."""
-    history = [made.describe(), *follows, *_place(settings)]
+    history = [made.describe(), *follows, *_rounding(settings)]
     return Checkpoint(paths.work(cohort, "generators", f"{name}.checkpoint"), fingerprint(history, generators.code(of)))
 
 
-def _place(settings: Params) -> list[str]:
-    """What decides, beside data and settings, how numbers are rounded."""
+def _rounding(settings: Params) -> list[str]:
     device = devices.device(settings.run.device)
-    return [device.type, torch.__version__, str(devices.precision(settings.run.precision, device))]
+    return devices.rounding(device, devices.precision(settings.run.precision, device))
 
 
 def _contents(images: np.ndarray, labels: np.ndarray) -> str:
@@ -168,7 +166,7 @@ def draw(cohort: str, settings: Params, variant: Variant, each: int) -> tuple[st
         folder = folder / "snapshots" / f"{100 * variant.fraction:.0f}"
     options = sampler(settings, variant.generator) | variant.options
     made = generators.load(folder, device=settings.run.device, precision=settings.run.precision)
-    history = [options, each, variant.seed, settings.cohort.planes, *_place(settings)]
+    history = [options, each, variant.seed, settings.cohort.planes, *_rounding(settings)]
     follows = [folder / "fetalkit.json", *_weights(folder), *generators.code(kind(variant.generator))]
     path = paths.work(cohort, "synthetic", f"{fingerprint(history, follows)}.npz")
     if not path.exists():

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from fetalkit import generators, paths
+from fetalkit import devices, generators, paths
 from fetalkit.checkpoints import Checkpoint, fingerprint, replacing, rng
 from fetalkit.images import Labelled
 from fetalkit.params import Params
@@ -93,7 +92,7 @@ def trained(folder: str, settings: Params, seen: Seen, steps: int, seed: int, la
     labels = np.array([classes.index(pair) for pair in zip(seen.planes.tolist(), seen.places.tolist(), strict=True)])
     made = _untrained(settings, classes, steps)
     contents = hashlib.sha256(seen.images.tobytes() + labels.tobytes()).hexdigest()
-    history = [made.describe(), contents, seed, *_place(made)]
+    history = [made.describe(), contents, seed, *devices.rounding(made.device, made.precision)]
     name = fingerprint(history, generators.code("diffusion"))
     # A finished training stays in its checkpoint, from which a repeated one returns at once.
     checkpoint = Checkpoint(paths.work(folder, "generators", f"{name}.checkpoint"), name)
@@ -139,7 +138,7 @@ def drawn(
         numbers.tolist(),
         list(magnifications),
         seed,
-        *_place(made),
+        *devices.rounding(made.device, made.precision),
     ]
     code = [*generators.code("diffusion"), *([Path(magnified.__file__)] if magnifications else [])]
     path = paths.work(folder, "synthetic", f"{fingerprint(history, code)}.npz")
@@ -154,11 +153,6 @@ def drawn(
             np.savez_compressed(temporary, images=images, labels=planes)
     with np.load(path, allow_pickle=False) as content:
         return Labelled(content["images"], content["labels"])
-
-
-def _place(made: generators.Generator) -> list[str]:
-    """What decides, beside data and settings, how numbers are rounded."""
-    return [made.device.type, str(made.precision), torch.__version__]
 
 
 def _untrained(settings: Params, classes: Sequence[tuple[int, str]], steps: int) -> generators.Generator:
