@@ -1,6 +1,11 @@
 """The transfer study: no run sees more of the target than its level allows, budgets are equal, and the numbers are right."""
 
 import dataclasses
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -333,6 +338,52 @@ def test_a_run_that_fails_is_marked_and_the_others_are_stored(load, monkeypatch)
     assert not any(outcome.error for outcome in again)
     assert {path: path.stat().st_mtime_ns for path in paths.work("phantom").rglob("*.safetensors")} == stored
     assert np.array_equal(again[0].probabilities, outcomes[CONTROL].probabilities)
+
+
+# Runs the grid in a folder; every second step leaves a checkpoint.
+GRID = """
+import os, signal, sys
+from pathlib import Path
+import numpy as np, torch
+torch.set_num_threads(1)
+from fetalkit import batches, checkpoints, paths
+from fetalkit.transfer import runs, settings
+paths.ROOT = Path(sys.argv[1])
+checkpoints.Checkpoint.__init__.__defaults__ = (2,)
+indices, calls = batches.indices, []
+def deadly(*args):
+    calls.append(args)
+    if len(calls) == int(sys.argv[3]):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return indices(*args)
+batches.indices = deadly
+found = runs.run(sys.argv[2], settings.load("phantom", paths.ROOT / "params.yaml"))
+np.save(paths.ROOT / f"{sys.argv[2]}.npy", [outcome.probabilities for outcome in found])
+print(len(calls))
+"""
+
+
+def test_a_killed_grid_goes_on_to_the_same_bits(load, content, elsewhere):
+    content["transfer"]["phantom"]["training"] |= {"pretrain_steps": 4, "train_steps": 4}
+    used = [CONTROL, "dann", "histogram", "synthetic-target", "joint"]
+    load(blocks=[dict(methods=used, directions=[DIRECTION], classifiers=["resnet"])])
+
+    def grid(folder, killed_at=0):
+        call = [sys.executable, "-c", GRID, elsewhere, folder, str(killed_at)]
+        root = {"PYTHONPATH": str(Path(__file__).parents[1])}
+        return subprocess.run(call, env=os.environ | root, capture_output=True, text=True)
+
+    whole = grid("whole")
+    assert whole.returncode == 0, whole.stderr
+    batches = int(whole.stdout.split()[-1])
+    for _ in range(2):  # each time it goes on from where it stood
+        killed = grid("killed", killed_at=batches // 3)
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
+    resumed = grid("killed")
+    assert resumed.returncode == 0, resumed.stderr
+    assert 0 < int(resumed.stdout.split()[-1]) < 0.6 * batches
+    ours, theirs = (np.load(elsewhere / f"{name}.npy") for name in ("killed", "whole"))
+    assert np.isfinite(theirs).all() and np.array_equal(ours, theirs)
 
 
 @pytest.fixture
