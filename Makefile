@@ -4,7 +4,7 @@
 # make lab [COHORT=...]                      explore the notebooks in JupyterLab
 # make bench                                 measure speed and quality of the generator; about two hours
 # make search                                compare settings of the generator on validation patients; an hour
-# make search-training                       compare settings of the classifiers' training, likewise
+# make search-training [COHORT=spain|africa] compare settings of the classifiers' training, likewise
 # make lint | make glance | make pipelines | make lock
 
 PYTHON ?= python3
@@ -16,6 +16,9 @@ export PATH := $(BIN):$(PATH)
 
 # The default cohort is the pipeline at the top; every other one has a copy of it beside its reports.
 PIPELINE := $(if $(filter phantom,$(COHORT)),dvc.yaml,reports/$(COHORT)/dvc.yaml)
+
+# The training protocol is searched on a real cohort.
+SEARCHED := $(if $(filter phantom,$(COHORT)),spain,$(COHORT))
 
 .PHONY: repro test lab lint bench search search-training glance pipelines lock
 
@@ -48,9 +51,9 @@ search: $(READY)
 	python -m fetalkit.publish spain --search generator
 
 search-training: $(READY)
-	dvc repro reports/spain/dvc.yaml:synthesise
-	python -m fetalkit.notebooks search_training --cohort spain
-	python -m fetalkit.publish spain --search training
+	dvc repro reports/$(SEARCHED)/dvc.yaml:synthesise
+	python -m fetalkit.notebooks search_training --cohort $(SEARCHED)
+	python -m fetalkit.publish $(SEARCHED) --search training
 
 glance: $(READY)
 	python -m fetalkit.glance

@@ -1,6 +1,7 @@
 """Training of all cells of the study."""
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -52,8 +53,13 @@ def run_cell(cohort: str, settings: Params, cell: Cell) -> Outcome:
     return replace(outcome, probabilities=training.predict(model, shown, device))
 
 
-def train_cell(cohort: str, settings: Params, cell: Cell) -> tuple[nn.Module, Outcome]:
-    """Train the phases of one cell, or take those that are stored. Test images are not read: there are no predictions yet."""
+def train_cell(
+    cohort: str, settings: Params, cell: Cell, instead: Mapping[str, str] | None = None
+) -> tuple[nn.Module, Outcome]:
+    """Train the phases of one cell, or take those that are stored. Test images are not read: there are no predictions yet.
+
+    `instead` names synthetic sets that take the place of others.
+    """
     study, device = Study(cohort, settings), devices.device(settings.run.device)
     spec, recipe = settings.classify.classifiers[cell.classifier], training.recipe(settings, cell.classifier)
     model = classifiers.of_study(settings, cell.classifier, cell.seed)
@@ -63,7 +69,7 @@ def train_cell(cohort: str, settings: Params, cell: Cell) -> tuple[nn.Module, Ou
     history += [torch.__version__, phases.digest(validation)]
     curve, budget, seconds = [], [], 0.0
     for number, phase in enumerate(arms.phases(cell.arm, *settings.classify.steps(cell.classifier))):
-        feed = _feed(study, cell, phase)
+        feed = _feed(study, cell, phase, instead or {})
         history = [*history, asdict(phase), phases.digest(feed.data), phases.digest(feed.beside)]
         code = phases.code(phase.augmentation, phase.mixing, spec.pretrained)
         folder = paths.work(cohort, "phases", fingerprint(history, code))
@@ -78,12 +84,12 @@ def train_cell(cohort: str, settings: Params, cell: Cell) -> tuple[nn.Module, Ou
     return model, Outcome(cell, nothing, folder / phases.WEIGHTS, curve, budget, seconds)
 
 
-def _feed(study: Study, cell: Cell, phase: arms.Phase) -> Feed:
+def _feed(study: Study, cell: Cell, phase: arms.Phase, instead: Mapping[str, str]) -> Feed:
     """Images of a phase. Arms of one cell see the real ones in the same order, which makes their comparison a paired one."""
 
     def synthetic(source: str) -> images.Labelled:
         name, k = arms.stored(source, cell.k)
-        return study.synthetic(name, k, cell.seed)
+        return study.synthetic(instead.get(name, name), k, cell.seed)
 
     data = study.train(cell.k, cell.seed) if phase.source == "real" else synthetic(phase.source)
     beside = synthetic(phase.synthetic) if phase.synthetic else None

@@ -19,7 +19,7 @@ FRONT, CLASSIFIED, TRANSFER = "09_report", "07_classify", "08_transfer"
 # Searches, which are no stages: notebook, tables in data/<cohort>/search/, folder of the report.
 SEARCHES = {
     "generator": ("search_generator", ["candidates.csv"], "search"),
-    "training": ("search_training", ["training.csv", "arms.csv"], "search-training"),
+    "training": ("search_training", ["training.csv", "arms.csv"], "search-training-{cohort}"),
 }
 LEDGER = "test_readings.csv"
 # Name in reports/<cohort>/ → where the stages put it in data/<cohort>/.
@@ -98,7 +98,9 @@ def publish_search(cohort: str, search: str) -> Path:
     """Write the report of one of `SEARCHES` that was run on `cohort`, and return its page; raises as `publish`."""
     notebook, names, folder = SEARCHES[search]
     tables = {name: paths.data(cohort, "search", name) for name in names}
-    return pages.publish(cohort, [notebook], tables, notebook, _settings(cohort), paths.reports(folder))
+    return pages.publish(
+        cohort, [notebook], tables, notebook, _settings(cohort), paths.reports(folder.format(cohort=cohort))
+    )
 
 
 def _settings(cohort: str) -> dict:

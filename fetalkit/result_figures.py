@@ -230,6 +230,6 @@ def candidates(found: pd.DataFrame, arms: Sequence[str]) -> Figure:
         errorbar=None, palette=arm_colours(arms), markers=list(_MARKERS[: len(arms)]), markersize=5, height=height,
         aspect=WIDTH / height / panels, sharex=False,
     )  # fmt: skip
-    grid.set_axis_labels("accuracy on validation patients (%)", "").set_titles("k = {col_name}")
+    grid.set_axis_labels("accuracy on patients not seen (%)", "").set_titles("k = {col_name}")
     sns.move_legend(grid, "upper center", ncol=len(arms), title=None, bbox_to_anchor=(0.5, 0.0))
     return grid.figure

@@ -73,6 +73,13 @@ class Study:
             raise FetalkitError(f"{self.cohort}: no subset k = {k}, seed = {seed}; run 03_splits again")
         return self.labelled(self.table[self.table.image_id.isin(set(chosen))])
 
+    def unseen(self, k: str, seed: int) -> Labelled:
+        """Images of the train and validation patients of whom the cell (`k`, `seed`) sees none: what a search may judge by."""
+        chosen = self.shots[(self.shots.k == str(k)) & (self.shots.seed == seed)].image_id
+        known = pd.concat([self.part("train"), self.part("validation")])
+        known = known[known.dropped == ""]
+        return self.labelled(known[~known.group.isin(known[known.image_id.isin(set(chosen))].group)])
+
     def synthetic(self, generator: str, k: str, seed: int) -> Labelled:
         """Synthetic set of a generator of cell (`k`, `seed`)."""
         path = paths.data(self.cohort, "synthetic", f"{set_name(generator, k, seed)}.npz")

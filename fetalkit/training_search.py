@@ -1,28 +1,33 @@
-"""The search for a training protocol: candidates that differ in some settings, judged on validation patients.
+"""The search for a training protocol: candidates that differ in some settings, judged on patients that no training sees.
 
-Test images are not read. Synthetic sets are those of the study, so its stages up to 05_synthesis must have run.
+Test images are not read. Generators and sets are those of the study, so its stages up to 05_synthesis must have run.
 """
 
-from collections.abc import Sequence
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 import torch
 
-from fetalkit import arms, devices, grid, parallel
+from fetalkit import arms, devices, grid, parallel, synthesis, training
 from fetalkit.cells import Cell
+from fetalkit.errors import FetalkitError
 from fetalkit.params import Params
+from fetalkit.study import Study
+from fetalkit.variants import Variant
 
 
 def compare(
     cohort: str,
     settings: Params,
-    candidates: dict[str, dict[str, Any]],
+    candidates: Mapping[str, Mapping[str, Mapping[str, Any]]],
     *,
+    subject: str,
     classifiers: Sequence[str],
     shots: Sequence[str],
     seeds: Sequence[int],
-    subject: str = "diffusion",
 ) -> pd.DataFrame:
     """Train controls and `subject` under every candidate.
 
@@ -31,54 +36,87 @@ def compare(
     cohort, settings
         The study.
     candidates
-        Name → what differs from ``classify`` in the settings.
-    classifiers, shots, seeds
-        The cells.
+        Name → section of the settings → what differs there. Where ``synthesis`` differs, sets are drawn for the candidate.
     subject
         Arm that is to gain over the controls.
+    classifiers, shots, seeds
+        The cells.
 
     Returns
     -------
     pandas.DataFrame
-        One row per candidate, classifier, k and seed: validation accuracy of both controls and of `subject` (0-1), its
-        ``gain`` over the better one of the two mean controls at that classifier and k, and ``seconds`` of training.
+        One row per candidate, classifier, k and seed: ``n`` images that are judged by (`fetalkit.study.Study.unseen`), the
+        accuracy on them of both controls and of `subject` (0-1), its ``gain`` over the better one of the two mean controls at
+        that classifier and k, and ``seconds`` of training.
 
     Raises
     ------
     FetalkitError
-        Names the trainings that failed, after all others have finished.
+        When a candidate names a setting that does not exist; or names the trainings that failed, after all others have
+        finished.
     """
     workers = devices.workers(settings.run.workers, torch.device("cpu"))
     used = (*arms.CONTROLS, subject)
+    own = {name: dict(cohort=cohort, settings=_changed(settings, of)) for name, of in candidates.items()}
+    sets = {name: _sets(subject, of) for name, of in candidates.items()}
+    cells = [(k, seed) for k in shots for seed in seeds]
+    drawn = [dict(own[name], sets=of, k=k, seed=seed) for name, of in sets.items() if of for k, seed in cells]
+    parallel.run(_draw, drawn, workers, "sets")
     jobs = [
-        dict(cohort=cohort, settings=_changed(settings, changes), cell=Cell(arm, classifier, k, seed), candidate=name)
-        for name, changes in candidates.items()
+        dict(own[name], sets=sets[name], candidate=name, cell=Cell(arm, classifier, k, seed))
+        for name in candidates
         for classifier in classifiers
-        for k in shots
-        for seed in seeds
+        for k, seed in cells
         for arm in used
     ]
     rows = pd.DataFrame(parallel.run(_judged, jobs, workers, "trainings"))
     keys = ["candidate", "classifier", "k"]
     table = rows.pivot_table("accuracy", [*keys, "seed"], "arm", sort=False)[list(used)]
-    table["seconds"] = rows.groupby([*keys, "seed"], sort=False).seconds.sum()
+    for name, total in {"n": "first", "seconds": "sum"}.items():
+        table[name] = rows.groupby([*keys, "seed"], sort=False)[name].agg(total)
     better = table.groupby(keys, sort=False)[list(arms.CONTROLS)].transform("mean").idxmax(axis=1)
     table["gain"] = table[subject] - [table.loc[index, control] for index, control in better.items()]
     return table.reset_index()
 
 
-def _changed(settings: Params, changes: dict[str, Any]) -> Params:
-    return settings.model_copy(update={"classify": settings.classify.model_copy(update=changes)})
+def _changed(settings: Params, changes: Mapping[str, Mapping[str, Any]]) -> Params:
+    """Settings with other values in some sections; values that are sections themselves are changed likewise."""
+
+    def merged(section, values):
+        if unknown := set(values) - set(type(section).model_fields):
+            raise FetalkitError(
+                f"{type(section).__name__}: no setting {', '.join(sorted(unknown))}; correct the candidate"
+            )
+        inner = {key: merged(getattr(section, key), of) for key, of in values.items() if isinstance(of, Mapping)}
+        return section.model_copy(update={**values, **inner})
+
+    return merged(settings, changes)
 
 
-def _judged(cohort: str, settings: Params, cell: Cell, candidate: str) -> dict[str, Any]:
-    _, outcome = grid.train_cell(cohort, settings, cell)
+def _sets(subject: str, changes: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """Sets that `subject` trains on -> names of the candidate's own ones, where it draws differently."""
+    if "synthesis" not in changes:
+        return {}
+    digest = hashlib.sha256(json.dumps(changes["synthesis"], sort_keys=True).encode()).hexdigest()[:8]
+    return {name: f"{name}-search-{digest}" for name, _ in arms.synthetic(subject, "")}
+
+
+def _draw(cohort: str, settings: Params, sets: Mapping[str, str], k: str, seed: int) -> None:
+    for generator, name in sets.items():
+        synthesis.draw(cohort, settings, Variant(name, generator, k, seed), settings.synthesis.images_per_plane)
+
+
+def _judged(cohort: str, settings: Params, sets: Mapping[str, str], cell: Cell, candidate: str) -> dict[str, Any]:
+    model, outcome = grid.train_cell(cohort, settings, cell, sets)
+    unseen = Study(cohort, settings).unseen(cell.k, cell.seed)
+    called = training.predict(model, unseen.images, devices.device(settings.run.device)).argmax(axis=1)
     return {
         "candidate": candidate,
         "classifier": cell.classifier,
         "k": cell.k,
         "seed": cell.seed,
         "arm": cell.arm,
-        "accuracy": outcome.curve[-1]["validation_accuracy"],
+        "n": len(called),
+        "accuracy": (called == unseen.labels).mean(),
         "seconds": outcome.seconds,
     }

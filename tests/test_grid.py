@@ -1,11 +1,14 @@
 """Cells that fail are marked and stop no other; searches never look at test images."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import small_study
 
-from fetalkit import grid, parallel, params, paths, training_search
+from fetalkit import grid, parallel, params, paths, synthesis, training_search
+from fetalkit.errors import FetalkitError
 from fetalkit.study import Study
+from fetalkit.variants import Variant
 
 
 def reciprocal(number):
@@ -46,6 +49,8 @@ def study(elsewhere):
     table = study.table
     table.loc[(table.part == "train") & table.patient.isin(["train0", "train1"]), "part"] = "validation"
     table.to_csv(paths.data("phantom", "splits", "splits.csv"), index=False)
+    shots = study.shots[study.shots.image_id.isin(table[table.part == "train"].image_id)]
+    shots.to_csv(paths.data("phantom", "splits", "shots.csv"), index=False)
     return Study("phantom", study.params)
 
 
@@ -79,7 +84,8 @@ def test_the_search_for_a_protocol_reads_no_test_image(study, monkeypatch):
     table = training_search.compare(
         "phantom",
         study.params,
-        {"as it is": {}, "longer": {"train_steps": 3}},
+        {"as it is": {}, "longer": {"classify": {"train_steps": 3}}},
+        subject="diffusion",
         classifiers=["resnet"],
         shots=[str(study.params.splits.shots[0])],
         seeds=study.params.splits.seeds,
@@ -88,3 +94,33 @@ def test_the_search_for_a_protocol_reads_no_test_image(study, monkeypatch):
     assert np.allclose(table.gain, table.diffusion - table[["real", "real-long"]].max(axis=1))
     with pytest.raises(AssertionError, match="looked at the test part"):  # as the grid does
         grid.run("phantom", study.params)
+
+
+def test_a_search_judges_by_patients_that_the_cell_has_not_seen(study):
+    k, seed = "2", study.params.splits.seeds[0]
+    train, validation = study.part("train"), study.part("validation")
+    chosen = train[train.patient == "train2"].groupby("plane").head(2)[["plane", "image_id"]]
+    study.shots = pd.concat([study.shots, chosen.assign(seed=seed, k=k)])
+    others = pd.concat([train[train.patient != "train2"], validation])
+    images = {image.tobytes() for image in study.labelled(others).images}
+    assert {image.tobytes() for image in study.unseen(k, seed).images} == images
+    assert len(study.unseen(str(study.params.splits.shots[0]), seed).labels) == len(validation)
+
+
+def test_a_candidate_that_draws_differently_has_sets_of_its_own(study):
+    k, seed = str(study.params.splits.shots[0]), study.params.splits.seeds[0]
+    synthesis.train("phantom", study.params, "interpolation", k, seed)
+    own = Variant("interpolation", "interpolation", k, seed)
+    synthesis.draw("phantom", study.params, own, study.params.synthesis.images_per_plane)
+
+    def compare(changes):
+        options = dict(subject="interpolation", classifiers=["resnet"], shots=[k], seeds=[seed])
+        return training_search.compare("phantom", study.params, {"as it is": {}, "other": changes}, **options)
+
+    before = study.synthetic("interpolation", k, seed).images
+    compare({"synthesis": {"images_per_plane": 3, "interpolation": {"neighbours": 2}}})
+    (path,) = paths.data("phantom", "synthetic").glob("interpolation-search-*.npz")
+    assert len(np.load(path)["images"]) == 3 * len(study.planes)
+    assert np.array_equal(study.synthetic("interpolation", k, seed).images, before)
+    with pytest.raises(FetalkitError, match="Classify: no setting colour"):
+        compare({"classify": {"colour": 1}})
