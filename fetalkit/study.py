@@ -68,17 +68,21 @@ class Study:
 
     def train(self, k: str, seed: int) -> Labelled:
         """The images that a cell, and its generator, may see: the k-shot subset of `seed`."""
-        chosen = self.shots[(self.shots.k == str(k)) & (self.shots.seed == seed)].image_id
-        if chosen.empty:
-            raise FetalkitError(f"{self.cohort}: no subset k = {k}, seed = {seed}; run 03_splits again")
-        return self.labelled(self.table[self.table.image_id.isin(set(chosen))])
+        return self.labelled(self.table[self.table.image_id.isin(self._shot(k, seed))])
 
     def unseen(self, k: str, seed: int) -> Labelled:
         """Images of the train and validation patients of whom the cell (`k`, `seed`) sees none: what a search may judge by."""
-        chosen = self.shots[(self.shots.k == str(k)) & (self.shots.seed == seed)].image_id
         known = pd.concat([self.part("train"), self.part("validation")])
         known = known[known.dropped == ""]
-        return self.labelled(known[~known.group.isin(known[known.image_id.isin(set(chosen))].group)])
+        seen = known[known.image_id.isin(self._shot(k, seed))].group
+        return self.labelled(known[~known.group.isin(seen)])
+
+    def _shot(self, k: str, seed: int) -> set[str]:
+        """Identifiers of the images of a k-shot subset."""
+        chosen = self.shots[(self.shots.k == str(k)) & (self.shots.seed == seed)].image_id
+        if chosen.empty:
+            raise FetalkitError(f"{self.cohort}: no subset k = {k}, seed = {seed}; run 03_splits again")
+        return set(chosen)
 
     def synthetic(self, generator: str, k: str, seed: int) -> Labelled:
         """Synthetic set of a generator of cell (`k`, `seed`)."""
