@@ -19,6 +19,53 @@ from fetalkit.study import Study
 from fetalkit.variants import Variant
 
 
+def candidates(settings: Params, wanted: Sequence[str]) -> dict[str, dict[str, dict[str, Any]]]:
+    """Candidates that depart in one thing from `settings`, and those settings themselves.
+
+    Parameters
+    ----------
+    settings
+        What the candidates depart from.
+    wanted
+        ``protocols`` (of training classifiers), ``drawings`` (from generators), or names of single candidates.
+
+    Returns
+    -------
+    dict
+        As `compare` takes them.
+
+    Raises
+    ------
+    FetalkitError
+        When there is no such candidate.
+    """
+    budget, drawn = settings.classify, settings.synthesis.images_per_plane
+    p, n, rate = budget.pretrain_steps, budget.train_steps, budget.learning_rate
+    protocols = {
+        "half of N": {"train_steps": n // 2},
+        "twice N": {"train_steps": 2 * n},
+        "half of P": {"pretrain_steps": p // 2},
+        "twice P": {"pretrain_steps": 2 * p},
+        "a third of the learning rate": {"learning_rate": rate / 3},
+        "three times the learning rate": {"learning_rate": 3 * rate},
+        "label smoothing 0.1": {"label_smoothing": 0.1},
+    }
+    drawings = {
+        "guidance 1": {"diffusion": {"guidance": 1.0}},
+        "guidance 3": {"diffusion": {"guidance": 3.0}},
+        "a third of the synthetic images": {"images_per_plane": drawn // 3},
+        "three times the synthetic images": {"images_per_plane": 3 * drawn},
+    }
+    if unknown := set(wanted) - {"protocols", "drawings", *protocols, *drawings}:
+        raise FetalkitError(
+            f"no candidate {', '.join(sorted(unknown))}; choose protocols, drawings, {', '.join([*protocols, *drawings])}"
+        )
+    chosen = {"as in params.yaml": {}}
+    for part, section, found in (("protocols", "classify", protocols), ("drawings", "synthesis", drawings)):
+        chosen |= {name: {section: changes} for name, changes in found.items() if {part, name} & set(wanted)}
+    return chosen
+
+
 def compare(
     cohort: str,
     settings: Params,

@@ -96,6 +96,15 @@ def test_the_search_for_a_protocol_reads_no_test_image(study, monkeypatch):
         grid.run("phantom", study.params)
 
 
+def test_candidates_depart_from_the_settings_in_one_thing(study):
+    named = training_search.candidates(study.params, ["twice P", "drawings"])
+    assert list(named)[:2] == ["as in params.yaml", "twice P"]
+    assert named["twice P"] == {"classify": {"pretrain_steps": 2 * study.params.classify.pretrain_steps}}
+    assert all(set(changes) == {"synthesis"} for changes in list(named.values())[2:]) and len(named) == 6
+    with pytest.raises(FetalkitError, match="no candidate thrice P; choose protocols"):
+        training_search.candidates(study.params, ["thrice P"])
+
+
 def test_a_search_judges_by_patients_that_the_cell_has_not_seen(study):
     k, seed = "2", study.params.splits.seeds[0]
     train, validation = study.part("train"), study.part("validation")
