@@ -27,7 +27,8 @@ def attempt(function: Callable, jobs: Sequence[dict], workers: int, label: str =
     tells how many jobs are done and how long the others will take.
     """
     attempts: list[Attempt | None] = [None] * len(jobs)
-    with joblib.parallel_config("loky", inner_max_num_threads=1):
+    # A machine that sleeps for minutes must not look like a worker without work, which joblib would stop and warn of.
+    with joblib.parallel_config("loky", inner_max_num_threads=1, idle_worker_timeout=24 * 3600):
         pool = joblib.Parallel(n_jobs=workers, return_as="generator_unordered")
         work = (joblib.delayed(_attempt)(function, number, job) for number, job in enumerate(jobs))
         with Progress(label or function.__name__, len(jobs), unit="job") as progress:

@@ -190,7 +190,7 @@ def reliability(bins: dict[str, pd.DataFrame]) -> Figure:
 
 
 def confusion(matrices: dict[str, np.ndarray], planes: Sequence[str]) -> Figure:
-    """Confusion matrices, rows normalised: percentage of the images of a plane that were called each plane."""
+    """Confusion matrices, rows normalised: percentage of the images of a true plane, by predicted plane."""
     short = [plane.removeprefix("Fetal ").removeprefix("Maternal ").lower() for plane in planes]
     columns = min(2, len(matrices))
     lines = -(-len(matrices) // columns)
@@ -205,7 +205,7 @@ def confusion(matrices: dict[str, np.ndarray], planes: Sequence[str]) -> Figure:
             share, annot=True, fmt=".0f", cmap="Blues", vmin=0, vmax=100, cbar=False, square=True, ax=axis,
             xticklabels=short, yticklabels=short, annot_kws={"fontsize": 8},
         )  # fmt: skip
-        axis.set(title=name, xlabel="called", ylabel="is")
+        axis.set(title=name, xlabel="predicted plane", ylabel="true plane")
         axis.tick_params(axis="x", rotation=30)
         axis.tick_params(axis="y", rotation=0)
         axis.label_outer()
