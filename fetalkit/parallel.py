@@ -1,6 +1,7 @@
 """Many independent jobs on all cores: one process per core, one thread per process."""
 
 import traceback
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,9 @@ import torch
 
 from fetalkit.errors import FetalkitError
 from fetalkit.progress import Progress
+
+# joblib replaces a worker whose memory has grown by 300 MB, as that of one does that meets a larger network. Nothing is lost.
+warnings.filterwarnings("ignore", "A worker stopped while some jobs were given to the executor", UserWarning)
 
 
 @dataclass(frozen=True)
@@ -27,8 +31,7 @@ def attempt(function: Callable, jobs: Sequence[dict], workers: int, label: str =
     tells how many jobs are done and how long the others will take.
     """
     attempts: list[Attempt | None] = [None] * len(jobs)
-    # A machine that sleeps for minutes must not look like a worker without work, which joblib would stop and warn of.
-    with joblib.parallel_config("loky", inner_max_num_threads=1, idle_worker_timeout=24 * 3600):
+    with joblib.parallel_config("loky", inner_max_num_threads=1):
         pool = joblib.Parallel(n_jobs=workers, return_as="generator_unordered")
         work = (joblib.delayed(_attempt)(function, number, job) for number, job in enumerate(jobs))
         with Progress(label or function.__name__, len(jobs), unit="job") as progress:
