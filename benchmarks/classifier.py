@@ -1,7 +1,8 @@
 """Epoch time of a classifier, fed by the study's batched pipeline and by the usual per-image torchvision pipeline.
 
-Same simulated images, network, optimiser, batch size, and kinds of augmentation; single-threaded, like a worker of the study.
-The per-image pipeline reads PNG files of 384 px, the canonical size of the real images; the study has decoded them once.
+Networks and settings of the cohort spain. Same simulated images, network, optimiser, batch size, and kinds of augmentation;
+single-threaded, like a worker of the study. The per-image pipeline reads PNG files of 384 px,
+the canonical size of the real images; the study has decoded them once.
 """
 
 import statistics
@@ -26,16 +27,19 @@ ROUNDS = 5
 IMAGES = 192
 CPU = torch.device("cpu")
 
-PER_IMAGE = transforms.Compose(
-    [
-        transforms.Grayscale(),
-        transforms.Resize(64),
-        transforms.RandomHorizontalFlip(),
-        transforms.RandomAffine(augment.ROTATION, translate=(augment.SHIFT,) * 2, scale=augment.SCALE),
-        transforms.ColorJitter(brightness=augment.GAIN, contrast=augment.GAIN),
-        transforms.ToTensor(),
-    ]
-)
+
+def per_image_pipeline(size: int) -> transforms.Compose:
+    """From a file's image to a network's input of `size` px, with the study's kinds of augmentation."""
+    return transforms.Compose(
+        [
+            transforms.Grayscale(),
+            transforms.Resize(size),
+            transforms.RandomHorizontalFlip(),
+            transforms.RandomAffine(augment.ROTATION, translate=(augment.SHIFT,) * 2, scale=augment.SCALE),
+            transforms.ColorJitter(brightness=augment.GAIN, contrast=augment.GAIN),
+            transforms.ToTensor(),
+        ]
+    )
 
 
 def write_images(folder: Path, planes: list[str]) -> None:
@@ -64,12 +68,12 @@ def compared(batched: Callable[[], object], per_image: Callable[[], object]) -> 
 def main() -> None:
     """Measure, print and record."""
     torch.set_num_threads(1)
-    settings = params.load("phantom")
+    settings = params.load("spain")
     size, budget = settings.images.size, settings.classify
     results = {"image_size": size, "images": IMAGES}
     with tempfile.TemporaryDirectory() as folder:
         write_images(Path(folder), settings.cohort.planes)
-        dataset = datasets.ImageFolder(folder, PER_IMAGE)
+        dataset = datasets.ImageFolder(folder, per_image_pipeline(size))
         store = np.stack([images.working(Image.open(path), size) for path, _ in dataset.samples])
         data = images.Labelled(store, np.array([label for _, label in dataset.samples]))
         loader = DataLoader(dataset, budget.batch_size, shuffle=True)

@@ -1,10 +1,10 @@
 """Training and sampling speed of the diffusion generator, beside what the machine's matrix product could do.
 
-The network and the batch are those of the phantom cohort in ``params.yaml``, the precision is what `auto` chooses here.
+Networks and batches are those of the cohort spain in ``params.yaml``, the precision is what `auto` chooses here.
 Single-threaded, like a worker of the study. The yardstick is the product in single precision, as torch's library computes
 it; where the processor computes in bfloat16, that product is given as well, and training in single precision beside it.
 
-The GAN is timed beside the diffusion model, both as for the cohort spain: in every cell they are to train equally long.
+The GAN is timed beside the diffusion model: in every cell they are to train equally long.
 """
 
 import statistics
@@ -29,15 +29,12 @@ def _rate(operations: float, seconds: list[float]) -> float:
     return round(operations / statistics.median(seconds) / 1e9, 1)
 
 
-def _gan(images: np.ndarray) -> dict:
+def _gan(settings: params.Params, images: np.ndarray, labels: np.ndarray) -> dict:
     """Seconds per step of the GAN, and how its whole training compares with that of the diffusion model in time."""
-    settings = params.load("spain")
-    planes = settings.cohort.planes
-    labels = np.arange(len(images)) % len(planes)
+    common = dict(n_classes=len(settings.cohort.planes), size=settings.images.size, device="cpu")
 
     def train(kind, chosen):
-        steps = {"steps": TRAINING_STEPS}
-        made = generators.create(kind, n_classes=len(planes), size=settings.images.size, device="cpu", **chosen | steps)
+        made = generators.create(kind, **common, **chosen | {"steps": TRAINING_STEPS})
         made.fit(images, labels, seed=0)
 
     diffusion = settings.diffusion.model_dump() | {"guide_steps": 0, "snapshots": []}
@@ -54,14 +51,12 @@ def _gan(images: np.ndarray) -> dict:
 def main() -> None:
     """Measure, print and record."""
     torch.set_num_threads(1)
-    settings = params.load("phantom")
+    settings = params.load("spain")
     size, planes = settings.images.size, settings.cohort.planes
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (96, size, size), dtype=np.uint8)
     labels = np.arange(len(images)) % len(planes)
-    chosen = settings.diffusion.model_dump() | {"steps": TRAINING_STEPS}
-
-    chosen |= {"guide_steps": 0, "snapshots": []}
+    chosen = settings.diffusion.model_dump() | {"steps": TRAINING_STEPS, "guide_steps": 0, "snapshots": []}
 
     def train(precision="auto"):
         generator = generators.create(
@@ -101,7 +96,7 @@ def main() -> None:
             "gflops": _rate(operations[name], seconds[name]),
             "fraction_of_matrix_product": round(share, 3),
         }
-    results["gan"] = _gan(images)
+    results["gan"] = _gan(settings, images, labels)
     record("generator", results | {"sampler": sampler, "image_size": size})
 
 

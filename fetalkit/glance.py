@@ -49,11 +49,10 @@ def speeds() -> str:
     found = json.loads((paths.ROOT / "benchmarks" / "results.json").read_text(encoding="utf-8"))
     lines = [f"| simulator, 128 px | {found['simulator']['images_per_second']:.0f} images/s | |\n"]
     generator = found["generator"]
-    for work, name in (
-        ("training", generator["precision"]),
-        ("training_float32", "float32"),
-        ("sampling", generator["precision"]),
-    ):
+    works = {"training": generator["precision"], "training_float32": "float32", "sampling": generator["precision"]}
+    if generator["precision"] == "float32":
+        del works["training_float32"]  # the same again
+    for work, name in works.items():
         speed = generator[work]
         share = f"{speed['fraction_of_matrix_product']:.0%} of the rate of a large matrix product in float32"
         what = f"generator, {work.removesuffix('_float32')} in {name}"
