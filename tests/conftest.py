@@ -14,8 +14,9 @@ PLANES = ("Fetal abdomen", "Fetal brain", "Fetal femur")
 
 
 def pytest_collection_modifyitems(items):
-    """The longest file first, so that the others run beside it."""
-    items.sort(key=lambda item: item.path.name != "test_pipeline.py")
+    """The longest files first, so that the others run beside them."""
+    longest = ("test_pipeline.py", "test_resume.py")
+    items.sort(key=lambda item: longest.index(item.path.name) if item.path.name in longest else len(longest))
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -1,122 +1,12 @@
 """The whole study, small: every notebook through real papermill and real ``dvc repro`` in a temporary clone."""
 
 import json
-import os
-import shutil
-import signal
 import subprocess
 import sys
-import time
-from pathlib import Path
 
-import numpy as np
-import pandas as pd
 import pytest
 import yaml
-
-ROOT = Path(__file__).parents[1]
-COPIED = ("fetalkit", "notebooks", "dvc.yaml", "params.yaml", "Makefile", ".dvcignore", ".gitignore", "pyproject.toml")
-FURTHER = [
-    "diffusion-phantoms", "diffusion-ceiling", "diffusion-mixed-50", "gan", "interpolation", "simulation", "mixup", "cutmix",
-    "real+ultrasound",
-]  # fmt: skip
-TINY = {
-    "cohort": {"train_patients": 16, "test_patients": 8, "images_per_patient": 6, "size": 48},
-    "images": {"size": 32},
-    "splits": {"shots": [3, "all"], "seeds": [0, 1], "validation_fraction": 0.25},
-    "diffusion": {"channels": [16, 32], "attention": [False, True], "steps": 6, "guide_steps": 3, "snapshots": [0.5]},
-    "gan": {"channels": [16, 32], "latent": 8, "steps": 4},
-    "start": {"images_per_plane": 2, "steps": 3},
-    "synthesis": {
-        "images_per_plane": 4,
-        "diffusion": dict(steps=3, guidance_kind="classifier-free", guidance=1.5, guidance_interval=[0, 100]),
-        "gan": {"temperature": 1.0},
-        "interpolation": {"neighbours": 2},
-        "simulation": {"simulated_size": 48},
-    },
-    "fidelity": {"guidance_scales": {"classifier-free": [1, 2], "classifier": [1]}, "variant_images_per_plane": 2},
-    "classify": {
-        "further": [{"arms": FURTHER, "shots": [3], "classifiers": ["resnet10t"]}],
-        "pretrain_steps": 3,
-        "train_steps": 4,
-        "batch_size": 8,
-        "classifiers": {
-            "resnet10t": {"model": "resnet10t", "arguments": {"stem_width": 8}},
-            "vit": {
-                "model": "vit_tiny_patch16_224",
-                "arguments": dict(patch_size=8, embed_dim=32, depth=1, num_heads=2),
-            },
-        },
-    },
-    "report": {"bootstrap_resamples": 200},
-}
-TRANSFER = {
-    "seeds": [0],
-    "labelled": 1,
-    "training": {
-        "classifiers": {"resnet10t": {"model": "resnet10t", "arguments": {"stem_width": 8}}},
-        **dict(pretrain_steps=2, train_steps=2, batch_size=8, learning_rate=0.001, weight_decay=0.05),
-        **dict(warmup_fraction=0.1, label_smoothing=0.0),
-    },
-    "generator": {"steps": 3, "images_per_plane": 2, "magnifications": [0.8, 1.25]},
-    "blocks": [
-        {
-            "methods": ["unaligned", "standard-outline", "synthetic-source", "coral", "synthetic-target", "joint"],
-            "directions": ["phantom to scanner-a convex"],
-            "classifiers": ["resnet10t"],
-        }
-    ],
-}
-
-
-class Clone:
-    """A temporary git and DVC repository with the project in it and parameters that take seconds."""
-
-    def __init__(self, folder: Path):
-        self.folder = folder
-        folder.mkdir(parents=True)
-        for name in COPIED:
-            source = ROOT / name
-            ignore = shutil.ignore_patterns("__pycache__")
-            (shutil.copytree if source.is_dir() else shutil.copy)(
-                source, folder / name, **({"ignore": ignore} if source.is_dir() else {})
-            )
-        self.change(phantom=TINY, transfer={"phantom": TRANSFER})
-        self("git", "init", "--quiet")
-        self("dvc", "init", "--quiet")
-        self.commit()
-
-    def __call__(self, *command, check=True):
-        done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, env=self.environment())
-        if check:
-            assert done.returncode == 0, f"{command}: {done.stdout[-3000:]}\n{done.stderr[-3000:]}"
-        return done
-
-    def environment(self):
-        # python and dvc of this environment; the clone's own fetalkit comes first.
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        identity = {f"GIT_{who}_{what}": "test" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
-        return os.environ | identity | {"PATH": path, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(self.folder)}
-
-    def commit(self):
-        self("git", "add", "--all")
-        self("git", "commit", "--quiet", "--allow-empty", "--message", "state")
-
-    def change(self, **sections):
-        """Change parameters: cohort → section → key → value."""
-        path = self.folder / "params.yaml"
-        content = yaml.safe_load(path.read_text())
-        for cohort, changes in sections.items():
-            for section, values in changes.items():
-                content[cohort][section] |= values
-        path.write_text(yaml.safe_dump(content, sort_keys=False))
-
-    def executed(self, repro):
-        """Names of the stages that a ``dvc repro`` has run."""
-        return [line.split("'")[1] for line in repro.stdout.splitlines() if line.startswith("Running stage")]
-
-    def table(self, *parts):
-        return pd.read_csv(self.folder.joinpath(*parts), dtype={"k": str})
+from small_clone import FURTHER, ROOT, Clone
 
 
 @pytest.fixture(scope="module")
@@ -309,32 +199,6 @@ def test_cohorts_live_side_by_side(clone):
     index = [clone.table("data", name, "cohort", "index.csv").sha256 for name in ("phantom", "other")]
     assert set(index[0]).isdisjoint(index[1])
     assert clone.executed(clone("dvc", "repro")) == []
-
-
-def test_a_killed_study_goes_on_and_ends_with_the_same_bits(clone, tmp_path):
-    """SIGKILL the whole process group in the middle of the long stages, several times, then finish."""
-    other = Clone(tmp_path / "clone")
-    for stage, sign in (("train-generators", "work/phantom/generators"), ("classify", "work/phantom/phases")):
-        repro = subprocess.Popen(
-            ["dvc", "repro", stage], cwd=other.folder, env=other.environment(), start_new_session=True,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        while repro.poll() is None and not any((other.folder / sign).glob("*")):
-            time.sleep(0.05)
-        assert repro.poll() is None, "the stage was over before it could be killed"
-        os.killpg(repro.pid, signal.SIGKILL)
-        repro.wait()
-    other("dvc", "repro")
-    for name in ("classify/results.csv", "report/summary.json", "fidelity/fidelity.csv", "fidelity/fidelity.json",
-                 "transfer/summary.json"):  # fmt: skip
-        name = f"data/phantom/{name}"
-        assert (other.folder / name).read_bytes() == (clone.folder / name).read_bytes(), name
-    for name in ("classify/predictions.npz", "synthetic/diffusion-k3-seed0.npz"):
-        with (
-            np.load(other.folder / "data/phantom" / name) as mine,
-            np.load(clone.folder / "data/phantom" / name) as theirs,
-        ):
-            assert all(np.array_equal(mine[key], theirs[key]) for key in theirs)
 
 
 def test_only_what_a_change_affects_runs_again(clone):

@@ -1,0 +1,114 @@
+"""A temporary git and DVC repository with the whole project in it, and parameters that make its study take seconds."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import yaml
+
+ROOT = Path(__file__).parents[1]
+COPIED = ("fetalkit", "notebooks", "dvc.yaml", "params.yaml", "Makefile", ".dvcignore", ".gitignore", "pyproject.toml")
+FURTHER = [
+    "diffusion-phantoms", "diffusion-ceiling", "diffusion-mixed-50", "gan", "interpolation", "simulation", "mixup", "cutmix",
+    "real+ultrasound",
+]  # fmt: skip
+TINY = {
+    "cohort": {"train_patients": 16, "test_patients": 8, "images_per_patient": 6, "size": 48},
+    "images": {"size": 32},
+    "splits": {"shots": [3, "all"], "seeds": [0, 1], "validation_fraction": 0.25},
+    "diffusion": {"channels": [16, 32], "attention": [False, True], "steps": 6, "guide_steps": 3, "snapshots": [0.5]},
+    "gan": {"channels": [16, 32], "latent": 8, "steps": 4},
+    "start": {"images_per_plane": 2, "steps": 3},
+    "synthesis": {
+        "images_per_plane": 4,
+        "diffusion": dict(steps=3, guidance_kind="classifier-free", guidance=1.5, guidance_interval=[0, 100]),
+        "gan": {"temperature": 1.0},
+        "interpolation": {"neighbours": 2},
+        "simulation": {"simulated_size": 48},
+    },
+    "fidelity": {"guidance_scales": {"classifier-free": [1, 2], "classifier": [1]}, "variant_images_per_plane": 2},
+    "classify": {
+        "further": [{"arms": FURTHER, "shots": [3], "classifiers": ["resnet10t"]}],
+        "pretrain_steps": 3,
+        "train_steps": 4,
+        "batch_size": 8,
+        "classifiers": {
+            "resnet10t": {"model": "resnet10t", "arguments": {"stem_width": 8}},
+            "vit": {
+                "model": "vit_tiny_patch16_224",
+                "arguments": dict(patch_size=8, embed_dim=32, depth=1, num_heads=2),
+            },
+        },
+    },
+    "report": {"bootstrap_resamples": 200},
+}
+TRANSFER = {
+    "seeds": [0],
+    "labelled": 1,
+    "training": {
+        "classifiers": {"resnet10t": {"model": "resnet10t", "arguments": {"stem_width": 8}}},
+        **dict(pretrain_steps=2, train_steps=2, batch_size=8, learning_rate=0.001, weight_decay=0.05),
+        **dict(warmup_fraction=0.1, label_smoothing=0.0),
+    },
+    "generator": {"steps": 3, "images_per_plane": 2, "magnifications": [0.8, 1.25]},
+    "blocks": [
+        {
+            "methods": ["unaligned", "standard-outline", "synthetic-source", "coral", "synthetic-target", "joint"],
+            "directions": ["phantom to scanner-a convex"],
+            "classifiers": ["resnet10t"],
+        }
+    ],
+}
+
+
+class Clone:
+    """A temporary git and DVC repository with the project in it and parameters that take seconds."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        folder.mkdir(parents=True)
+        for name in COPIED:
+            source = ROOT / name
+            ignore = shutil.ignore_patterns("__pycache__")
+            (shutil.copytree if source.is_dir() else shutil.copy)(
+                source, folder / name, **({"ignore": ignore} if source.is_dir() else {})
+            )
+        self.change(phantom=TINY, transfer={"phantom": TRANSFER})
+        self("git", "init", "--quiet")
+        self("dvc", "init", "--quiet")
+        self.commit()
+
+    def __call__(self, *command, check=True):
+        done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, env=self.environment())
+        if check:
+            assert done.returncode == 0, f"{command}: {done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+        return done
+
+    def environment(self):
+        # python and dvc of this environment; the clone's own fetalkit comes first.
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        identity = {f"GIT_{who}_{what}": "test" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+        return os.environ | identity | {"PATH": path, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(self.folder)}
+
+    def commit(self):
+        self("git", "add", "--all")
+        self("git", "commit", "--quiet", "--allow-empty", "--message", "state")
+
+    def change(self, **sections):
+        """Change parameters: cohort → section → key → value."""
+        path = self.folder / "params.yaml"
+        content = yaml.safe_load(path.read_text())
+        for cohort, changes in sections.items():
+            for section, values in changes.items():
+                content[cohort][section] |= values
+        path.write_text(yaml.safe_dump(content, sort_keys=False))
+
+    def executed(self, repro):
+        """Names of the stages that a ``dvc repro`` has run."""
+        return [line.split("'")[1] for line in repro.stdout.splitlines() if line.startswith("Running stage")]
+
+    def table(self, *parts):
+        return pd.read_csv(self.folder.joinpath(*parts), dtype={"k": str})

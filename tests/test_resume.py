@@ -1,0 +1,36 @@
+"""A study whose processes are killed and begun again: real ``dvc repro`` in temporary clones, in a file of its own.
+
+Files run side by side, and this one takes as long as the tests of the pipeline's first run.
+"""
+
+import os
+import signal
+import subprocess
+import time
+
+import numpy as np
+from small_clone import Clone
+
+
+def test_a_killed_study_goes_on_and_ends_with_the_same_bits(tmp_path):
+    """SIGKILL the whole process group in the middle of the two long stages, then finish them."""
+    whole, killed = Clone(tmp_path / "whole"), Clone(tmp_path / "killed")
+    whole("dvc", "repro", "classify")
+    for stage, sign in (("train-generators", "work/phantom/generators"), ("classify", "work/phantom/phases")):
+        repro = subprocess.Popen(
+            ["dvc", "repro", stage], cwd=killed.folder, env=killed.environment(), start_new_session=True,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        while repro.poll() is None and not any((killed.folder / sign).glob("*")):
+            time.sleep(0.05)
+        assert repro.poll() is None, "the stage was over before it could be killed"
+        os.killpg(repro.pid, signal.SIGKILL)
+        repro.wait()
+    killed("dvc", "repro", "classify")
+    folders = [clone.folder / "data" / "phantom" for clone in (whole, killed)]
+    assert (folders[0] / "classify/results.csv").read_bytes() == (folders[1] / "classify/results.csv").read_bytes()
+    names = sorted(str(path.relative_to(folders[0])) for path in folders[0].glob("synthetic/*.npz"))
+    assert len(names) == 19
+    for name in ("classify/predictions.npz", *names):
+        with np.load(folders[0] / name) as one, np.load(folders[1] / name) as other:
+            assert one.files == other.files and all(np.array_equal(one[key], other[key]) for key in one), name
