@@ -137,7 +137,8 @@ def headline(compared: Comparison) -> dict[str, dict]:
     dict
         Arm → ``full`` and ``few_shot`` (k up to 50), each ``gain``, ``low``, ``high`` (points over the better control),
         ``p``, ``p_holm`` and ``n_cells``, or None where the study has no such cells; the same under ``over_real`` and
-        ``over_real_long``; ``worth_factor`` with its interval. Holm's correction is over all arms and both columns.
+        ``over_real_long``, and, without ``p_holm``, under ``same_cells``, where only cells (k, classifier) count that all
+        arms have; ``worth_factor`` with its interval. Holm's correction is over all arms and both columns.
     """
     shots = [str(k) for k in compared.settings.splits.shots]
     columns = {
@@ -151,22 +152,38 @@ def headline(compared: Comparison) -> dict[str, dict]:
     }
     found: dict[str, dict] = {arm: {} for arm in used}
     for name, control in over.items():
-        block = {(arm, column): _pooled(compared, arm, of, control) for arm in used for column, of in columns.items()}
+        block = {
+            (arm, column): _pooled(compared, arm, _cells(compared, [arm], of), control)
+            for arm in used
+            for column, of in columns.items()
+        }
         measured = [key for key in block if block[key]]
         for key, p in zip(measured, inference.holm(np.array([block[key]["p"] for key in measured])), strict=True):
             block[key]["p_holm"] = round(float(p), 5)
         for (arm, column), entry in block.items():
             (found[arm].setdefault(name, {}) if name else found[arm])[column] = entry
+    for column, of in columns.items():
+        shared = _cells(compared, used, of)
+        for arm in used:
+            found[arm].setdefault("same_cells", {})[column] = _pooled(compared, arm, shared, over[""])
     return {arm: entry | worth_of(compared, arm) for arm, entry in found.items()}
 
 
-def _pooled(compared: Comparison, arm: str, shots: Sequence[str], control: Callable[[str], str]) -> dict | None:
-    """Gain over several k together; None if the arm is in none of them."""
-    shots = [k for k in shots if arm in compared.arms(k)]
-    if not shots:
+def _cells(compared: Comparison, used: Sequence[str], shots: Sequence[str]) -> dict[str, list[str]]:
+    """k → the classifiers that have all arms `used` there; without those k where no classifier has."""
+    settings = compared.settings
+    shared = {
+        k: [name for name in settings.classify.classifiers if set(used) <= set(cells.arms_of(settings, name, k))]
+        for k in shots
+    }
+    return {k: names for k, names in shared.items() if names}
+
+
+def _pooled(compared: Comparison, arm: str, names: dict[str, list[str]], control: Callable[[str], str]) -> dict | None:
+    """Gain over several k together, `names` being the classifiers at each; None if there are none."""
+    if not names:
         return None
-    names = {k: compared.classifiers(arm, k) for k in shots}
-    difference = np.mean([compared.difference(arm, control(k), k, names[k]) for k in shots], axis=0)
+    difference = np.mean([compared.difference(arm, control(k), k, of) for k, of in names.items()], axis=0)
     n_cells = sum(map(len, names.values())) * len(compared.settings.splits.seeds)
     return compared.gain(difference) | {"n_cells": n_cells}
 

@@ -35,18 +35,22 @@ def opening(headline: dict, subject: str = "diffusion") -> list[str]:
     )
     first = f"**Pre-training on diffusion images changed accuracy by {effect}.**"
     column = "few_shot" if "few_shot" in mine else "full"
-    rivals = {arm: of[column]["gain"] for arm, of in headline.items() if of.get(column)}
-    ranked = sorted(rivals, key=rivals.get, reverse=True)
-    second = f"At {COLUMNS[column]} the pre-trainings and augmentations rank " + ", ".join(
-        f"{arm} {rivals[arm]:+.1f}" for arm in ranked
-    )
-    significant = [arm for arm in ranked if headline[arm][column]["p_holm"] < 0.05]
+    rivals = {arm: entry for arm, of in headline.items() if (entry := of["same_cells"][column])}
+    ranked = sorted(rivals, key=lambda arm: rivals[arm]["gain"], reverse=True)
+    second = f"No runs at {COLUMNS[column]} have all of the pre-trainings and augmentations, so they are not ranked."
+    if ranked:
+        order = ", ".join(f"{arm} {rivals[arm]['gain']:+.1f}" for arm in ranked)
+        second = (
+            f"In the {rivals[ranked[0]]['n_cells']} runs at {COLUMNS[column]} that all of them have, the pre-trainings and "
+            f"augmentations rank {order} points over the better control."
+        )
+    significant = [arm for arm, of in headline.items() if of.get(column) and of[column]["p_holm"] < 0.05]
     third = "After correction for the number of comparisons (Holm), " + (
         f"{', '.join(significant)} differ from the better control at {COLUMNS[column]}."
         if significant
         else f"none of them differs from the better control at {COLUMNS[column]}."
     )
-    return [first, f"{second} points over the better control.", third]
+    return [first, second, third]
 
 
 def headline_table(headline: dict) -> pd.DataFrame:
@@ -66,14 +70,16 @@ def headline_table(headline: dict) -> pd.DataFrame:
                         "over real": _gain(of, "over_real", column),
                         "over real-long": _gain(of, "over_real_long", column),
                         "runs": entry["n_cells"],
+                        "in the same runs": _gain(of, "same_cells", column),
                         "claimed (secondary source)": CLAIMED[column] if arm == "diffusion" else np.nan,
                     }
                 )
     return pd.DataFrame(rows)
 
 
-def _gain(of: dict, control: str, column: str) -> float:
-    return of[control][column]["gain"] if of.get(control) else np.nan
+def _gain(of: dict, kind: str, column: str) -> float:
+    entry = of[kind][column] if kind in of else None
+    return entry["gain"] if entry else np.nan
 
 
 def each(gained: pd.DataFrame, arm: str) -> list[str]:

@@ -128,7 +128,18 @@ def test_headline_by_hand(study):
     # The controls are as accurate with five images as with all: more images are worth nothing, so a gain is a bound.
     assert found["diffusion"]["worth_bound"] == "at least"
     assert found["gan"]["worth_factor"] is None
+    # Five images and the one classifier that has the GAN there; full data has no such cell.
+    assert {arm: of["same_cells"]["few_shot"]["gain"] for arm, of in found.items()} == pytest.approx(
+        {"diffusion": 10, "gan": -20, "mixup": -5}, abs=0.001
+    )
+    assert all(
+        of["same_cells"]["few_shot"]["n_cells"] == 3 and of["same_cells"]["full"] is None for of in found.values()
+    )
     text = " ".join(verdict.opening(found))
+    assert (
+        "In the 3 runs at k ≤ 50 that all of them have, " in text
+        and "rank diffusion +10.0, mixup -5.0, gan -20.0" in text
+    )
     assert "+10.0 points" in text and "a gain that chance alone is unlikely to give" in text
     shown = verdict.headline_table(found)
     assert len(shown) == 5 and shown["claimed (secondary source)"].notna().sum() == 2
