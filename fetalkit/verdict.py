@@ -71,7 +71,7 @@ def headline_table(headline: dict) -> pd.DataFrame:
                         "over real-long": _gain(of, "over_real_long", column),
                         "runs": entry["n_cells"],
                         "in the same runs": _gain(of, "same_cells", column),
-                        "claimed (secondary source)": CLAIMED[column] if arm == "diffusion" else np.nan,
+                        "claimed": CLAIMED[column] if arm == "diffusion" else np.nan,
                     }
                 )
     return pd.DataFrame(rows)

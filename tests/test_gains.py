@@ -142,7 +142,7 @@ def test_headline_by_hand(study):
     )
     assert "+10.0 points" in text and "a gain that chance alone is unlikely to give" in text
     shown = verdict.headline_table(found)
-    assert len(shown) == 5 and shown["claimed (secondary source)"].notna().sum() == 2
+    assert len(shown) == 5 and shown["claimed"].notna().sum() == 2
 
 
 def test_gains_by_plane(study):
