@@ -19,18 +19,28 @@ def precision(name: str, on: torch.device) -> torch.dtype:
     Parameters
     ----------
     name
-        ``"float32"``, ``"bfloat16"``, or ``"auto"``: bfloat16 where the hardware has instructions for it, which makes it
-        several times faster, else float32, since software that imitates it is slower.
+        ``"float32"``, ``"bfloat16"``, or ``"auto"``: bfloat16 where the hardware multiplies faster in it, else float32.
     on
         Device of the network.
     """
     if name != "auto":
         return getattr(torch, name)
     if on.type == "cuda":
-        native = torch.cuda.is_bf16_supported(including_emulation=False)
+        faster = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
-        native = on.type == "cpu" and torch.cpu.get_capabilities().get("avx512_bf16", False)
-    return torch.bfloat16 if native else torch.float32
+        faster = on.type == "cpu" and _processor_is_faster_in_bfloat16(torch.cpu.get_capabilities())
+    return torch.bfloat16 if faster else torch.float32
+
+
+def _processor_is_faster_in_bfloat16(capabilities: dict) -> bool:
+    """Tell by the names of its instructions, not by a timing: the choice must be the same in every run.
+
+    AVX512-BF16 alone does not say it: matrix products took a quarter of float32's time with it on an AMD EPYC, but twice
+    that time on an Intel Xeon whose AMX was hidden by the virtual machine (``benchmarks/generator.py``).
+    """
+    if capabilities.get("amx_bf16", False):
+        return True
+    return capabilities.get("avx512_bf16", False) and not capabilities.get("cpu_name", "").startswith("Intel")
 
 
 def rounding(on: torch.device, computing: torch.dtype) -> list[str]:

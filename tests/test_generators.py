@@ -218,9 +218,22 @@ def test_bfloat16_learns_as_well(learned):
     assert np.mean(coarse.losses[-50:]) == pytest.approx(np.mean(learned.losses[-50:]), rel=0.05)
 
 
-def test_the_precision_follows_the_hardware():
-    native = torch.cpu.get_capabilities().get("avx512_bf16", False)
-    assert devices.precision("auto", torch.device("cpu")) == (torch.bfloat16 if native else torch.float32)
+@pytest.mark.parametrize(
+    ("capabilities", "chosen"),
+    [
+        ({"cpu_name": "AMD EPYC", "avx512_bf16": True}, torch.bfloat16),
+        ({"cpu_name": "AMD EPYC", "avx512_bf16": False}, torch.float32),
+        ({"cpu_name": "Intel Xeon", "avx512_bf16": True, "amx_bf16": False}, torch.float32),
+        ({"cpu_name": "Intel Xeon", "avx512_bf16": True, "amx_bf16": True}, torch.bfloat16),
+        ({}, torch.float32),
+    ],
+)
+def test_the_precision_follows_the_processor(monkeypatch, capabilities, chosen):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    assert devices.precision("auto", torch.device("cpu")) == chosen
+
+
+def test_a_named_precision_is_taken():
     assert devices.precision("float32", torch.device("cuda")) == torch.float32
     assert devices.precision("auto", torch.device("mps")) == torch.float32
 
