@@ -19,7 +19,7 @@ STAGES = [path for path in NOTEBOOKS if path.stem[0].isdigit()]  # the others ne
 PIPELINES = [ROOT / "dvc.yaml", *sorted((ROOT / "reports").glob("*/dvc.yaml"))]
 BETWEEN = ROOT / "reports" / "transfer" / "dvc.yaml"  # the study between cohorts
 COPIES = [path for path in PIPELINES[1:] if path != BETWEEN]
-READ = ("cohort/index.csv", "generators", "images", "splits", "synthetic")  # of every cohort, by the study between them
+READ = ("cohort/index.csv", "images", "splits")  # of every cohort, by the study between them
 # Modules that say where and how things run, or what a setting may be, but not what comes out.
 INFRASTRUCTURE = {"archives", "cohorts", "devices", "errors", "parallel", "params", "paths", "progress"}
 

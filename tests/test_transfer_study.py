@@ -176,33 +176,29 @@ def test_labelled_images_are_nested_and_those_of_the_target_s_own_study(load):
     assert chosen[1] < chosen[3]
 
 
-def test_a_synthetic_set_that_has_seen_the_target_is_not_taken_for_the_source(load, monkeypatch):
-    """Sets of a whole cohort's generator know the left-out place, with its labels."""
-    plan, asked = load(), []
-    stored = domains.Labelled(np.zeros((3, SIZE, SIZE), np.uint8), np.arange(3))
-    monkeypatch.setattr(Study, "synthetic", lambda self, *key: asked.append(key) or stored)
-    cell = runs.Cell(DIRECTION, "synthetic-source", "resnet", 0)
-    drawn = runs.synthetic("phantom", plan, cell)
-    assert asked == [] and np.bincount(drawn.labels).tolist() == [4, 4, 4]
-    whole = domains.Direction(DIRECTION, domains.Domain("phantom"), domains.Domain("phantom"))
-    monkeypatch.setitem(plan.directions, DIRECTION, whole)
-    assert runs.synthetic("phantom", plan, cell) is stored
-    assert asked == [("diffusion", "all", 0)]
+def test_the_generator_of_the_source_has_not_seen_the_place_left_out(load, monkeypatch):
+    plan, seen = load(), []
+    learn = sets.trained
+    monkeypatch.setattr(sets, "trained", lambda *given: seen.append(given[2]) or learn(*given))
+    for method in ("synthetic-source", "synthetic-target"):
+        drawn = runs.synthetic("phantom", plan, runs.Cell(DIRECTION, method, "resnet", 0))
+        assert np.bincount(drawn.labels).tolist() == [4, 4, 4]
+    source, both = seen
+    assert set(source.places) == {"a"} and set(both.places) == {"a", "b"}
+    assert np.array_equal(source.images, both.images[: len(source.images)])
 
 
-def test_magnified_sets_of_a_whole_cohort_are_drawn_from_its_stored_generator(load, monkeypatch):
-    plan = load()
-    whole = domains.Direction(DIRECTION, domains.Domain("phantom"), domains.Domain("phantom"))
-    monkeypatch.setitem(plan.directions, DIRECTION, whole)
-    cell = runs.Cell(DIRECTION, "synthetic-magnified", "resnet", 0)
-    with pytest.raises(FetalkitError, match="diffusion-kall-seed0: not found; run 04_generator of phantom first"):
-        runs.synthetic("phantom", plan, cell)
-    settings, rows = plan.cohorts["phantom"], np.arange(12) % 3
-    pictures = np.random.default_rng(0).integers(0, 256, (12, SIZE, SIZE), np.uint8)
-    seen = sets.Seen(pictures, rows, np.array(["here"] * 12))
-    sets.trained("phantom", settings, seen, 2, 0, "t").save(paths.data("phantom", "generators", "diffusion-kall-seed0"))
-    drawn = runs.synthetic("phantom", plan, cell)
-    assert drawn.images.shape == (12, SIZE, SIZE) and np.bincount(drawn.labels).tolist() == [4, 4, 4]
+def test_sets_of_one_generator_are_not_drawn_side_by_side(load, monkeypatch):
+    plan, rounds = load(), []
+
+    def attempt(function, jobs, workers, label):
+        if function is runs.synthetic:
+            rounds.append([job["cell"].method for job in jobs])
+        return [runs.parallel.Attempt(None, "") for _ in jobs]
+
+    monkeypatch.setattr(runs.parallel, "attempt", attempt)
+    runs.run("phantom", plan)
+    assert rounds == [["synthetic-aligned", "synthetic-target", "joint+synthetic-target"], ["synthetic-magnified"]]
 
 
 def test_a_training_serves_several_sets(load, monkeypatch):
@@ -259,7 +255,7 @@ def test_the_published_studies_are_valid():
     assert settings.names() == ["phantom", "transfer"]
     hospitals = settings.load("transfer")
     assert list(hospitals.cohorts) == ["africa", "spain"]
-    assert [name for name, of in hospitals.directions.items() if of.source.whole] == [
+    assert [name for name, of in hospitals.directions.items() if not of.source.by] == [
         "spain to africa",
         "africa to spain",
     ]

@@ -29,11 +29,6 @@ class Domain:
     place: str = ""
     rest_of_it: bool = False
 
-    @property
-    def whole(self) -> bool:
-        """Whether it is a whole cohort."""
-        return not self.by
-
     def rest(self) -> "Domain":
         """The cohort without this place."""
         return replace(self, rest_of_it=True)

@@ -10,20 +10,16 @@ import numpy as np
 import torch
 from torch import nn
 
-from fetalkit import classifiers, devices, generators, parallel, paths, phases, training
+from fetalkit import classifiers, devices, parallel, paths, phases, training
 from fetalkit.cells import Outcome
 from fetalkit.checkpoints import fingerprint
-from fetalkit.errors import FetalkitError
 from fetalkit.feeds import Feed
 from fetalkit.images import Labelled
-from fetalkit.study import Study, set_name
 from fetalkit.training import Recipe
 from fetalkit.transfer import adabn, adversary, alignment, domains, inputs, methods, scales, sets
-from fetalkit.transfer.domains import Direction, Material
-from fetalkit.transfer.methods import CONTROL, JOINT, METHODS, SOURCE, TARGET, Method, Phase
+from fetalkit.transfer.domains import Material
+from fetalkit.transfer.methods import CONTROL, JOINT, METHODS, TARGET, Method, Phase
 from fetalkit.transfer.settings import Transfer
-
-DRAWN = "diffusion"  # the sets of the study that a whole source cohort has already, of all its train images
 
 
 @dataclass(frozen=True)
@@ -62,8 +58,11 @@ def run(folder: str, plan: Transfer) -> list[Outcome]:
     first, left = _parted(cells(plan), lambda cell: cell.method == CONTROL)
     later, plain = _parted(left, lambda cell: bool(METHODS[cell.method].pretraining))
     found = _attempted(folder, plan, run_cell, [*first, *plain], workers, "runs")
-    one_each = {_set_of(cell): cell for cell in later}
-    _attempted(folder, plan, synthetic, list(one_each.values()), workers, "sets")
+    one_each = list({_set_of(cell): cell for cell in later}.values())
+    # Two sets that differ in magnification alone are of one generator, which must not be trained twice side by side.
+    magnified, own = _parted(one_each, lambda cell: METHODS[cell.method].magnified)
+    _attempted(folder, plan, synthetic, own, workers, "sets")
+    _attempted(folder, plan, synthetic, magnified, workers, "magnified sets")
     found |= _attempted(folder, plan, run_cell, later, workers, "runs that begin with synthetic images")
     return [found[cell].result or _failed(plan, cell, found[cell].error) for cell in cells(plan)]
 
@@ -143,22 +142,14 @@ def train_cell(folder: str, plan: Transfer, cell: Cell) -> tuple[nn.Module, Outc
 def synthetic(folder: str, plan: Transfer, cell: Cell) -> Labelled:
     """Synthetic set that a run begins with.
 
-    Of a whole source cohort there is one already, of the study's own stages, and for sets at several magnifications the
-    generator that drew it. Otherwise a generator is trained here: on the source with its labels, and for ``"target"`` on all
-    images of the target that the level allows as well. Where their planes are not known, it is told those that the control of
-    the same seed (the first classifier, on the source alone) believes in.
+    Its generator is trained here: on the source with its labels, and for ``"target"`` on all images of the target that the
+    level allows as well. Where their planes are not known, it is told those that the control of the same seed (the first
+    classifier, on the source alone) believes in.
     """
     direction, method = plan.directions[cell.direction], METHODS[cell.method]
     settings = plan.cohorts[direction.source.cohort]
     steps, each = plan.generator.steps, plan.generator.images_per_plane
     magnifications = plan.generator.magnifications if method.magnified else ()
-    if method.pretraining == SOURCE and direction.source.whole:
-        if not magnifications:
-            return Study(direction.source.cohort, settings).synthetic(DRAWN, "all", cell.seed)
-        planes = np.repeat(np.arange(len(plan.planes)), each)
-        return sets.drawn(
-            folder, settings, _stored(plan, direction, cell.seed), planes, planes, cell.seed, magnifications
-        )
     data = domains.material(plan, direction, method.level, cell.seed)
     seen, places = sets.Seen(data.source.images, data.source.labels, data.source_places), data.source_places
     if method.pretraining == TARGET:
@@ -172,14 +163,6 @@ def synthetic(folder: str, plan: Transfer, cell: Cell) -> Labelled:
     made = sets.trained(folder, settings, seen, steps, cell.seed, label)
     numbers, planes = sets.wanted(seen.classes(), sorted(set(places)), each)
     return sets.drawn(folder, settings, made, numbers, planes, cell.seed, magnifications)
-
-
-def _stored(plan: Transfer, direction: Direction, seed: int) -> generators.Generator:
-    """The generator of all train images of a whole source cohort, from the study's own stages."""
-    folder = paths.data(direction.source.cohort, "generators", set_name(DRAWN, "all", seed))
-    if not folder.exists():
-        raise FetalkitError(f"{folder}: not found; run 04_generator of {direction.source.cohort} first, or `dvc repro`")
-    return generators.load(folder, device=plan.run.device, precision=plan.run.precision)
 
 
 def believed(folder: str, plan: Transfer, cell: Cell, data: Material) -> np.ndarray:

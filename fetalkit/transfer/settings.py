@@ -34,7 +34,7 @@ class Weights(Section):
 
 
 class Generator(Section):
-    """Diffusion models that this study trains itself; all else is as in the source cohort's sections."""
+    """Diffusion models of this study; all else is as in the source cohort's sections."""
 
     steps: Steps
     images_per_plane: Annotated[int, Field(ge=1)]
