@@ -49,7 +49,7 @@ def matrix_multiply(precision: torch.dtype = torch.float32) -> tuple[Callable[[]
 
 
 def record(name: str, values: dict, threads: int = 1) -> None:
-    """Print the results of one benchmark and put them into ``results.json``, with a description of the machine."""
+    """Print the results of one benchmark and put them into ``results.json``, beside those of other kinds of machine."""
     values |= {
         "date": str(date.today()),
         "torch": torch.__version__,
@@ -58,4 +58,5 @@ def record(name: str, values: dict, threads: int = 1) -> None:
     }
     print(json.dumps({name: values}, indent=2))
     known = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    RESULTS.write_text(json.dumps(known | {name: values}, indent=2) + "\n")
+    others = [found for found in known.get(name, []) if found["machine"] != values["machine"]]
+    RESULTS.write_text(json.dumps(known | {name: [*others, values]}, indent=2) + "\n")

@@ -44,33 +44,51 @@ def _cells(summary: dict, k: str) -> list[str]:
     ]
 
 
+def _benchmark(name: str) -> list[dict]:
+    """Measurements of one benchmark in ``benchmarks/results.json``, one per kind of machine, the latest last."""
+    return json.loads((paths.ROOT / "benchmarks" / "results.json").read_text(encoding="utf-8")).get(name, [])
+
+
 def speeds() -> str:
-    """Markdown table of ``benchmarks/results.json``."""
-    found = json.loads((paths.ROOT / "benchmarks" / "results.json").read_text(encoding="utf-8"))
-    lines = [f"| simulator, 128 px | {found['simulator']['images_per_second']:.0f} images/s | |\n"]
-    generator = found["generator"]
-    works = {"training": generator["precision"], "training_float32": "float32", "sampling": generator["precision"]}
-    if generator["precision"] == "float32":
-        del works["training_float32"]  # the same again
-    for work, name in works.items():
-        speed = generator[work]
-        share = f"{speed['fraction_of_matrix_product']:.0%} of the rate of a large matrix product in float32"
-        what = f"generator, {work.removesuffix('_float32')} in {name}"
-        lines.append(f"| {what} | {speed['images_per_second']:.1f} images/s | {share} |\n")
-    for name, pair in found["classifier"].items():
+    """Markdown table of speeds, one column per kind of machine."""
+    lines: dict[str, dict[str, str]] = {}
+    for name, measured in (("simulator", _drawn), ("generator", _generated), ("classifier", _classified)):
+        for found in _benchmark(name):
+            for what, speed in measured(found).items():
+                lines.setdefault(what, {})[found["machine"]] = speed
+    machines = list(dict.fromkeys(machine for line in lines.values() for machine in line))
+    header = f"| images per second on one core | {' | '.join(machines)} |\n|---{'|---' * len(machines)}|\n"
+    cells = {what: " | ".join(line.get(machine, "") for machine in machines) for what, line in lines.items()}
+    return header + "".join(f"| {what} | {line} |\n" for what, line in cells.items())
+
+
+def _drawn(found: dict) -> dict[str, str]:
+    return {"simulator, 128 px": f"{found['images_per_second']:.0f}"}
+
+
+def _generated(found: dict) -> dict[str, str]:
+    lines = {}
+    for work in ("training", "sampling"):
+        share = f"{found[work]['fraction_of_matrix_product']:.0%}"
+        lines[f"generator, {work}"] = f"{found[work]['images_per_second']:.1f} in {found['precision']} ({share})"
+    return lines
+
+
+def _classified(found: dict) -> dict[str, str]:
+    lines = {}
+    for name, pair in found.items():
         if isinstance(pair, dict):
             what = "loading and augmentation alone" if name == "images_alone" else f"an epoch of {name}"
-            count = found["classifier"]["images"] / pair["epoch_seconds_batched"]
-            share = f"{pair['speed_up']:.1f} × the per-image torchvision pipeline"
-            lines.append(f"| {what} | {count:.0f} images/s | {share} |\n")
-    return "| on one core | speed | beside |\n|---|---|---|\n" + "".join(lines)
+            lines[what] = f"{found['images'] / pair['epoch_seconds_batched']:.0f} ({pair['speed_up']:.1f} ×)"
+    return lines
 
 
 def quality() -> str:
     """Markdown table of what a classifier learns from generated images alone, after equal minutes."""
-    found = json.loads((paths.ROOT / "benchmarks" / "results.json").read_text(encoding="utf-8")).get("quality")
-    if found is None:
+    measured = _benchmark("quality")
+    if not measured:
         return "Not measured yet: `make bench`.\n"
+    found = measured[-1]
     names = {
         "real": "the real train images",
         "ours": f"{found['sampling']['images']} images of our generator",
