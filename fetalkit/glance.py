@@ -97,13 +97,15 @@ def quality() -> str:
     }
     lines = [f"| {names[name]} | {value:.1%} |\n" for name, value in found["cas"].items()]
     copies, sampling = found["near_copies"], found["sampling"]
-    return (
-        "| a classifier trained on | knows |\n|---|---|\n"
-        + "".join(lines)
-        + f"\nNear-copies of train images among ours: {copies['share']:.1%} (95 % interval {copies['low']:.1%} to "
-        f"{copies['high']:.1%}). Drawing {sampling['images']} images in {sampling['steps']} steps with guidance took "
-        f"{sampling['seconds']:.0f} s on {found['cores']} cores.\n"
+    sentences = (
+        f"Each generator trained for {found['minutes']:g} minutes of {found['of_cores']} cores: ours {found['steps']:,} steps, "
+        f"the reference {found['reference_steps']:,}.",
+        f"Near-copies of train images among ours: {copies['share']:.1%} (95 % interval {copies['low']:.1%} to "
+        f"{copies['high']:.1%}).",
+        f"Drawing {sampling['images']} images in {sampling['steps']} steps with guidance took {sampling['seconds']:.0f} s on "
+        f"{found['cores']} cores.",
     )
+    return f"| a classifier trained on | knows |\n|---|---|\n{''.join(lines)}\n{' '.join(sentences)}\n"
 
 
 def transfer() -> str:
