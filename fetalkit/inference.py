@@ -10,7 +10,7 @@ held, and ``both`` the part that stands in both, from what differs from one pair
 is (``patients`` - ``both``) + ``seeds``. Three seeds tell little of how much seeds differ, so each part gets a quantile of its
 own, after Howe [2]_: half the width of the interval is the root of ::
 
-    c * max(patients - both, 0) + t**2 * seeds,    but at least    u**2 * (patients - 0.7 * both)
+    c * max(patients - both, 0) + t**2 * seeds,    but at least    u**2 * (patients - 0.7 * min(both, patients))
 
 with Student's quantiles t for d = seeds - 1 degrees of freedom and u for patients - 1. Howe has c = u**2, which covers too
 often; c = t**2 * (d - 1) / (t**2 + d) takes away the first-order error of the coverage where ``seeds`` is the large part.
@@ -200,8 +200,8 @@ class _Parts:
         over_seeds = special.stdtrit(freedom, misses / 2) ** 2
         weight = over_seeds * (freedom - 1) / (over_seeds + freedom)
         whole = weight * max(self.patients - self.both, 0.0) + over_seeds * self.seeds
-        least = over_patients * (self.patients - SHARED * self.both)
-        return float(np.sqrt(max(whole, least, 0.0)))
+        least = over_patients * (self.patients - SHARED * min(self.both, self.patients))
+        return float(np.sqrt(max(whole, least)))
 
     def p_value(self, estimate: float) -> float:
         """Of the interval that just reaches zero."""

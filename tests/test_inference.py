@@ -54,6 +54,12 @@ def test_seeds_that_agree_add_nothing():
     assert bounds(inference.gain(np.tile(values, (3, 1)), names(200))) == pytest.approx(bounds(alone))
 
 
+def test_seeds_that_agree_by_chance_in_few_patients_leave_an_interval():
+    """Every seed gains one image, each of another patient: the part in common outweighs that over patients."""
+    found = inference.gain(np.eye(3, 12), names(12))
+    assert found.high - found.low > 0.05 and found.p > 0.001
+
+
 def test_parts_are_those_of_the_analysis_of_variance():
     values = np.random.default_rng(3).normal(size=(4, 25))
     by_seed, by_patient, mean = values.mean(axis=1), values.mean(axis=0), values.mean()
