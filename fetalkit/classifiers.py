@@ -106,7 +106,8 @@ def _network(model: str, arguments: dict, n_classes: int, size: int, weights: bo
         return pretrained.create(n_classes, channels=1)
     known = timm.get_pretrained_cfg(model)
     needs_size = {"img_size": size} if known is not None and known.fixed_input_size else {}
-    return timm.create_model(model, pretrained=weights, in_chans=1, num_classes=n_classes, **needs_size, **arguments)
+    made = timm.create_model(model, pretrained=weights, in_chans=1, num_classes=n_classes, **needs_size, **arguments)
+    return pretrained.calm(made) if weights else made
 
 
 def of_study(settings: Params, name: str, seed: int) -> Normalised:

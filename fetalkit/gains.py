@@ -40,9 +40,10 @@ class Comparison:
     def __init__(self, found: Predictions, better: dict[str, str]):
         self.found, self.better, self.settings = found, better, found.study.params
 
-    def classifiers(self, arm: str, k: str) -> list[str]:
-        """Classifiers that have `arm` at `k`."""
-        return [name for name in self.settings.classify.classifiers if arm in cells.arms_of(self.settings, name, k)]
+    def classifiers(self, k: str, *used: str) -> list[str]:
+        """Classifiers that have all arms `used` at `k`."""
+        every = self.settings.classify.classifiers
+        return [name for name in every if set(used) <= set(cells.arms_of(self.settings, name, k))]
 
     def arms(self, k: str) -> list[str]:
         """Arms of some classifier at `k`, controls left out."""
@@ -89,7 +90,7 @@ def table(compared: Comparison) -> pd.DataFrame:
             for control in arms.CONTROLS:
                 if control not in compared.settings.classify.arms:
                     continue
-                names = compared.classifiers(arm, k)
+                names = compared.classifiers(k, arm)
                 key = dict(arm=arm, k=k, control=control, better_control=control == compared.better[k])
                 for name in names:
                     difference = compared.difference(arm, control, k, [name])
@@ -121,7 +122,7 @@ def by_group(compared: Comparison, arm: str, of: str) -> pd.DataFrame:
     rows = []
     for k in map(str, compared.settings.splits.shots):
         if arm in compared.arms(k):
-            difference = compared.difference(arm, compared.better[k], k, compared.classifiers(arm, k))
+            difference = compared.difference(arm, compared.better[k], k, compared.classifiers(k, arm))
             for group in dict.fromkeys(groups):
                 images = np.flatnonzero(groups == group)
                 if group:
@@ -171,12 +172,8 @@ def headline(compared: Comparison) -> dict[str, dict]:
 
 def _cells(compared: Comparison, used: Sequence[str], shots: Sequence[str]) -> dict[str, list[str]]:
     """k → the classifiers that have all arms `used` there; without those k where no classifier has."""
-    settings = compared.settings
-    shared = {
-        k: [name for name in settings.classify.classifiers if set(used) <= set(cells.arms_of(settings, name, k))]
-        for k in shots
-    }
-    return {k: names for k, names in shared.items() if names}
+    found = {k: compared.classifiers(k, *used) for k in shots}
+    return {k: names for k, names in found.items() if names}
 
 
 def _pooled(compared: Comparison, arm: str, names: dict[str, list[str]], control: Callable[[str], str]) -> dict | None:
@@ -200,7 +197,7 @@ def replacement(compared: Comparison, arm: str) -> worth.Worth | None:
     shots = [str(k) for k in compared.settings.splits.shots if arm in compared.arms(str(k))]
     if len(shots) < 2:
         return None
-    report, names = compared.settings.report, {k: compared.classifiers(arm, k) for k in shots}
+    report, names = compared.settings.report, {k: compared.classifiers(k, arm) for k in shots}
     return worth.worth(
         {k: compared.correct(compared.better[k], k, names[k]) for k in shots},
         {k: compared.correct(arm, k, names[k]) for k in shots},

@@ -54,9 +54,7 @@ def create(n_classes: int = _CLASSES, channels: int = 3) -> nn.Module:
     Parameters
     ----------
     n_classes
-        With another number than the 1000 of ImageNet, the last layer is new: random but small; seed it outside. With the
-        weights that timm begins with, uniform up to 1/sqrt(`n_classes`), the first losses are several times that of chance,
-        and a short training ends before they are unlearnt.
+        With another number than the 1000 of ImageNet, the last layer is new, with weights of `calm`; seed it outside.
     channels
         1 sums the filters of the first layer over colours, which is the same as a grey image given three times.
 
@@ -76,8 +74,16 @@ def create(n_classes: int = _CLASSES, channels: int = 3) -> nn.Module:
     )
     # timm keeps the overlay in the model's configuration, which would hold every weight a second time.
     network.pretrained_cfg.pop("state_dict", None)
-    if n_classes != _CLASSES:
-        head = network.get_classifier()
-        nn.init.normal_(head.weight, std=_HEAD_STD)
-        nn.init.zeros_(head.bias)
-    return network.eval()
+    return (network if n_classes == _CLASSES else calm(network)).eval()
+
+
+def calm(network: nn.Module) -> nn.Module:
+    """Give a timm model's new last layer small random weights, in place, and return the model.
+
+    With the weights that timm begins with in some families (EfficientNet, MobileNet), uniform up to 1/sqrt(classes), the first
+    losses are several times that of chance, and a short training ends before they are unlearnt.
+    """
+    head = network.get_classifier()
+    nn.init.normal_(head.weight, std=_HEAD_STD)
+    nn.init.zeros_(head.bias)
+    return network

@@ -8,6 +8,7 @@ from unittest import mock
 
 import numpy as np
 import pytest
+import timm
 import torch
 from torch.nn import functional
 
@@ -274,8 +275,20 @@ def test_a_pretrained_classifier_begins_with_known_weights():
     logits = one.eval()(torch.rand(8, 1, 64, 64, generator=rng(0)))
     assert logits.shape == (8, 4)
     # Before anything is learnt, the loss is that of chance; timm's own last layer begins at nine times that.
-    loss = -functional.log_softmax(logits, dim=1).mean()
-    assert float(loss) == pytest.approx(np.log(4), rel=0.05)
+    assert first_loss(logits) == pytest.approx(np.log(4), rel=0.05)
+
+
+def first_loss(logits: torch.Tensor) -> float:
+    return -functional.log_softmax(logits.detach(), dim=1).mean().item()
+
+
+def test_every_pretrained_classifier_begins_with_a_calm_last_layer(monkeypatch):
+    """The weights would be downloaded: a network without them stands in."""
+    make, images = timm.create_model, torch.rand(8, 1, 64, 64, generator=rng(0))
+    monkeypatch.setattr(timm, "create_model", lambda name, pretrained, **options: make(name, **options))
+    calm = classifiers.create("mobilenetv3_small_050", {}, 4, 64, 0, weights=True)
+    assert float(calm.network.get_classifier().weight.detach().std()) == pytest.approx(0.01, rel=0.1)
+    assert first_loss(calm.eval()(images)) == pytest.approx(np.log(4), rel=0.05)
 
 
 @pytest.mark.parametrize(
