@@ -233,7 +233,7 @@ def test_the_precision_follows_the_processor(monkeypatch, capabilities, chosen):
     assert devices.precision("auto", torch.device("cpu")) == chosen
 
 
-def test_a_named_precision_is_taken():
+def test_a_named_precision_is_taken_and_mps_computes_in_float32():
     assert devices.precision("float32", torch.device("cuda")) == torch.float32
     assert devices.precision("auto", torch.device("mps")) == torch.float32
 
