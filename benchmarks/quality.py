@@ -74,12 +74,22 @@ def reference(folder: Path, data: Labelled, seconds: float) -> None:
 
 
 def drawn_by_reference(folder: Path, data: Labelled, labels: np.ndarray) -> dict[str, np.ndarray]:
-    """Images of the trained reference recipe."""
-    rival, weights = Reference(data.images, data.labels), folder / "reference.safetensors"
-    load_model(rival.unet, weights)
-    with safe_open(weights, "pt") as stored:
+    """Images of the trained reference recipe, drawn by one process per core."""
+    with safe_open(folder / "reference.safetensors", "pt") as stored:
         steps = int(stored.metadata()["steps"])
-    return {"images": rival.sample(labels), "labels": labels, "steps": np.array(steps)}
+    cores = os.cpu_count()
+    drawn = Parallel(n_jobs=cores)(
+        delayed(_drawn_by_reference)(folder, data, part, number)
+        for number, part in enumerate(np.array_split(labels, cores))
+    )
+    return {"images": np.concatenate(drawn), "labels": labels, "steps": np.array(steps)}
+
+
+def _drawn_by_reference(folder: Path, data: Labelled, labels: np.ndarray, seed: int) -> np.ndarray:
+    torch.set_num_threads(1)
+    rival = Reference(data.images, data.labels)
+    load_model(rival.unet, folder / "reference.safetensors")
+    return rival.sample(labels, seed=seed)
 
 
 def _drawn(folder: Path, labels: np.ndarray, seed: int, options: dict) -> np.ndarray:
