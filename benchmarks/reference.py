@@ -38,8 +38,8 @@ class Reference:
             norm_num_groups=8,
             num_class_embeds=int(labels.max()) + 1,
         )
-        self.images = torch.from_numpy(images)[:, None].float() / 127.5 - 1
-        self.labels = torch.from_numpy(labels)
+        self.images = torch.tensor(images)[:, None].float() / 127.5 - 1
+        self.labels = torch.tensor(labels)
         self.noising = DDPMScheduler(num_train_timesteps=1000, beta_schedule="linear")
 
     def train(self, seconds: float) -> int:
