@@ -97,7 +97,7 @@ def quality() -> str:
         "ours_250_steps": "the same, drawn in 250 steps",
         "reference": "as many of the reference recipe",
     }
-    lines = [f"| {names[name]} | {value:.1%} |\n" for name, value in found["cas"].items()]
+    lines = [f"| {what} | {found['cas'][name]:.1%} |\n" for name, what in names.items() if name in found["cas"]]
     copies, sampling = found["near_copies"], found["sampling"]
     sentences = (
         f"Each generator trained for {found['minutes']:g} minutes of {found['of_cores']} cores: ours {found['steps']:,} steps, "
