@@ -11,6 +11,8 @@ import argparse
 import json
 import os
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -73,40 +75,41 @@ def reference(folder: Path, data: Labelled, seconds: float) -> None:
         save_model(rival.unet, temporary, {"steps": str(steps)})
 
 
+def side_by_side(pool: Parallel, sample: Callable, labels: np.ndarray) -> np.ndarray:
+    """What `sample`, called with labels and a seed, draws in one process per core."""
+    parts = np.array_split(labels, os.cpu_count())
+    return np.concatenate(pool(delayed(sample)(part, number) for number, part in enumerate(parts)))
+
+
 def drawn_by_reference(folder: Path, data: Labelled, labels: np.ndarray) -> dict[str, np.ndarray]:
-    """Images of the trained reference recipe, drawn by one process per core."""
+    """Images of the trained reference recipe."""
     with safe_open(folder / "reference.safetensors", "pt") as stored:
         steps = int(stored.metadata()["steps"])
-    cores = os.cpu_count()
-    drawn = Parallel(n_jobs=cores)(
-        delayed(_drawn_by_reference)(folder, data, part, number)
-        for number, part in enumerate(np.array_split(labels, cores))
-    )
-    return {"images": np.concatenate(drawn), "labels": labels, "steps": np.array(steps)}
+    with Parallel(n_jobs=os.cpu_count()) as pool:
+        images = side_by_side(pool, partial(_sample_reference, folder, data), labels)
+    return {"images": images, "labels": labels, "steps": np.array(steps)}
 
 
-def _drawn_by_reference(folder: Path, data: Labelled, labels: np.ndarray, seed: int) -> np.ndarray:
+def _sample_reference(folder: Path, data: Labelled, labels: np.ndarray, seed: int) -> np.ndarray:
     torch.set_num_threads(1)
     rival = Reference(data.images, data.labels)
     load_model(rival.unet, folder / "reference.safetensors")
     return rival.sample(labels, seed=seed)
 
 
-def _drawn(folder: Path, labels: np.ndarray, seed: int, options: dict) -> np.ndarray:
+def drawn_by_ours(folder: Path, labels: np.ndarray, options: dict) -> dict[str, np.ndarray]:
+    """Images of our generator, and the seconds that drawing took, imports left out."""
+    with Parallel(n_jobs=os.cpu_count()) as pool:
+        side_by_side(pool, partial(_sample_ours, folder, options | {"steps": 2}), labels[: 2 * os.cpu_count()])
+        began = time.perf_counter()
+        images = side_by_side(pool, partial(_sample_ours, folder, options), labels)
+        seconds = time.perf_counter() - began
+    return {"images": images, "labels": labels, "seconds": np.array(seconds)}
+
+
+def _sample_ours(folder: Path, options: dict, labels: np.ndarray, seed: int) -> np.ndarray:
     torch.set_num_threads(1)
     return generators.load(folder, device="cpu").sample(labels, seed=seed, **options)
-
-
-def draw(folder: Path, labels: np.ndarray, options: dict) -> dict[str, np.ndarray]:
-    """Images of our generator, drawn by one process per core, and the seconds that it took, imports left out."""
-    cores = os.cpu_count()
-    parts = np.array_split(labels, cores)
-    with Parallel(n_jobs=cores) as pool:
-        pool(delayed(_drawn)(folder, labels[:2], 0, options | {"steps": 2}) for _ in parts)
-        began = time.perf_counter()
-        drawn = pool(delayed(_drawn)(folder, part, number, options) for number, part in enumerate(parts))
-        seconds = time.perf_counter() - began
-    return {"images": np.concatenate(drawn), "labels": labels, "seconds": np.array(seconds)}
 
 
 def _set(drawn: dict[str, np.ndarray]) -> Labelled:
@@ -143,7 +146,7 @@ def main() -> None:
         [delayed(ours)(folder, settings, data, seconds), delayed(reference)(folder, data, seconds)]
     )
     sampler = settings.synthesis.diffusion.model_dump()
-    fast = kept(folder, "fast", lambda: draw(folder / "ours", labels, sampler))
+    fast = kept(folder, "fast", lambda: drawn_by_ours(folder / "ours", labels, sampler))
     rival = kept(folder, "reference", lambda: drawn_by_reference(folder, data, labels))
     scores = _scores({"real": data, "ours": _set(fast), "reference": _set(rival)}, validation, settings)
     limit = memorisation.threshold(memorisation.nearest_images(validation.images, data.images).distance)
@@ -165,8 +168,8 @@ def main() -> None:
         "sampling": {"images": len(labels), "seconds": round(float(fast["seconds"]), 1), **sampler},
     }
     record("quality", measured)
-    # What the long sampler takes ten minutes for comes last, and is added to a record that is complete without it.
-    slow = kept(folder, "slow", lambda: draw(folder / "ours", labels, sampler | {"steps": 250}))
+    # The long sampler takes ten minutes: it comes last, and is added to a record that is complete without it.
+    slow = kept(folder, "slow", lambda: drawn_by_ours(folder / "ours", labels, sampler | {"steps": 250}))
     scores |= _scores({"ours_250_steps": _set(slow)}, validation, settings)
     record("quality", measured)
 
