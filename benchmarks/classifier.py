@@ -18,10 +18,13 @@ from torch.nn import functional
 from torch.utils.data import DataLoader
 from torchvision import datasets, transforms
 
-from fetalkit import augment, batches, classifiers, images, params, training
-from fetalkit.checkpoints import Checkpoint, rng
-from fetalkit.cohorts.phantom import simulator
-from fetalkit.feeds import Feed, as_input
+from fetalkit import simulator
+from fetalkit.classifiers import models, trainer
+from fetalkit.classifiers import transforms as ours
+from fetalkit.classifiers.loader import Feed, as_input
+from fetalkit.config import params
+from fetalkit.data import images, sampling
+from fetalkit.utils.checkpoints import Checkpoint, rng
 
 ROUNDS = 5
 IMAGES = 192
@@ -35,8 +38,8 @@ def per_image_pipeline(size: int) -> transforms.Compose:
             transforms.Grayscale(),
             transforms.Resize(size),
             transforms.RandomHorizontalFlip(),
-            transforms.RandomAffine(augment.ROTATION, translate=(augment.SHIFT,) * 2, scale=augment.SCALE),
-            transforms.ColorJitter(brightness=augment.GAIN, contrast=augment.GAIN),
+            transforms.RandomAffine(ours.ROTATION, translate=(ours.SHIFT,) * 2, scale=ours.SCALE),
+            transforms.ColorJitter(brightness=ours.GAIN, contrast=ours.GAIN),
             transforms.ToTensor(),
         ]
     )
@@ -81,18 +84,18 @@ def main() -> None:
 
         def batched_images():
             for step in range(steps):
-                rows = batches.indices(IMAGES, budget.batch_size, step, 0).numpy()
-                augment.augment(as_input(data.images[rows], CPU), rng(0, "augment", step))
+                rows = sampling.indices(IMAGES, budget.batch_size, step, 0).numpy()
+                ours.augment(as_input(data.images[rows], CPU), rng(0, "augment", step))
 
         results["images_alone"] = compared(batched_images, lambda: sum(1 for _ in loader))
         feed = Feed(data, len(settings.cohort.planes), seed=0)
         for name in budget.classifiers:
-            model = classifiers.of_study(settings, name, seed=0).to(memory_format=torch.channels_last)
-            recipe = training.recipe(settings, name)
+            model = models.of_study(settings, name, seed=0).to(memory_format=torch.channels_last)
+            recipe = trainer.recipe(settings, name)
 
             def batched(model=model, recipe=recipe):
                 checkpoint = Checkpoint(Path(folder, "state"), "x", every=10**9)
-                training.fit(model, feed, steps, recipe, device=CPU, checkpoint=checkpoint, label="epoch")
+                trainer.fit(model, feed, steps, recipe, device=CPU, checkpoint=checkpoint, label="epoch")
 
             def per_image(model=model, recipe=recipe):
                 optimiser = torch.optim.AdamW(

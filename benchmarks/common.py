@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from fetalkit import progress
+from fetalkit.utils import progress
 
 RESULTS = Path(__file__).with_name("results.json")
 MATRIX = 1024

@@ -16,8 +16,9 @@ import torch
 from common import interleaved, matrix_multiply, median_ratio, record
 from torch.utils.flop_counter import FlopCounterMode
 
-from fetalkit import generators, params
-from fetalkit.checkpoints import Checkpoint
+from fetalkit import generators
+from fetalkit.config import params
+from fetalkit.utils.checkpoints import Checkpoint
 
 ROUNDS = 7
 TRAINING_STEPS = 20

@@ -23,10 +23,14 @@ from reference import Reference
 from safetensors import safe_open
 from safetensors.torch import load_model, save_model
 
-from fetalkit import cas, generators, memorisation, params, paths
-from fetalkit.checkpoints import Checkpoint, replacing
-from fetalkit.images import Labelled
-from fetalkit.study import Study
+from fetalkit import generators
+from fetalkit.config import params
+from fetalkit.data.images import Labelled
+from fetalkit.data.study import Study
+from fetalkit.experiments import cas
+from fetalkit.metrics import memorisation
+from fetalkit.utils import paths
+from fetalkit.utils.checkpoints import Checkpoint, replacing
 
 EACH, STEPS, SEEDS = 250, 500, (0, 1, 2)
 CORES = 2  # whose time a generator gets

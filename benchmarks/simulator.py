@@ -5,7 +5,7 @@ import statistics
 import torch
 from common import interleaved, record
 
-from fetalkit.cohorts.phantom import simulator
+from fetalkit import simulator
 
 ROUNDS = 5
 IMAGES = 120

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from fetalkit import paths
+from fetalkit.utils import paths
 
 PLANES = ("Fetal abdomen", "Fetal brain", "Fetal femur")
 

@@ -1,11 +1,12 @@
-"""A study of a few random images, written where `fetalkit.paths` points: for tests that need splits and synthetic sets."""
+"""A study of a few random images, written where `paths` points: for tests that need splits and synthetic sets."""
 
 import numpy as np
 import pandas as pd
 
-from fetalkit import params, paths
-from fetalkit.study import Study, set_name
-from fetalkit.tables import write_table
+from fetalkit.config import params
+from fetalkit.data.study import Study, set_name
+from fetalkit.utils import paths
+from fetalkit.utils.tables import write_table
 
 TRAIN, TEST, DRAWN = 10, 12, 11  # images per plane; of the test images two per plane are dropped
 

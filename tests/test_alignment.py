@@ -11,12 +11,12 @@ from timm.layers import BatchNormAct2d
 from torch import nn
 from torch.nn import functional
 
-from fetalkit import classifiers
-from fetalkit.checkpoints import rng
-from fetalkit.errors import FetalkitError
-from fetalkit.training import Recipe
-from fetalkit.transfer import adabn, adversary
-from fetalkit.transfer.alignment import Aligned, coral, mmd
+from fetalkit.classifiers import models
+from fetalkit.classifiers.trainer import Recipe
+from fetalkit.experiments.transfer import adabn, adversary
+from fetalkit.experiments.transfer.alignment import Aligned, coral, mmd
+from fetalkit.utils.checkpoints import rng
+from fetalkit.utils.errors import FetalkitError
 
 CPU = torch.device("cpu")
 DISTANCES = pytest.mark.parametrize("distance", [coral, mmd])
@@ -343,7 +343,7 @@ def test_adapted_layers_standardise_the_new_domain(norm, batch_size):
 
 
 def test_adabn_changes_statistics_and_nothing_else():
-    network = classifiers.create("resnet10t", {"stem_width": 8}, 2, 32, 0)
+    network = models.create("resnet10t", {"stem_width": 8}, 2, 32, 0)
     network.eval()
     network.network.layer1.train()
     before = copy.deepcopy(network)
@@ -375,7 +375,7 @@ def test_modes_are_restored_after_an_error():
 
 
 def test_adabn_without_batch_normalisation_or_images_is_one_clear_line():
-    vit = classifiers.create("vit_tiny_patch16_224", dict(patch_size=8, embed_dim=24, depth=1, num_heads=2), 2, 32, 0)
+    vit = models.create("vit_tiny_patch16_224", dict(patch_size=8, embed_dim=24, depth=1, num_heads=2), 2, 32, 0)
     with pytest.raises(FetalkitError, match="AdaBN: this network has no batch normalisation to adapt; use another"):
         adabn.adapt(vit, domain_images(4, 32), CPU)
     with pytest.raises(FetalkitError, match="AdaBN: 1 images in batches of 256; statistics need 2 or more each"):

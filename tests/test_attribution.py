@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from fetalkit import classifiers
-from fetalkit.attribution import gradcam
-from fetalkit.attribution_figures import gallery, overlay
-from fetalkit.errors import FetalkitError
-from fetalkit.feeds import as_input
+from fetalkit.classifiers import models
+from fetalkit.classifiers.gradcam import gradcam
+from fetalkit.classifiers.loader import as_input
+from fetalkit.plots.gradcam import gallery, overlay
+from fetalkit.utils.errors import FetalkitError
 
 CPU = torch.device("cpu")
 
@@ -38,7 +38,7 @@ class Stage(nn.Module):
         self.pool = nn.AvgPool2d(4)
 
     def forward(self, images):
-        return self.pool(images * classifiers.STD + classifiers.MEAN) * self.quadrants
+        return self.pool(images * models.STD + models.MEAN) * self.quadrants
 
 
 def random_images(n=4, size=64):
@@ -49,7 +49,7 @@ def random_images(n=4, size=64):
 def test_the_map_lies_on_the_evidence(quadrant):
     size = 64
     images = np.full((2, size, size), 120, np.uint8)
-    maps = gradcam(classifiers.Normalised(Quadrants(size)), images, np.array([quadrant, 3 - quadrant]), CPU)
+    maps = gradcam(models.Normalised(Quadrants(size)), images, np.array([quadrant, 3 - quadrant]), CPU)
     halves = maps.reshape(2, 2, size // 2, 2, size // 2).sum(axis=(2, 4)) / maps.sum(axis=(1, 2))[:, None, None]
     assert halves[0, quadrant // 2, quadrant % 2] > 0.85
     assert halves[1, (3 - quadrant) // 2, (3 - quadrant) % 2] > 0.85
@@ -58,19 +58,19 @@ def test_the_map_lies_on_the_evidence(quadrant):
 def test_brightness_weighs_the_evidence():
     images = np.full((1, 64, 64), 40, np.uint8)
     images[0, 4:12, 4:12] = 240
-    (found,) = gradcam(classifiers.Normalised(Quadrants(64)), images, np.array([0]), CPU)
+    (found,) = gradcam(models.Normalised(Quadrants(64)), images, np.array([0]), CPU)
     assert np.unravel_index(found.argmax(), found.shape) == pytest.approx((7.5, 7.5), abs=4)
     assert found[24, 24] < 0.3 and found[50, 50] == 0
 
 
 def test_nothing_speaks_for_the_class():
-    maps = gradcam(classifiers.Normalised(Quadrants(64)), np.zeros((1, 64, 64), np.uint8), np.array([0]), CPU)
+    maps = gradcam(models.Normalised(Quadrants(64)), np.zeros((1, 64, 64), np.uint8), np.array([0]), CPU)
     assert maps.max() == 0
 
 
 def test_it_is_the_class_activation_map_of_a_network_with_a_linear_head():
     """There, the gradient of a logit with respect to a channel is the head's weight (Selvaraju et al., section 3.1)."""
-    model = classifiers.create("resnet10t", {"stem_width": 8}, 4, 128, 0).eval()
+    model = models.create("resnet10t", {"stem_width": 8}, 4, 128, 0).eval()
     images, classes = random_images(3, 128), np.array([2, 0, 1])
     with torch.no_grad():
         features = model.network.forward_features(model.prepare(as_input(images, CPU)))
@@ -92,7 +92,7 @@ def test_it_is_the_class_activation_map_of_a_network_with_a_linear_head():
     ],
 )
 def test_the_last_map_that_can_say_where_is_used(name, size, input_size, stage):
-    model = classifiers.create(name, {}, 4, size, 0, input_size=input_size)
+    model = models.create(name, {}, 4, size, 0, input_size=input_size)
     seen = []
     model.network.get_submodule(stage).register_forward_hook(lambda module, inputs, output: seen.append(output.grad_fn))
     images = random_images(5, size)
@@ -107,7 +107,7 @@ def test_the_last_map_that_can_say_where_is_used(name, size, input_size, stage):
 
 
 def test_maps_do_not_depend_on_batches_and_leave_the_weights_alone():
-    model = classifiers.create("resnet10t", {"stem_width": 8}, 4, 64, 0)
+    model = models.create("resnet10t", {"stem_width": 8}, 4, 64, 0)
     for weight in model.parameters():
         weight.requires_grad_(False)
     images, classes = random_images(5), np.arange(5) % 4
@@ -117,7 +117,7 @@ def test_maps_do_not_depend_on_batches_and_leave_the_weights_alone():
 
 
 def test_no_images():
-    model = classifiers.Normalised(Quadrants(64))
+    model = models.Normalised(Quadrants(64))
     assert gradcam(model, np.zeros((0, 64, 64), np.uint8), np.zeros(0, int), CPU).shape == (0, 64, 64)
 
 
@@ -130,14 +130,14 @@ def test_no_images():
     ],
 )
 def test_a_network_without_maps_is_one_clear_line(name, arguments, size):
-    model = classifiers.create(name, arguments, 4, size, 0)
+    model = models.create(name, arguments, 4, size, 0)
     with pytest.raises(FetalkitError, match=r"Grad-CAM: \w+ has no feature map .* choose .* such as resnet10t"):
         gradcam(model, random_images(1, size), np.array([0]), CPU)
 
 
 def test_one_class_per_image():
     with pytest.raises(FetalkitError, match="Grad-CAM: 4 images but 1 classes; give one class per image"):
-        gradcam(classifiers.Normalised(Quadrants(64)), random_images(), np.array([0]), CPU)
+        gradcam(models.Normalised(Quadrants(64)), random_images(), np.array([0]), CPU)
 
 
 def test_an_overlay_shows_the_image_where_there_is_no_evidence():

@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 from PIL import Image, ImageDraw
 
-from fetalkit import audit, cohorts
-from fetalkit.errors import FetalkitError
+from fetalkit import cohorts
+from fetalkit.cohorts import audit
+from fetalkit.utils.errors import FetalkitError
 
 
 def test_facts(image_folder):

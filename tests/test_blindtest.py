@@ -12,10 +12,11 @@ import small_study
 from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell
 
-from fetalkit import blindtest, paths
-from fetalkit.blindform import Form
-from fetalkit.blindtest import REAL, SYNTHETIC, Quiz
-from fetalkit.errors import FetalkitError
+from fetalkit.experiments import reader_study
+from fetalkit.experiments.reader_study import REAL, SYNTHETIC, Quiz
+from fetalkit.reporting.reader_form import Form
+from fetalkit.utils import paths
+from fetalkit.utils.errors import FetalkitError
 
 ROOT = Path(__file__).parents[1]
 OTHER = {REAL: SYNTHETIC, SYNTHETIC: REAL}
@@ -63,7 +64,7 @@ def test_images_without_a_mark_are_left_out_and_counted():
 
 @pytest.mark.parametrize("count", [2, 14, 40])
 def test_a_quiz_is_balanced(study, count):
-    quiz = blindtest.draw(study, count, seed=1)
+    quiz = reader_study.draw(study, count, seed=1)
     kinds = Counter(zip(quiz.planes, quiz.truth, strict=True))
     each = [kinds[plane, REAL] for plane in study.planes]
     assert each == [kinds[plane, SYNTHETIC] for plane in study.planes]
@@ -72,7 +73,7 @@ def test_a_quiz_is_balanced(study, count):
 
 
 def test_real_images_are_kept_test_images_and_synthetic_ones_those_of_the_set(study):
-    quiz = blindtest.draw(study, 2 * 10 * len(study.planes), seed=0)
+    quiz = reader_study.draw(study, 2 * 10 * len(study.planes), seed=0)
     table = study.table.set_index("image_id")
     splits = study.params.splits
     drawn = study.synthetic("diffusion", str(splits.shots[-1]), splits.seeds[0])
@@ -89,7 +90,7 @@ def test_real_images_are_kept_test_images_and_synthetic_ones_those_of_the_set(st
 
 
 def test_the_seed_decides(study):
-    one, same, other = (blindtest.draw(study, 40, seed) for seed in (0, 0, 1))
+    one, same, other = (reader_study.draw(study, 40, seed) for seed in (0, 0, 1))
     assert (one.images == same.images).all() and (one.truth, one.origin) == (same.truth, same.origin)
     assert one.origin != other.origin and one.truth != other.truth
 
@@ -97,11 +98,11 @@ def test_the_seed_decides(study):
 def test_impossible_quizzes_are_refused(study):
     for count in (0, 41):
         with pytest.raises(FetalkitError, match="use an even number"):
-            blindtest.draw(study, count, 0)
+            reader_study.draw(study, count, 0)
     with pytest.raises(FetalkitError, match="has 10 real images, but 11 are needed; ask for fewer"):
-        blindtest.draw(study, 22 * len(study.planes), 0)
+        reader_study.draw(study, 22 * len(study.planes), 0)
     with pytest.raises(FetalkitError, match="run 05_synthesis first"):
-        blindtest.draw(study, 40, 0, generator="gan")
+        reader_study.draw(study, 40, 0, generator="gan")
 
 
 def test_the_form_scores_and_saves(tmp_path):
@@ -118,17 +119,17 @@ def test_the_form_scores_and_saves(tmp_path):
     form.reader.value, form.experience.value = ' "Doe", J. ', "student"
     form.save_button.click()
     assert form.status.value == "Saved." and form.save_button.disabled
-    saved = blindtest.scores(form.path)
+    saved = reader_study.scores(form.path)
     assert saved[["quiz", "reader", "experience"]].values.tolist() == [["a quiz", '"Doe", J.', "student"]]
     assert saved[["answered", "unanswered", "right"]].values.tolist() == [[3, 1, 2]]
 
-    blindtest.save(quiz, quiz.score(quiz.truth), "NA", "not said", form.path)
-    assert blindtest.scores(form.path).reader.tolist() == ['"Doe", J.', "NA"]
+    reader_study.save(quiz, quiz.score(quiz.truth), "NA", "not said", form.path)
+    assert reader_study.scores(form.path).reader.tolist() == ['"Doe", J.', "NA"]
     assert [path.name for path in form.path.parent.iterdir()] == ["blind_test.csv"]
 
 
 def test_the_truth_is_not_in_the_form_before_the_score(study, tmp_path):
-    quiz = blindtest.draw(study, 12, 0)
+    quiz = reader_study.draw(study, 12, 0)
     form = Form(quiz, tmp_path / "blind_test.csv")
     values = [widget.value for widget in everything(form.widget) if isinstance(getattr(widget, "value", None), str)]
     assert not any(origin in value for origin in quiz.origin for value in values)
@@ -181,4 +182,4 @@ def test_the_notebook_runs_with_and_without_a_person(tmp_path, monkeypatch):
     assert "application/vnd.jupyter.widget-view+json" in form
     assert "No score has been saved yet." in scores.outputs[0].data["text/html"]
     assert "100 %" in notebook.cells[-1].outputs[0].data["text/html"]
-    assert len(blindtest.scores(paths.work("phantom", "blind_test.csv"))) == 1
+    assert len(reader_study.scores(paths.work("phantom", "blind_test.csv"))) == 1

@@ -12,8 +12,10 @@ import small_study
 from huggingface_hub import DatasetCard, ModelCard
 from PIL import Image
 
-from fetalkit import cards, export, generators, paths
-from fetalkit.errors import FetalkitError
+from fetalkit import generators
+from fetalkit.reporting import cards, export
+from fetalkit.utils import paths
+from fetalkit.utils.errors import FetalkitError
 
 SOURCE = cards.Source(
     cohort="africa",
@@ -101,8 +103,10 @@ def test_training_is_told_as_far_as_it_is_known():
     assert "| steps | 700 |" in model().text and "- Training time: 104 s" in model().text
     assert "has not been recorded" in model(training={}).text
     assert "diffusers" not in model(components={}).text and model(components={}).data.library_name is None
-    own = model(components={"denoiser": "fetalkit.generators.denoiser.Denoiser", "scheduler": "diffusers.Scheduler"})
-    assert "from fetalkit.generators.denoiser import Denoiser\n" in own.text and own.data.library_name is None
+    own = model(
+        components={"denoiser": "fetalkit.generators.diffusion.denoiser.Denoiser", "scheduler": "diffusers.Scheduler"}
+    )
+    assert "from fetalkit.generators.diffusion.denoiser import Denoiser\n" in own.text and own.data.library_name is None
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,12 @@ import pandas as pd
 import pooch
 import pytest
 
-from fetalkit import archives, cohorts, paths
-from fetalkit.archives import Archive
-from fetalkit.errors import FetalkitError
+from fetalkit import cohorts
+from fetalkit.cohorts import base
+from fetalkit.cohorts import download
+from fetalkit.cohorts.download import Archive
+from fetalkit.utils import paths
+from fetalkit.utils.errors import FetalkitError
 
 PHANTOM = {
     "planes": ["Fetal brain", "Fetal femur"],
@@ -77,11 +80,11 @@ def _table(**changes):
 )
 def test_a_bad_row_is_named(column, value, words):
     with pytest.raises(FetalkitError, match=rf"row 2 .*{words}"):
-        cohorts.check(_table(**{column: value}), ("Fetal brain",))
+        base.check(_table(**{column: value}), ("Fetal brain",))
 
 
 def test_good_rows_pass():
-    cohorts.check(_table(), ("Fetal brain",))
+    base.check(_table(), ("Fetal brain",))
 
 
 def test_a_plane_that_the_cohort_lacks(tmp_path):
@@ -134,7 +137,7 @@ def served(tmp_path, monkeypatch):
 
 def test_a_download_is_checked_and_unpacked(tmp_path, served):
     archive = Archive("x", "10.5281/zenodo.1", "x.tar.xz", "Top", md5=pooch.file_hash(str(served), "md5"))
-    root = archives.locate(archive, tmp_path / "source")
+    root = download.locate(archive, tmp_path / "source")
     assert (root / "table.csv").read_text() == "a,b\n"
     assert not (tmp_path / "source" / "x.tar.xz").exists()
 
@@ -142,7 +145,7 @@ def test_a_download_is_checked_and_unpacked(tmp_path, served):
 def test_a_wrong_checksum_is_refused(tmp_path, served):
     archive = Archive("x", "10.5281/zenodo.1", "x.tar.xz", "Top", md5="0" * 32)
     with pytest.raises(FetalkitError, match=r"x.tar.xz: .*does not match.*run again"):
-        archives.locate(archive, tmp_path / "source")
+        download.locate(archive, tmp_path / "source")
     assert not (tmp_path / "source" / "Top").exists()
 
 
@@ -150,7 +153,7 @@ def test_a_corrupt_archive_is_refused(tmp_path, served):
     served.write_bytes(b"not an archive")
     archive = Archive("x", "10.5281/zenodo.1", "x.tar.xz", "Top", md5=pooch.file_hash(str(served), "md5"))
     with pytest.raises(FetalkitError, match="cannot be unpacked"):
-        archives.locate(archive, tmp_path / "source")
+        download.locate(archive, tmp_path / "source")
     assert not (tmp_path / "source" / "Top").exists()
 
 
@@ -163,7 +166,7 @@ def test_without_network_the_message_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setattr(pooch.core, "choose_downloader", refuse)
     archive = Archive("africa", "10.5281/zenodo.1", "x.zip", "Top", md5="0" * 32)
     with pytest.raises(FetalkitError, match=r"download of doi:10.5281/zenodo.1 failed .*set FETALKIT_MIRROR"):
-        archives.locate(archive, tmp_path)
+        download.locate(archive, tmp_path)
 
 
 def test_the_subset_list_names_no_image_twice():

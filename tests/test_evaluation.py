@@ -6,10 +6,14 @@ import pytest
 import torch
 from torch import nn
 
-from fetalkit import classifiers, devices, dossier, evaluation, feature_classifier, params, paths, variants
-from fetalkit.fidelity import compare, features
-from fetalkit.study import Study, set_name
-from fetalkit.tables import write_table
+from fetalkit.classifiers import models
+from fetalkit.config import params, variants
+from fetalkit.data.study import Study, set_name
+from fetalkit.experiments import fidelity, own_features
+from fetalkit.metrics import compare, features
+from fetalkit.reporting import card_contents
+from fetalkit.utils import devices, paths
+from fetalkit.utils.tables import write_table
 
 PLANES = ["Fetal abdomen", "Fetal brain"]
 SIZE, TRAIN, TEST, DRAWN, NOVEL, SMALL = 32, 14, 12, 10, 8, 4  # images per plane
@@ -76,7 +80,7 @@ def study(elsewhere, monkeypatch):
     for each in variants.all_variants(settings):
         save(each.name, each.k, each.seed, SMALL)
     monkeypatch.setattr(features, "imagenet", lambda _: _space(features.FeatureSpace, features.IMAGENET))
-    monkeypatch.setattr(feature_classifier, "trained", lambda *_: _judge())
+    monkeypatch.setattr(own_features, "trained", lambda *_: _judge())
     return study
 
 
@@ -92,7 +96,7 @@ class Mean(nn.Module):
         self.last = nn.Linear(1, 2)
         with torch.no_grad():
             self.last.weight.copy_(torch.tensor([[0.0], [1.0]]))
-            self.last.bias.copy_(torch.tensor([0.0, -(120 / 255 - classifiers.MEAN) / classifiers.STD]))
+            self.last.bias.copy_(torch.tensor([0.0, -(120 / 255 - models.MEAN) / models.STD]))
 
     def forward_features(self, images):
         return images.mean(dim=(2, 3))
@@ -105,13 +109,13 @@ class Mean(nn.Module):
 
 
 def _judge():
-    network = feature_classifier.Penultimate(classifiers.Normalised(Mean()))
-    return feature_classifier.ClassifierSpace("judge", network, devices.device("cpu"))
+    network = own_features.Penultimate(models.Normalised(Mean()))
+    return own_features.ClassifierSpace("judge", network, devices.device("cpu"))
 
 
 @pytest.fixture
 def found(study):
-    return evaluation.Evaluation(study)
+    return fidelity.Evaluation(study)
 
 
 def test_every_set_is_looked_at(found):
@@ -150,7 +154,7 @@ def test_headline_is_the_mean_over_seeds_at_the_largest_k(found):
 
 
 def test_copies_are_found_where_they_are(found):
-    pixels = found.pooled(evaluation.PIXELS).set_index(["generator", "k"])
+    pixels = found.pooled(fidelity.PIXELS).set_index(["generator", "k"])
     assert pixels.loc[("diffusion", "5")].share == 1 and pixels.loc[("diffusion", "all")].share < 0.3
     assert (pixels.xs("5", level="k").n == [4 * DRAWN, 4 * DRAWN, 4 * NOVEL]).all()
     by_features = found.pooled(features.IMAGENET).set_index(["generator", "k"])
@@ -165,7 +169,7 @@ def test_labels_are_judged(found):
     assert called[called.n > 0].accuracy.min() == 1, "the grey level tells the plane"
     wrong = found.find("simulation", "all", 0)
     wrong.data.labels[:] = 1 - wrong.data.labels
-    again = evaluation.Evaluation(found.study)
+    again = fidelity.Evaluation(found.study)
     again.__dict__["sets"] = found.sets
     rows = again.called[(again.called.set == "simulation") & (again.called.k == "all") & (again.called.seed == 0)]
     assert rows.accuracy.tolist() == [0, 0, 0]
@@ -194,7 +198,7 @@ def test_files_have_what_was_promised(found, study):
     write_table(cells, paths.data("phantom", "fidelity", "cells.csv"))
     names = [(each.generator, each.k, each.seed) for each in found.sets]
     folder = paths.data("phantom", "cards")
-    written = dossier.write(study, names, folder)
+    written = card_contents.write(study, names, folder)
     assert written == sorted(f"{set_name(*name)}/dataset.md" for name in names), "no generator is saved: no card of one"
     card = (folder / "diffusion-k5-seed1" / "dataset.md").read_text()
     assert "**100.0 %** of 20 drawn images are near-copies" in card and "Measured on this very set" in card

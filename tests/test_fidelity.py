@@ -14,10 +14,16 @@ from torch import nn
 from torch.nn import functional
 from torchmetrics.image.fid import FrechetInceptionDistance
 
-from fetalkit import classifiers, display, feature_classifier, grid, memorisation, params, paths, pretrained
-from fetalkit.errors import FetalkitError
-from fetalkit.fidelity import compare, distances, features, figures, manifold, sentences, speckle
-from fetalkit.tables import write_json
+from fetalkit.analysis import fidelity_conclusions
+from fetalkit.classifiers import models, pretrained
+from fetalkit.config import params
+from fetalkit.experiments import classification, own_features
+from fetalkit.metrics import compare, distances, features, memorisation, precision_recall, speckle
+from fetalkit.plots import fidelity as fidelity_plots
+from fetalkit.reporting import display
+from fetalkit.utils import paths
+from fetalkit.utils.errors import FetalkitError
+from fetalkit.utils.tables import write_json
 
 CPU = torch.device("cpu")
 PLANES = ("Fetal abdomen", "Fetal brain")
@@ -166,12 +172,12 @@ def test_features_do_not_depend_on_the_number_of_workers(monkeypatch):
     ],
 )
 def test_penultimate_features_lead_to_the_logits(name, arguments):
-    model = classifiers.create(name, arguments, 3, 32, seed=0).eval()
+    model = models.create(name, arguments, 3, 32, seed=0).eval()
     images = torch.rand(4, 1, 32, 32)
     with torch.inference_mode():
-        found = feature_classifier.Penultimate(model)(images)
+        found = own_features.Penultimate(model)(images)
         assert torch.allclose(model.network.get_classifier()(found), model(images), atol=1e-5)
-        space = feature_classifier.ClassifierSpace("own", feature_classifier.Penultimate(model), CPU)
+        space = own_features.ClassifierSpace("own", own_features.Penultimate(model), CPU)
         grey = (255 * images[:, 0]).round().byte().numpy()
         called = model(torch.from_numpy(grey)[:, None] / 255).argmax(dim=1)
     assert space.classes(space.features(grey)).tolist() == called.tolist()
@@ -217,20 +223,20 @@ def small_study(elsewhere):
 
 
 def test_the_classifier_of_the_grid_is_trained_once(small_study, monkeypatch):
-    space = feature_classifier.trained("phantom", small_study)
+    space = own_features.trained("phantom", small_study)
     assert space.name == "small (real train images of phantom)"
     images = pictures(6, seed=3)
     found = space.features(images)
     assert found.shape[0] == 6 and np.isfinite(found).all()
-    untrained = classifiers.create("resnet10t", {"stem_width": 8}, 2, 32, seed=0)
-    fresh = features.FeatureSpace("fresh", feature_classifier.Penultimate(untrained), CPU)
+    untrained = models.create("resnet10t", {"stem_width": 8}, 2, 32, seed=0)
+    fresh = features.FeatureSpace("fresh", own_features.Penultimate(untrained), CPU)
     assert not np.allclose(fresh.features(images), found, atol=1e-3)
 
     def fail(*arguments, **settings):
         raise AssertionError("trained again")
 
-    monkeypatch.setattr(grid.training, "fit", fail)
-    assert np.array_equal(feature_classifier.trained("phantom", small_study).features(images), found)
+    monkeypatch.setattr(classification.training, "fit", fail)
+    assert np.array_equal(own_features.trained("phantom", small_study).features(images), found)
 
 
 # --- distances
@@ -332,32 +338,32 @@ def brute_force(real, synthetic, k):
 @pytest.mark.parametrize("k", [1, 3])
 def test_manifold_scores_against_brute_force(k):
     real, synthetic = gaussian(25, 3, 0), 0.7 * gaussian(18, 3, 1) + 0.4
-    assert manifold.scores(real, synthetic, k) == pytest.approx(brute_force(real, synthetic, k))
+    assert precision_recall.scores(real, synthetic, k) == pytest.approx(brute_force(real, synthetic, k))
 
 
 def test_manifold_scores_by_hand():
     # On a line with k = 1, the balls around 0, 1, 10 have the radii 1, 1, 9; those around 0.5, 20 both 19.5.
     # 0.5 lies in the first two, 20 in none; the balls around 0.5 and 20 hold every real vector.
-    found = manifold.scores(np.array([[0.0], [1.0], [10.0]]), np.array([[0.5], [20.0]]), k=1)
+    found = precision_recall.scores(np.array([[0.0], [1.0], [10.0]]), np.array([[0.5], [20.0]]), k=1)
     assert found == pytest.approx({"precision": 1 / 2, "recall": 1, "density": (2 + 0) / 2, "coverage": 2 / 3})
 
 
 def test_manifold_scores_of_one_distribution():
-    found = [manifold.scores(gaussian(400, 4, seed), gaussian(400, 4, seed + 100)) for seed in range(5)]
+    found = [precision_recall.scores(gaussian(400, 4, seed), gaussian(400, 4, seed + 100)) for seed in range(5)]
     assert np.mean([each["density"] for each in found]) == pytest.approx(1, abs=0.05)
     assert np.mean([each["coverage"] for each in found]) == pytest.approx(1 - 1 / 2**5, abs=0.01)
 
 
 def test_manifold_scores_of_disjoint_and_of_collapsed_sets():
     real = gaussian(60, 4, 0)
-    assert set(manifold.scores(real, real + 100).values()) == {0.0}
-    collapsed = manifold.scores(real, real[:1] + 1e-3 * gaussian(60, 4, 1))
+    assert set(precision_recall.scores(real, real + 100).values()) == {0.0}
+    collapsed = precision_recall.scores(real, real[:1] + 1e-3 * gaussian(60, 4, 1))
     assert collapsed["precision"] == 1 and collapsed["recall"] < 0.05 and collapsed["coverage"] < 0.3
 
 
 def test_too_few_for_a_manifold():
     with pytest.raises(ValueError, match="too few for 5 neighbours"):
-        manifold.scores(gaussian(5, 2, 0), gaussian(50, 2, 1))
+        precision_recall.scores(gaussian(5, 2, 0), gaussian(50, 2, 1))
 
 
 # --- memorisation
@@ -646,52 +652,52 @@ def overall(**sets):
 
 def test_distance_in_words():
     table = overall(gan=[30, 0.3, 0.5, 0.25, 1, 0.2], real_train=[10, 0.1, 0.9, 0.8, 1, 0.9])
-    text = sentences.distance(table, "gan", "real_train", "s")
+    text = fidelity_conclusions.distance(table, "gan", "real_train", "s")
     assert "**gan** to real test images is 30" in text and "(real train) lie at 10, 3.0 times nearer" in text
     assert (
         "50 % of its images" in text and "90 % of real train" in text and "25 % of the real ones (recall; 80 %)" in text
     )
     table.loc[1, "fd"] = 40
-    assert "no nearer" in sentences.distance(table, "gan", "real_train", "s")
+    assert "no nearer" in fidelity_conclusions.distance(table, "gan", "real_train", "s")
     table.loc[0, ["fd", "precision"]] = np.nan
-    assert "too few images" in sentences.distance(table, "gan", "real_train", "s")
+    assert "too few images" in fidelity_conclusions.distance(table, "gan", "real_train", "s")
 
 
 def test_rivals_in_words():
     better, equal = [20, 0.2, 0.6, 0.5, 2, 0.5], [30, 0.3, 0.5, 0.25, 1, 0.2]
     mixed = [40, 0.2, 0.5, 0.1, 1, 0.2]
     table = overall(gan=equal, good=better, same=equal, mixed=mixed, real_train=better)
-    text = sentences.rivals(table, "gan", "real_train", "s")
+    text = fidelity_conclusions.rivals(table, "gan", "real_train", "s")
     assert text == (
         "**good** is better than gan in Fréchet distance, kernel distance, precision, recall, density and coverage. "
         "**mixed** is better than gan in kernel distance and worse in Fréchet distance and recall."
     )
-    assert sentences.rivals(overall(gan=equal, worse=mixed[:1] + equal[1:]), "gan", "real_train", "s") == (
+    assert fidelity_conclusions.rivals(overall(gan=equal, worse=mixed[:1] + equal[1:]), "gan", "real_train", "s") == (
         "**worse** is worse than gan in Fréchet distance."
     )
-    assert sentences.rivals(overall(gan=equal, real_train=better), "gan", "real_train", "s") == ""
+    assert fidelity_conclusions.rivals(overall(gan=equal, real_train=better), "gan", "real_train", "s") == ""
 
 
 def test_texture_in_words():
     table = pd.DataFrame({"set": ["real_test", "gan"], "mean_grey": [100.0, 110.0], "snr": [4.0, 3.0]})
-    text = sentences.texture(table.assign(lateral_width=[np.nan, 2.0], axial_width=1.0))
+    text = fidelity_conclusions.texture(table.assign(lateral_width=[np.nan, 2.0], axial_width=1.0))
     assert text == "Against real test images: **gan**: speckle SNR -25%, mean grey level +10%."
 
 
 def test_labels_in_words():
     rows = [("gan", "5", 0, 0.5), ("gan", "5", 1, 0.7), ("gan", "9", 0, 0.1), ("real_test", "", None, 0.8)]
     called = pd.DataFrame(rows, columns=["set", "k", "seed", "accuracy"]).assign(plane="all")
-    text = sentences.labels(called, ["gan"], "5", "net")
+    text = fidelity_conclusions.labels(called, ["gan"], "5", "net")
     assert text.startswith("net gives 60 % of the images of **gan** (k = 5)") and "80 % of real test images" in text
 
 
 def test_guidance_in_words():
     rows = [("a", 2.0, 0.9, 0.2, 7.0), ("a", 1.0, 0.6, 0.5, 9.0), ("b", 1.0, 0.5, 0.5, 9.0)]
     guided = pd.DataFrame(rows, columns=["guidance", "scale", "accuracy", "recall", "fd"]).assign(coverage=0.4)
-    (text,) = sentences.guidance(guided)
+    (text,) = fidelity_conclusions.guidance(guided)
     assert "**a guidance** from scale 1 to 2" in text and "60 % → 90 %, recall 50 % → 20 %" in text
     assert text.endswith("Nearest to real test images is scale 2 (Fréchet distance 7).")
-    assert sentences.guidance(guided[:0]) == []
+    assert fidelity_conclusions.guidance(guided[:0]) == []
 
 
 @pytest.mark.parametrize(
@@ -700,14 +706,14 @@ def test_guidance_in_words():
 )
 def test_copies_in_words(low, high, verdict):
     row = dict(generator="gan", k="5", share=(low + high) / 2, low=low, high=high, threshold=0.1, n=80)
-    (text,) = sentences.copies(pd.DataFrame([row, row | {"k": "9"}]), "5", 0.01, "pixels")
+    (text,) = fidelity_conclusions.copies(pd.DataFrame([row, row | {"k": "9"}]), "5", 0.01, "pixels")
     assert f"{verdict} the 1.0 % among unseen real images" in text and "80 images of gan" in text
 
 
 def test_cards_are_linked():
-    assert sentences.cards(["a-k5-seed0/dataset.md", "a-k5-seed0/generator.md", "b-k5-seed0/dataset.md"]).splitlines()[
-        2:
-    ] == [
+    assert fidelity_conclusions.cards(
+        ["a-k5-seed0/dataset.md", "a-k5-seed0/generator.md", "b-k5-seed0/dataset.md"]
+    ).splitlines()[2:] == [
         "- a-k5-seed0: [dataset](cards/a-k5-seed0/dataset.md) and [generator](cards/a-k5-seed0/generator.md)",
         "- b-k5-seed0: [dataset](cards/b-k5-seed0/dataset.md)",
     ]
@@ -719,10 +725,10 @@ def test_trends_in_words():
 
     pooled = pd.DataFrame([row(0.4, generator="gan", k="5"), row(0.1, generator="gan", k="all")])
     over_time = pd.DataFrame([row(0.1, k="5", step=9), row(0.12, k="5", step=50), row(0.1, k="all", step=9)])
-    fewer, same = sentences.trends(pooled, over_time, "gan")
+    fewer, same = fidelity_conclusions.trends(pooled, over_time, "gan")
     assert fewer == "From k = 5 to k = all, near-copies of **gan** become fewer: 40.0 % → 10.0 %."
     assert same == "From step 9 to step 50 at k = 5, near-copies do not change beyond their intervals: 10.0 % → 12.0 %."
-    assert "become more" in sentences.trends(pooled[::-1], over_time[:0], "gan")[0]
+    assert "become more" in fidelity_conclusions.trends(pooled[::-1], over_time[:0], "gan")[0]
 
 
 # --- figures
@@ -743,19 +749,22 @@ def drawn():
         ]
     )
     guided = [dict(guidance=kind, scale=s, recall=1 / s, accuracy=1 - 0.2 / s) for kind, s in product("ab", (1, 2, 3))]
-    yield "metrics", figures.metrics(table, "space")
-    yield "metrics alone", figures.metrics(table[table.set == "good"], "space")
-    yield "embedding", figures.embedding(np.concatenate(list(vectors.values()))[:, :2], names, planes)
-    yield "distances", figures.nearest_distances(distance, 0.1)
-    yield "pairs", figures.closest_pairs([(image[0], image[1])] * 5, [0.1] * 5)
-    yield "textures", figures.textures({"real_test": speckle.measure(image), "good": speckle.measure(image[::2])})
-    yield "guidance", figures.guidance(pd.DataFrame(guided))
-    yield "guidance without recall", figures.guidance(pd.DataFrame(guided).assign(recall=np.nan))
-    yield "shares", figures.near_copy_shares(shares[shares.step == 2], shares, 0.01)
-    yield "shares at one time", figures.near_copy_shares(shares[shares.step == 2], shares[:0], 0.01)
+    yield "metrics", fidelity_plots.metrics(table, "space")
+    yield "metrics alone", fidelity_plots.metrics(table[table.set == "good"], "space")
+    yield "embedding", fidelity_plots.embedding(np.concatenate(list(vectors.values()))[:, :2], names, planes)
+    yield "distances", fidelity_plots.nearest_distances(distance, 0.1)
+    yield "pairs", fidelity_plots.closest_pairs([(image[0], image[1])] * 5, [0.1] * 5)
+    yield (
+        "textures",
+        fidelity_plots.textures({"real_test": speckle.measure(image), "good": speckle.measure(image[::2])}),
+    )
+    yield "guidance", fidelity_plots.guidance(pd.DataFrame(guided))
+    yield "guidance without recall", fidelity_plots.guidance(pd.DataFrame(guided).assign(recall=np.nan))
+    yield "shares", fidelity_plots.near_copy_shares(shares[shares.step == 2], shares, 0.01)
+    yield "shares at one time", fidelity_plots.near_copy_shares(shares[shares.step == 2], shares[:0], 0.01)
     few = {name: np.array([0, 1]) for name in ("real_test", "good")}
     missing = compare.table({"space": {name: gaussian(2, 3, 0) for name in few}}, few, PLANES)
-    yield "metrics of too few", figures.metrics(missing, "space")
+    yield "metrics of too few", fidelity_plots.metrics(missing, "space")
 
 
 def test_figures_fit_the_page():
@@ -763,12 +772,12 @@ def test_figures_fit_the_page():
     display.style()
     for name, figure in drawn():
         _, width, height = display._png(figure)
-        assert width <= figures.WIDTH * display.DPI + 2, name
+        assert width <= fidelity_plots.WIDTH * display.DPI + 2, name
         assert height <= 8 * display.DPI, name
-        figures.plt.close(figure)
+        fidelity_plots.plt.close(figure)
 
 
 def test_sets_keep_their_colours():
-    colours = figures.set_colours(["real_test", "real_train", "diffusion", "gan"])
+    colours = fidelity_plots.set_colours(["real_test", "real_train", "diffusion", "gan"])
     assert len(set(colours.values())) == 4
     assert all(len(set(colours[name])) == 1 for name in ("real_test", "real_train")), "real sets are grey"

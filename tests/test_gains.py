@@ -7,10 +7,12 @@ import pandas as pd
 import pytest
 import yaml
 
-from fetalkit import cells, gains, params, paths, results, summary, verdict
-from fetalkit.cells import Outcome
-from fetalkit.errors import FetalkitError
-from fetalkit.study import Study
+from fetalkit.analysis import conclusions, gains, results, summary
+from fetalkit.config import params, runs
+from fetalkit.config.runs import Outcome
+from fetalkit.data.study import Study
+from fetalkit.utils import paths
+from fetalkit.utils.errors import FetalkitError
 
 PLANES = ["Fetal brain", "Fetal femur"]
 PATIENTS, EACH = 40, 3  # test patients and images of each
@@ -57,7 +59,7 @@ def study():
 def outcomes(study, accuracy, validation=None, failed=()):
     """Runs that get a given share of the images right: always the first so many patients', the same in all seeds."""
     found = []
-    for cell in cells.cells(study.params):
+    for cell in runs.cells(study.params):
         parts = []
         for part, shares in (("validation", validation or accuracy), ("test", accuracy)):
             labels = study.labels(study.part(part))
@@ -82,16 +84,16 @@ ACCURACY = {"real": 0.6, "real-long": 0.7, "diffusion": 0.8, "mixup": 0.65, "gan
 
 
 def test_cells_of_further_arms(study):
-    listed = [cell for cell in cells.cells(study.params) if cell.arm == "gan"]
+    listed = [cell for cell in runs.cells(study.params) if cell.arm == "gan"]
     assert {(cell.classifier, cell.k) for cell in listed} == {("resnet10t-half", "5")} and len(listed) == 3
-    assert ("gan", "5", 0) in cells.sets(study.params) and ("gan", "10", 0) not in cells.sets(study.params)
+    assert ("gan", "5", 0) in runs.sets(study.params) and ("gan", "10", 0) not in runs.sets(study.params)
 
 
 def test_the_ceiling_is_not_trained_where_it_would_be_the_arm_itself(study):
     classify = study.params.classify.model_copy(update={"arms": ["real", "diffusion-ceiling"]})
     settings = study.params.model_copy(update={"classify": classify})
-    assert {cell.k for cell in cells.cells(settings) if cell.arm == "diffusion-ceiling"} == {"5", "10"}
-    assert {k for name, k, _ in cells.sets(settings) if name == "diffusion"} == {"all"}
+    assert {cell.k for cell in runs.cells(settings) if cell.arm == "diffusion-ceiling"} == {"5", "10"}
+    assert {k for name, k, _ in runs.sets(settings) if name == "diffusion"} == {"all"}
 
 
 def test_gains_by_hand(study):
@@ -135,13 +137,13 @@ def test_headline_by_hand(study):
     assert all(
         of["same_cells"]["few_shot"]["n_cells"] == 3 and of["same_cells"]["full"] is None for of in found.values()
     )
-    text = " ".join(verdict.opening(found))
+    text = " ".join(conclusions.opening(found))
     assert (
         "In the 3 runs at k ≤ 50 that all of them have, " in text
         and "rank diffusion +10.0, mixup -5.0, gan -20.0" in text
     )
     assert "+10.0 points" in text and "a gain that chance alone is unlikely to give" in text
-    shown = verdict.headline_table(found)
+    shown = conclusions.headline_table(found)
     assert len(shown) == 5 and shown["claimed"].notna().sum() == 2
 
 
@@ -167,7 +169,7 @@ def test_a_failed_run_is_marked_and_never_vanishes_from_a_mean(study):
     assert other.gain.notna().all()
     headline = gains.headline(comparison)
     assert np.isnan(headline["diffusion"]["few_shot"]["gain"])
-    assert "not measured, since a run failed" in " ".join(verdict.opening(headline))
+    assert "not measured, since a run failed" in " ".join(conclusions.opening(headline))
     pairs = pd.DataFrame(columns=["kind", "crosses_split"])
     content = summary.summary(comparison.found, table, pairs, gained, headline)
     assert content["failed_cells"] == [name]

@@ -12,11 +12,12 @@ import torch
 from test_generators import two_planes
 
 from fetalkit import generators
-from fetalkit.checkpoints import Checkpoint, rng
-from fetalkit.errors import FetalkitError
-from fetalkit.generators import diffaugment, fitting
-from fetalkit.generators.adversarial import Adversaries
-from fetalkit.generators.gan_networks import Discriminator, Painter, settle, variety
+from fetalkit.generators import trainer
+from fetalkit.generators.gan import diffaugment
+from fetalkit.generators.gan.adversarial import Adversaries
+from fetalkit.generators.gan.gan_networks import Discriminator, Painter, settle, variety
+from fetalkit.utils.checkpoints import Checkpoint, rng
+from fetalkit.utils.errors import FetalkitError
 
 SMALL = dict(n_classes=2, size=16, unshuffle=2, channels=(8, 16), latent=8, batch_size=8, penalty=0.1, penalty_every=4)
 
@@ -59,7 +60,7 @@ def test_sigkill_and_resume_gives_the_same_bits(tmp_path):
     script = (
         "import os, signal, sys, torch; torch.set_num_threads(1); sys.path.insert(0, 'tests')\n"
         "import test_gan as t\n"
-        "from fetalkit.checkpoints import Checkpoint\n"
+        "from fetalkit.utils.checkpoints import Checkpoint\n"
         "step = t.Adversaries.step\n"
         "def deadly(self, number):\n"
         "    if number == 7: os.kill(os.getpid(), signal.SIGKILL)\n"
@@ -260,7 +261,7 @@ def test_bad_input_gets_one_clear_line():
 
 
 def test_the_loop_is_that_of_the_diffusion_model(monkeypatch):
-    monkeypatch.setattr(fitting, "run", lambda *_, **__: pytest.fail("the shared loop"))
+    monkeypatch.setattr(trainer, "run", lambda *_, **__: pytest.fail("the shared loop"))
     for kind, more in (("gan", SMALL), ("diffusion", dict(n_classes=2, size=16, channels=(8,), attention=(False,)))):
         with pytest.raises(pytest.fail.Exception, match="the shared loop"):
             generators.create(kind, device="cpu", **more).fit(*two_planes(), seed=0)

@@ -8,10 +8,11 @@ import pytest
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
 
-from fetalkit import display
-from fetalkit.errors import FetalkitError
-from fetalkit.transfer import gap, gap_figures, shortcut
-from fetalkit.transfer.gap_figures import plt
+from fetalkit.metrics import domain_gap, outline
+from fetalkit.plots import domain_gap as gap_plots
+from fetalkit.plots.domain_gap import plt
+from fetalkit.reporting import display
+from fetalkit.utils.errors import FetalkitError
 
 PLANES = ("Fetal abdomen", "Fetal brain")
 
@@ -41,7 +42,7 @@ def logistic():
 
 def test_places_that_a_line_parts_are_at_the_greatest_distance():
     (a, of_a), (b, of_b) = place(10), place(10, shift=30, seed=1, name="b")
-    found = gap.proxy_a_distance(a, b, of_a, of_b, seed=0)
+    found = domain_gap.proxy_a_distance(a, b, of_a, of_b, seed=0)
     assert (found.distance, found.low, found.high) == (2, 2, 2)
     assert (found.told.balanced_accuracy, found.told.spread, found.told.chance) == (1, 0, 0.5)
 
@@ -51,7 +52,7 @@ def test_there_is_no_distance_within_one_place():
     for seed in range(20):
         x, patients = place(60, seed=seed)
         a = np.isin(patients, [f"a{number}" for number in range(30)])
-        found.append(gap.proxy_a_distance(x[a], x[~a], patients[a], patients[~a], seed))
+        found.append(domain_gap.proxy_a_distance(x[a], x[~a], patients[a], patients[~a], seed))
     assert np.mean([of.told.balanced_accuracy for of in found]) == pytest.approx(0.5, abs=0.04)
     assert np.mean([of.distance for of in found]) < 0.2, "cut at zero, so a little above it"
     assert sum(of.low > 0 for of in found) <= 2
@@ -60,7 +61,7 @@ def test_there_is_no_distance_within_one_place():
 
 def test_a_place_against_itself():
     x, patients = place(30)
-    assert gap.proxy_a_distance(x, x, patients, patients, seed=0).distance < 0.2
+    assert domain_gap.proxy_a_distance(x, x, patients, patients, seed=0).distance < 0.2
 
 
 def test_the_distance_is_that_of_the_best_line():
@@ -68,7 +69,7 @@ def test_the_distance_is_that_of_the_best_line():
     random = np.random.default_rng(0)
     a, b = random.normal(size=(3000, 2)), random.normal((2, 0), size=(3000, 2))
     names = np.arange(3000).astype(str)
-    found = gap.proxy_a_distance(a, b, names, np.char.add("b", names), seed=0)
+    found = domain_gap.proxy_a_distance(a, b, names, np.char.add("b", names), seed=0)
     assert found.told.balanced_accuracy == pytest.approx(0.8413, abs=0.015)
     assert found.distance == pytest.approx(2 * (1 - 2 * (1 - found.told.balanced_accuracy)))
     assert found.low < 2 * (2 * 0.8413 - 1) < found.high
@@ -77,7 +78,7 @@ def test_the_distance_is_that_of_the_best_line():
 def test_unequal_numbers_make_no_difference():
     """A classifier that always calls the larger place is right in 95 % of the images, and tells nothing."""
     (a, of_a), (b, of_b) = place(190, d=2), place(10, d=2, seed=1, name="b")
-    told = gap.tell_apart(
+    told = domain_gap.tell_apart(
         np.concatenate([a, b]),
         np.repeat(["a", "b"], [len(a), len(b)]),
         np.concatenate([of_a, of_b]),
@@ -85,8 +86,8 @@ def test_unequal_numbers_make_no_difference():
         DummyClassifier(),
     )
     assert told.balanced_accuracy == 0.5
-    even = [gap.proxy_a_distance(*_two(60, 60, seed), seed).told.balanced_accuracy for seed in range(8)]
-    uneven = [gap.proxy_a_distance(*_two(300, 60, seed), seed).told.balanced_accuracy for seed in range(8)]
+    even = [domain_gap.proxy_a_distance(*_two(60, 60, seed), seed).told.balanced_accuracy for seed in range(8)]
+    uneven = [domain_gap.proxy_a_distance(*_two(300, 60, seed), seed).told.balanced_accuracy for seed in range(8)]
     assert np.mean(uneven) == pytest.approx(np.mean(even), abs=0.03)
     assert 0.6 < np.mean(even) < 0.9
 
@@ -115,8 +116,8 @@ def test_no_patient_is_in_training_and_in_test():
     Spy.seen = []
     numbers = np.repeat(np.arange(40), 3)
     names = np.array(["a", "b"])[np.where(numbers < 10, np.arange(120) % 2, numbers % 2)]
-    gap.tell_apart(np.stack([numbers, numbers], axis=1), names, numbers.astype(str), 0, Spy())
-    assert len(Spy.seen) == 2 * gap.FOLDS
+    domain_gap.tell_apart(np.stack([numbers, numbers], axis=1), names, numbers.astype(str), 0, Spy())
+    assert len(Spy.seen) == 2 * domain_gap.FOLDS
     for trained, tested in zip(Spy.seen[::2], Spy.seen[1::2], strict=True):
         assert trained and tested and not trained & tested
     assert set().union(*Spy.seen[1::2]) == set(range(40))
@@ -126,9 +127,9 @@ def test_patients_known_by_heart_do_not_count():
     """Every patient has a mark of her own and centres have none: with patients on both sides it would be told."""
     marks = np.repeat(np.eye(40), 5, axis=0)
     patients = np.repeat(np.arange(40), 5)
-    told = gap.tell_apart(marks, np.where(patients % 2, "a", "b"), patients.astype(str), 0, logistic())
+    told = domain_gap.tell_apart(marks, np.where(patients % 2, "a", "b"), patients.astype(str), 0, logistic())
     assert told.balanced_accuracy <= 0.5
-    leaking = gap.tell_apart(marks, np.where(patients % 2, "a", "b"), np.arange(200).astype(str), 0, logistic())
+    leaking = domain_gap.tell_apart(marks, np.where(patients % 2, "a", "b"), np.arange(200).astype(str), 0, logistic())
     assert leaking.balanced_accuracy == 1
 
 
@@ -136,7 +137,7 @@ def test_the_interval_holds_chance_where_there_is_nothing_to_tell():
     held = 0
     for seed in range(40):
         features, centres, patients, _ = places({"a": 0, "b": 0, "c": 0}, 12, seed=10 * seed, images=2, d=3)
-        told = gap.tell_apart(features, centres, patients, seed, logistic())
+        told = domain_gap.tell_apart(features, centres, patients, seed, logistic())
         held += told.low <= told.chance <= told.high
     assert told.chance == pytest.approx(1 / 3)
     assert held >= 35
@@ -144,13 +145,13 @@ def test_the_interval_holds_chance_where_there_is_nothing_to_tell():
 
 def test_seeds_decide():
     features, centres, patients, _ = places({"a": 0, "b": 0.5})
-    one, two, other = (gap.tell_apart(features, centres, patients, seed, logistic()) for seed in (0, 0, 1))
+    one, two, other = (domain_gap.tell_apart(features, centres, patients, seed, logistic()) for seed in (0, 0, 1))
     assert one == two != other
 
 
 def test_all_pairs_and_all_halves():
     features, centres, patients, _ = places({"far": 30, "here": 0, "there": 0})
-    table = gap.proxy_between(features, centres, patients, seed=0)
+    table = domain_gap.proxy_between(features, centres, patients, seed=0)
     assert list(zip(table.a, table.b, strict=True)) == [
         ("far", "here"), ("far", "there"), ("here", "there"), ("far", "far"), ("here", "here"), ("there", "there"),
     ]  # fmt: skip
@@ -158,7 +159,7 @@ def test_all_pairs_and_all_halves():
     assert table.n_a.tolist() == [96, 96, 96, 48, 48, 48]
     few = centres != "far"
     few[:36] = True  # nine patients of "far": too few to halve
-    table = gap.proxy_between(features[few], centres[few], patients[few], seed=0)
+    table = domain_gap.proxy_between(features[few], centres[few], patients[few], seed=0)
     assert table.distance.isna().tolist() == [False, False, False, True, False, False]
 
 
@@ -167,7 +168,7 @@ def test_all_pairs_and_all_halves():
 
 def test_a_gap_shows_and_no_gap_is_as_large_as_within_a_centre():
     features, centres, patients, planes = places({"far": 2, "here": 0, "there": 0}, 60)
-    table = gap.frechet_between(features, centres, patients, planes, seed=0).set_index(["plane", "a", "b"])
+    table = domain_gap.frechet_between(features, centres, patients, planes, seed=0).set_index(["plane", "a", "b"])
     for plane in ("all", *PLANES):
         none, some = table.loc[(plane, "here", "there")], table.loc[(plane, "far", "here")]
         assert none.fd == pytest.approx(none.within, rel=0.35)
@@ -179,7 +180,7 @@ def test_a_gap_shows_and_no_gap_is_as_large_as_within_a_centre():
 def test_distances_do_not_depend_on_how_many_images_a_centre_has():
     features, centres, patients, planes = places({"a": 0, "b": 0, "c": 0}, 200, images=2, differ=0)
     kept = (centres != "b") | np.isin(patients, [f"b{number}" for number in range(40)])
-    table = gap.frechet_between(features[kept], centres[kept], patients[kept], planes[kept], seed=0)
+    table = domain_gap.frechet_between(features[kept], centres[kept], patients[kept], planes[kept], seed=0)
     table = table[table.plane == "all"]
     assert table.n.unique().tolist() == [40]
     # Were all images taken, the distances to "b" would be three times that between "a" and "c", which have five times as many.
@@ -191,17 +192,17 @@ def test_shares_of_planes_are_no_gap():
     features, centres, patients, planes = places({"a": 0, "b": 0}, 100)
     features[planes == PLANES[1]] += 8
     kept = ~((centres == "a") & (planes == PLANES[0]) & (np.arange(len(planes)) % 6 > 1))
-    table = gap.frechet_between(features[kept], centres[kept], patients[kept], planes[kept], seed=0)
+    table = domain_gap.frechet_between(features[kept], centres[kept], patients[kept], planes[kept], seed=0)
     row = table[(table.plane == "all") & (table.a == "a") & (table.b == "b")].iloc[0]
     assert row.fd < 2 * row.within, "with the shares as they are, the means alone lie 2 apart in each of six features"
 
 
 def test_patients_stay_on_one_side(monkeypatch):
     sides = []
-    monkeypatch.setattr(gap.distances, "frechet", lambda a, b: sides.append((set(a[:, 0]), set(b[:, 0]))) or 1.0)
+    monkeypatch.setattr(domain_gap.distances, "frechet", lambda a, b: sides.append((set(a[:, 0]), set(b[:, 0]))) or 1.0)
     numbers = np.repeat(np.arange(30), 4)
     centres, planes = np.where(numbers < 15, "a", "b"), np.tile(PLANES, 60)
-    gap.frechet_between(numbers[:, None], centres, numbers.astype(str), planes, seed=0)
+    domain_gap.frechet_between(numbers[:, None], centres, numbers.astype(str), planes, seed=0)
     assert sides and all(not one & other for one, other in sides)
     assert len({frozenset(one) for one, _ in sides}) > 10, "halves are drawn anew"
 
@@ -209,28 +210,28 @@ def test_patients_stay_on_one_side(monkeypatch):
 def test_too_few_of_a_plane():
     features, centres, patients, planes = places({"a": 0, "b": 0, "c": 0}, 30)
     lacks = ~((centres == "c") & (planes == PLANES[0]))
-    table = gap.frechet_between(features[lacks], centres[lacks], patients[lacks], planes[lacks], seed=0)
-    abdomen = gap.matrix(table, PLANES[0])
+    table = domain_gap.frechet_between(features[lacks], centres[lacks], patients[lacks], planes[lacks], seed=0)
+    abdomen = domain_gap.matrix(table, PLANES[0])
     assert abdomen.loc["c"].isna().all() and abdomen.loc[["a", "b"], ["a", "b"]].notna().all(axis=None)
-    assert gap.matrix(table).notna().all(axis=None)
+    assert domain_gap.matrix(table).notna().all(axis=None)
     assert table[(table.plane == "all") | (table.plane == PLANES[1])].groupby("plane").n.first().nunique() == 1
     assert table[table.fd.isna()].n.eq(0).all()
-    none = gap.frechet_between(features, centres, patients, planes, seed=0, fewest=1000)
+    none = domain_gap.frechet_between(features, centres, patients, planes, seed=0, fewest=1000)
     assert none[["fd", "sd", "within"]].isna().all(axis=None)
 
 
 def test_the_matrix_is_square_and_symmetric():
     features, centres, patients, planes = places({"z": 0, "a": 1, "m": 2})
-    table = gap.frechet_between(features, centres, patients, planes, seed=0, draws=2)
-    square = gap.matrix(table)
+    table = domain_gap.frechet_between(features, centres, patients, planes, seed=0, draws=2)
+    square = domain_gap.matrix(table)
     assert list(square) == list(square.index) == ["a", "m", "z"]
     assert np.array_equal(square, square.T)
     row = table[(table.plane == "all") & (table.a == "a") & (table.b == "z")].iloc[0]
     assert square.loc["z", "a"] == row.fd
-    again = gap.frechet_between(features, centres, patients, planes, seed=0, draws=2)
+    again = domain_gap.frechet_between(features, centres, patients, planes, seed=0, draws=2)
     pd.testing.assert_frame_equal(table, again)
     with pytest.raises(FetalkitError, match="no plane 'knee' in the table; there are all, Fetal abdomen"):
-        gap.matrix(table, "knee")
+        domain_gap.matrix(table, "knee")
 
 
 # --- images
@@ -246,7 +247,7 @@ def waves(cycles, n=4, size=64):
 @pytest.mark.parametrize("cycles", [3, 10, 25])
 def test_a_wave_has_its_power_at_its_frequency(cycles):
     images = np.concatenate([waves(cycles), waves(7)])
-    spectra = gap.radial_spectrum(images, ["x"] * 4 + ["seven"] * 4)
+    spectra = domain_gap.radial_spectrum(images, ["x"] * 4 + ["seven"] * 4)
     assert list(spectra) == ["seven", "x"] and spectra.index.tolist() == list(range(1, 33))
     assert spectra.x.idxmax() == cycles and spectra.seven.idxmax() == 7
 
@@ -254,7 +255,7 @@ def test_a_wave_has_its_power_at_its_frequency(cycles):
 def test_mean_images():
     images = np.zeros((4, 8, 8), np.uint8)
     images[:2] = [[[10]], [[21]]]
-    means = gap.mean_images(images, ["b", "b", "a", "a"])
+    means = domain_gap.mean_images(images, ["b", "b", "a", "a"])
     assert list(means) == ["a", "b"]
     assert np.all(means["b"] == 15.5) and not means["a"].any()
 
@@ -276,18 +277,18 @@ def test_mean_images():
 def test_bad_features(change, message):
     (a, groups_a), (b, groups_b) = place(10), place(10, name="b")
     with pytest.raises(FetalkitError, match=message):
-        gap.proxy_a_distance(**dict(a=a, b=b, groups_a=groups_a, groups_b=groups_b, seed=0) | change)
+        domain_gap.proxy_a_distance(**dict(a=a, b=b, groups_a=groups_a, groups_b=groups_b, seed=0) | change)
 
 
 def test_bad_images_and_draws():
     with pytest.raises(FetalkitError, match=r"images are float64 \(2, 8, 8\); uint8 \(n, size, size\) is needed"):
-        gap.mean_images(np.zeros((2, 8, 8)), ["a", "a"])
+        domain_gap.mean_images(np.zeros((2, 8, 8)), ["a", "a"])
     with pytest.raises(FetalkitError, match=r"2 images but centres of shape \(1,\)"):
-        gap.radial_spectrum(np.zeros((2, 8, 8), np.uint8), ["a"])
+        domain_gap.radial_spectrum(np.zeros((2, 8, 8), np.uint8), ["a"])
     with pytest.raises(FetalkitError, match="1 draws of at least 8 images"):
-        gap.frechet_between(*places({"a": 0, "b": 0}), seed=0, draws=1)
+        domain_gap.frechet_between(*places({"a": 0, "b": 0}), seed=0, draws=1)
     with pytest.raises(FetalkitError, match="but planes of shape"):
-        gap.frechet_between(*places({"a": 0, "b": 0})[:3], planes=["x"], seed=0)
+        domain_gap.frechet_between(*places({"a": 0, "b": 0})[:3], planes=["x"], seed=0)
 
 
 # --- figures
@@ -296,26 +297,26 @@ def test_bad_images_and_draws():
 def drawn():
     features, centres, patients, planes = places({"Algeria": 1, "Egypt": 0, "Spain": 0}, 30)
     lacks = ~((centres == "Egypt") & (planes == PLANES[0]))
-    found = gap.frechet_between(features[lacks], centres[lacks], patients[lacks], planes[lacks], seed=0)
-    yield "distances", gap_figures.distances(found)
-    yield "with gaps", gap_figures.distances(found, PLANES[0])
-    yield "without any", gap_figures.distances(found.assign(fd=np.nan, within=np.nan))
-    yield "embedding", gap_figures.embedding(features[:, :2], centres, planes)
+    found = domain_gap.frechet_between(features[lacks], centres[lacks], patients[lacks], planes[lacks], seed=0)
+    yield "distances", gap_plots.distances(found)
+    yield "with gaps", gap_plots.distances(found, PLANES[0])
+    yield "without any", gap_plots.distances(found.assign(fd=np.nan, within=np.nan))
+    yield "embedding", gap_plots.embedding(features[:, :2], centres, planes)
     many = np.array([f"centre {number}" for number in range(12)]).repeat(len(features) // 12)
-    yield "many centres", gap_figures.embedding(features[: len(many), :2], many, planes[: len(many)])
+    yield "many centres", gap_plots.embedding(features[: len(many), :2], many, planes[: len(many)])
     images = np.concatenate([waves(cycles) for cycles in (3, 7, 12)])
     of = np.repeat(["Algeria", "Egypt", "Spain"], 4)
-    yield "appearance", gap_figures.appearance(gap.mean_images(images, of), gap.radial_spectrum(images, of))
-    table = gap.proxy_between(features, centres, patients, seed=0)
+    yield "appearance", gap_plots.appearance(domain_gap.mean_images(images, of), domain_gap.radial_spectrum(images, of))
+    table = domain_gap.proxy_between(features, centres, patients, seed=0)
     table.loc[table.index[-1], ["distance", "low", "high", "balanced_accuracy", "spread"]] = np.nan
-    yield "proxy", gap_figures.proxy_distances(table)
+    yield "proxy", gap_plots.proxy_distances(table)
     kinds = {"size": features[:, :1], "all": features}
-    told = shortcut.centre_table(kinds, centres, patients, 0)
-    yield "told once", gap_figures.centre_told(told.assign(images="as they are"))
+    told = outline.centre_table(kinds, centres, patients, 0)
+    yield "told once", gap_plots.centre_told(told.assign(images="as they are"))
     both = pd.concat([told.assign(images="as they are"), told[:1].assign(images="standard mask")])
-    yield "told", gap_figures.centre_told(both)
+    yield "told", gap_plots.centre_told(both)
     masks = {name: np.eye(16) for name in ("Algeria", "Egypt", "Spain")}
-    yield "masks", gap_figures.mean_masks({"as they are": masks, "standard mask": masks})
+    yield "masks", gap_plots.mean_masks({"as they are": masks, "standard mask": masks})
 
 
 def test_figures_have_titles_and_labels_and_fit_the_page():
@@ -324,7 +325,7 @@ def test_figures_have_titles_and_labels_and_fit_the_page():
         warnings.simplefilter("error")
         for name, figure in drawn():
             _, width, height = display._png(figure)
-            assert width <= gap_figures.WIDTH * display.DPI + 2, name
+            assert width <= gap_plots.WIDTH * display.DPI + 2, name
             assert height <= 8 * display.DPI, name
             titles = [axis.get_title(loc=side) for axis in figure.axes for side in ("left", "center")]
             assert any(titles), name
@@ -336,7 +337,7 @@ def test_figures_have_titles_and_labels_and_fit_the_page():
 
 def test_no_point_of_an_embedding_is_lost():
     many = np.array([f"centre {number}" for number in range(12)])
-    figure = gap_figures.embedding(np.random.default_rng(0).normal(size=(12, 2)), many, many)
+    figure = gap_plots.embedding(np.random.default_rng(0).normal(size=(12, 2)), many, many)
     lines = figure.axes[0].lines
     assert sum(len(line.get_xdata()) for line in lines) == 12
     plt.close(figure)
@@ -344,10 +345,10 @@ def test_no_point_of_an_embedding_is_lost():
 
 def test_heat_maps_print_what_the_table_says():
     features, centres, patients, planes = places({"a": 2, "b": 0})
-    table = gap.frechet_between(features, centres, patients, planes, seed=0)
-    figure = gap_figures.distances(table)
+    table = domain_gap.frechet_between(features, centres, patients, planes, seed=0)
+    figure = gap_plots.distances(table)
     texts = [[text.get_text() for text in axis.texts] for axis in figure.axes]
-    square = gap.matrix(table)
+    square = domain_gap.matrix(table)
     assert [float(text) for text in texts[0]] == pytest.approx(square.to_numpy().ravel(), abs=0.06)
     assert texts[1][0] == texts[1][3] == "1.0" and float(texts[1][1]) > 1.5
     plt.close(figure)

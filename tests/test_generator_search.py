@@ -5,9 +5,11 @@ import pandas as pd
 import pytest
 import small_study
 
-from fetalkit import cas, generator_search, params, paths
-from fetalkit.generators.diffusion import DiffusionGenerator
-from fetalkit.images import Labelled
+from fetalkit.config import params
+from fetalkit.data.images import Labelled
+from fetalkit.experiments import cas, generator_search
+from fetalkit.generators.diffusion.generator import DiffusionGenerator
+from fetalkit.utils import paths
 
 
 @pytest.fixture

@@ -11,12 +11,13 @@ import pytest
 import torch
 from diffusers import EDMDPMSolverMultistepScheduler
 
-from fetalkit import devices, generators
-from fetalkit.checkpoints import Checkpoint, rng
-from fetalkit.cohorts.phantom import simulator
-from fetalkit.errors import FetalkitError
-from fetalkit.generators import augmentation, edm, fitting, guidance
-from fetalkit.generators.denoiser import Denoiser, NoisyClassifier
+from fetalkit import generators, simulator
+from fetalkit.generators import trainer
+from fetalkit.generators.diffusion import augmentation, edm, guidance
+from fetalkit.generators.diffusion.denoiser import Denoiser, NoisyClassifier
+from fetalkit.utils import devices
+from fetalkit.utils.checkpoints import Checkpoint, rng
+from fetalkit.utils.errors import FetalkitError
 
 SMALL = dict(n_classes=2, size=16, unshuffle=2, channels=(16, 32), attention=(False, True), batch_size=8)
 
@@ -147,14 +148,14 @@ def test_sigkill_and_resume_gives_the_same_bits(tmp_path, killed_at):
     script = (
         "import os, signal, sys, torch; torch.set_num_threads(1); sys.path.insert(0, 'tests')\n"
         "import test_generators as t\n"
-        "from fetalkit.generators import fitting\n"
-        "from fetalkit.checkpoints import Checkpoint\n"
-        "step, calls = fitting._Single.step, []\n"
+        "from fetalkit.generators import trainer\n"
+        "from fetalkit.utils.checkpoints import Checkpoint\n"
+        "step, calls = trainer._Single.step, []\n"
         "def deadly(*args):\n"
         f"    if len(calls) == {killed_at}: os.kill(os.getpid(), signal.SIGKILL)\n"
         "    calls.append(1)\n"
         "    return step(*args)\n"
-        "fitting._Single.step = deadly\n"
+        "trainer._Single.step = deadly\n"
         f"t.train(checkpoint=Checkpoint({str(tmp_path / 'state')!r}, 'x', every=3), **t.WHOLE)\n"
     )
     top = Path(__file__).parents[1]
@@ -172,7 +173,7 @@ def test_sigkill_and_resume_gives_the_same_bits(tmp_path, killed_at):
 def test_a_finished_run_is_not_repeated(tmp_path, monkeypatch):
     checkpoint = Checkpoint(tmp_path / "state", "x")
     first = train(checkpoint=checkpoint)
-    monkeypatch.setattr(fitting._Single, "step", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr(trainer._Single, "step", lambda *_: pytest.fail("trained again"))
     assert torch.equal(bits(train(checkpoint=checkpoint)), bits(first))
 
 
@@ -354,13 +355,13 @@ def test_a_loss_that_is_not_a_number_stops_the_training(tmp_path):
 def test_a_training_can_begin_with_saved_weights(tmp_path, learned, monkeypatch):
     learned.save(tmp_path / "g")
     begun = {}
-    run = fitting.run
+    run = trainer.run
 
     def watched(trainer, steps, **options):
         begun[options["label"]] = {name: value.clone() for name, value in trainer.network.state_dict().items()}
         return run(trainer, steps, **options)
 
-    monkeypatch.setattr(fitting, "run", watched)
+    monkeypatch.setattr(trainer, "run", watched)
     train(start=tmp_path / "g", **WHOLE)
     for label, network in (("t", learned.denoiser), ("t: guide", learned.guide)):
         assert all(torch.equal(value, begun[label][name]) for name, value in network.state_dict().items())
@@ -373,7 +374,7 @@ def test_a_training_can_begin_with_saved_weights(tmp_path, learned, monkeypatch)
 def test_a_resumed_training_with_a_start_gives_the_same_bits(tmp_path, learned, monkeypatch):
     learned.save(tmp_path / "g")
     undisturbed = train(start=tmp_path / "g", **WHOLE)
-    step = fitting._Single.step
+    step = trainer._Single.step
 
     def interrupted(self, number):
         if number == 7:
@@ -381,7 +382,7 @@ def test_a_resumed_training_with_a_start_gives_the_same_bits(tmp_path, learned, 
         return step(self, number)
 
     checkpoint = Checkpoint(tmp_path / "state", "x", every=3)
-    monkeypatch.setattr(fitting._Single, "step", interrupted)
+    monkeypatch.setattr(trainer._Single, "step", interrupted)
     with pytest.raises(KeyboardInterrupt):
         train(checkpoint=checkpoint, start=tmp_path / "g", **WHOLE)
     monkeypatch.undo()
@@ -415,7 +416,7 @@ def test_a_generator_follows_from_all_modules_that_it_imports(kind):
     script = (
         "import sys; from fetalkit import generators\n"
         f"generators._class({kind!r})\n"
-        "names = [n for n in sys.modules if n.startswith('fetalkit.generators.') or n == 'fetalkit.batches']\n"
+        "names = [n for n in sys.modules if n.startswith('fetalkit.generators.') or n == 'fetalkit.data.sampling']\n"
         "print('\\n'.join(sys.modules[n].__file__ for n in names))"
     )
     top = Path(__file__).parents[1]
@@ -437,7 +438,7 @@ def test_missing_and_damaged_generators_are_named(tmp_path, learned):
 
 
 def test_the_learning_rate_rises_and_falls():
-    schedule = fitting.Schedule(100, 1.0, 0.05, 0.01, 0.1)
+    schedule = trainer.Schedule(100, 1.0, 0.05, 0.01, 0.1)
     rates = [schedule.rate(step) for step in range(100)]
     assert rates[0] == pytest.approx(0.2)
     assert max(rates) == 1

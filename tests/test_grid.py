@@ -5,10 +5,12 @@ import pandas as pd
 import pytest
 import small_study
 
-from fetalkit import grid, parallel, params, paths, synthesis, training_search
-from fetalkit.errors import FetalkitError
-from fetalkit.study import Study
-from fetalkit.variants import Variant
+from fetalkit.config import params
+from fetalkit.config.variants import Variant
+from fetalkit.data.study import Study
+from fetalkit.experiments import classification, synthesis, training_search
+from fetalkit.utils import parallel, paths
+from fetalkit.utils.errors import FetalkitError
 
 
 def reciprocal(number):
@@ -58,17 +60,17 @@ def test_a_failed_cell_is_an_outcome_with_its_traceback(study):
     (path,) = paths.data("phantom", "synthetic").glob("*.npz")
     content = path.read_bytes()
     path.write_bytes(b"broken")
-    outcomes = {outcome.cell.arm: outcome for outcome in grid.run("phantom", study.params)}
+    outcomes = {outcome.cell.arm: outcome for outcome in classification.run("phantom", study.params)}
     assert outcomes["diffusion"].error and "Traceback" in outcomes["diffusion"].error
     assert np.isnan(outcomes["diffusion"].probabilities).all() and outcomes["diffusion"].weights is None
     assert not outcomes["real"].error and not np.isnan(outcomes["real"].probabilities).any()
-    grid.keep_weights("phantom", list(outcomes.values()))
+    classification.keep_weights("phantom", list(outcomes.values()))
     kept = {path.name.split("_")[0] for path in paths.data("phantom", "models").iterdir()}
     assert kept == {"real", "real-long"}
     # Mended, only what failed is trained.
     path.write_bytes(content)
     before = {path: path.stat().st_mtime_ns for path in paths.work("phantom", "phases").rglob("weights.safetensors")}
-    again = grid.run("phantom", study.params)
+    again = classification.run("phantom", study.params)
     assert not any(outcome.error for outcome in again)
     assert all(path.stat().st_mtime_ns == time for path, time in before.items())
 
@@ -93,7 +95,7 @@ def test_the_search_for_a_protocol_reads_no_test_image(study, monkeypatch):
     assert list(table.candidate) == ["as it is", "longer"]
     assert np.allclose(table.gain, table.diffusion - table[["real", "real-long"]].max(axis=1))
     with pytest.raises(AssertionError, match="looked at the test part"):  # as the grid does
-        grid.run("phantom", study.params)
+        classification.run("phantom", study.params)
 
 
 def test_candidates_depart_from_the_settings_in_one_thing(study):

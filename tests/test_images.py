@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fetalkit import images
-from fetalkit.errors import FetalkitError
+from fetalkit.data import images
+from fetalkit.utils.errors import FetalkitError
 
 
 def test_small_images_are_not_resized():

@@ -6,8 +6,8 @@ from scipy import special, stats
 from statsmodels.regression.linear_model import OLS
 from statsmodels.stats.contingency_tables import mcnemar
 
-from fetalkit import inference
-from fetalkit.errors import FetalkitError
+from fetalkit.analysis import intervals
+from fetalkit.utils.errors import FetalkitError
 
 
 def names(count):
@@ -21,7 +21,7 @@ def bounds(found):
 def test_one_seed_of_independent_images_is_the_t_interval_and_test():
     values = np.random.default_rng(0).normal(0.05, 0.3, 80)
     textbook = stats.ttest_1samp(values, 0)
-    found = inference.gain(values[None], names(80))
+    found = intervals.gain(values[None], names(80))
     assert found.estimate == pytest.approx(values.mean())
     assert bounds(found) == pytest.approx(tuple(textbook.confidence_interval(0.95)))
     assert found.p == pytest.approx(textbook.pvalue)
@@ -35,14 +35,14 @@ def test_one_seed_of_clustered_images_is_the_cluster_robust_interval():
         cov_type="cluster", cov_kwds={"groups": patients, "use_correction": False}, use_t=True
     )
     half = stats.t.ppf(0.975, 29) * fit.bse[0] * np.sqrt(30 / 29)
-    assert bounds(inference.gain(values[None], patients.astype(str))) == pytest.approx(
+    assert bounds(intervals.gain(values[None], patients.astype(str))) == pytest.approx(
         (values.mean() - half, values.mean() + half)
     )
 
 
 def test_seeds_that_differ_alone_are_the_t_interval_over_seeds():
     means = np.array([0.02, 0.05, 0.12])
-    found = inference.gain(np.tile(means[:, None], 50), names(50))
+    found = intervals.gain(np.tile(means[:, None], 50), names(50))
     textbook = stats.ttest_1samp(means, 0)
     assert bounds(found) == pytest.approx(tuple(textbook.confidence_interval(0.95)))
     assert found.p == pytest.approx(textbook.pvalue)
@@ -50,13 +50,13 @@ def test_seeds_that_differ_alone_are_the_t_interval_over_seeds():
 
 def test_seeds_that_agree_add_nothing():
     values = np.random.default_rng(2).normal(0.05, 0.3, (1, 200))
-    alone = inference.gain(values, names(200))
-    assert bounds(inference.gain(np.tile(values, (3, 1)), names(200))) == pytest.approx(bounds(alone))
+    alone = intervals.gain(values, names(200))
+    assert bounds(intervals.gain(np.tile(values, (3, 1)), names(200))) == pytest.approx(bounds(alone))
 
 
 def test_seeds_that_agree_by_chance_in_few_patients_leave_an_interval():
     """Every seed gains one image, each of another patient: the part in common outweighs that over patients."""
-    found = inference.gain(np.eye(3, 12), names(12))
+    found = intervals.gain(np.eye(3, 12), names(12))
     assert found.high - found.low > 0.05 and found.p > 0.001
 
 
@@ -65,7 +65,7 @@ def test_parts_are_those_of_the_analysis_of_variance():
     by_seed, by_patient, mean = values.mean(axis=1), values.mean(axis=0), values.mean()
     residual = values - by_seed[:, None] - by_patient + mean
     squares = np.array([4 * np.sum((by_patient - mean) ** 2) / 24, 25 * np.sum((by_seed - mean) ** 2) / 3])
-    parts = inference._Parts.of(values, np.arange(25))
+    parts = intervals._Parts.of(values, np.arange(25))
     assert (parts.patients, parts.seeds) == pytest.approx(tuple(squares / 100))
     assert parts.both == pytest.approx(np.sum(residual**2) / (3 * 24) / 100)
 
@@ -76,40 +76,40 @@ def test_p_and_interval_agree(n_seeds):
     both = set()
     for _ in range(200):
         values = random.normal(0.1, 0.15, (n_seeds, 1)) + random.normal(0, 0.3, (n_seeds, 20))
-        found = inference.gain(values, np.repeat(names(10), 2))
+        found = intervals.gain(values, np.repeat(names(10), 2))
         assert (found.p < 0.05) == (found.low > 0 or found.high < 0)
         both.add(found.p < 0.05)
     assert both == {True, False}
 
 
 def test_p_at_the_edges():
-    assert inference.gain(np.zeros((3, 10)), names(10)) == inference.Gain(0, 0, 0, 1)
-    assert inference.gain(np.ones((3, 10)), names(10)) == inference.Gain(1, 1, 1, inference.SMALLEST_P)
+    assert intervals.gain(np.zeros((3, 10)), names(10)) == intervals.Gain(0, 0, 0, 1)
+    assert intervals.gain(np.ones((3, 10)), names(10)) == intervals.Gain(1, 1, 1, intervals.SMALLEST_P)
 
 
 def test_accuracy_stays_within_its_range():
-    found = inference.accuracy(np.array([[1.0] * 19 + [0.0]]), names(20))
+    found = intervals.accuracy(np.array([[1.0] * 19 + [0.0]]), names(20))
     assert found.estimate == 0.95 and found.low < 0.9 and found.high == 1
 
 
 def test_a_failed_run_leaves_nothing():
     values = np.zeros((3, 10))
     values[1] = np.nan
-    found = inference.gain(values, names(10))
+    found = intervals.gain(values, names(10))
     assert np.isnan([found.estimate, found.low, found.high, found.p]).all()
-    one = inference.accuracy(values, names(10))
+    one = intervals.accuracy(values, names(10))
     assert np.isnan([one.estimate, one.low, one.high]).all()
-    assert np.isnan(inference.sign_flip(values, names(10), 100, 0))
+    assert np.isnan(intervals.sign_flip(values, names(10), 100, 0))
 
 
 def test_one_patient_gives_an_estimate_alone():
-    found = inference.gain(np.full((3, 4), 0.5), ["a"] * 4)
+    found = intervals.gain(np.full((3, 4), 0.5), ["a"] * 4)
     assert found.estimate == 0.5 and np.isnan([found.low, found.high, found.p]).all()
 
 
 @pytest.mark.parametrize("values", [np.zeros(5), np.zeros((2, 4)), np.zeros((0, 5))])
 def test_shapes_that_do_not_fit_are_refused(values):
-    for routine in (inference.gain, inference.accuracy):
+    for routine in (intervals.gain, intervals.accuracy):
         with pytest.raises(FetalkitError):
             routine(values, names(5))
 
@@ -118,28 +118,28 @@ def test_shapes_that_do_not_fit_are_refused(values):
 def test_sign_flip_is_mcnemar(gained, lost):
     values = np.r_[np.ones(gained), -np.ones(lost), np.zeros(40)]
     exact = mcnemar([[30, gained], [lost, 10]], exact=True).pvalue
-    found = inference.sign_flip(values[None], names(len(values)), permutations=2**12, seed=0)
+    found = intervals.sign_flip(values[None], names(len(values)), permutations=2**12, seed=0)
     assert found == pytest.approx(exact)
 
 
 def test_sign_flip_of_many_patients_nears_mcnemar():
     values = np.r_[np.ones(60), -np.ones(40), np.zeros(300)]
     exact = mcnemar([[200, 60], [40, 100]], exact=True).pvalue
-    assert inference.sign_flip(values[None], names(400), permutations=20_000, seed=0) == pytest.approx(exact, abs=0.01)
+    assert intervals.sign_flip(values[None], names(400), permutations=20_000, seed=0) == pytest.approx(exact, abs=0.01)
 
 
 def test_sign_flip_keeps_patients_whole():
     # Ten patients, nine of which gain in all their four images: as ten images, not as forty.
     by_patient = np.r_[np.ones(9), -1]
-    one = inference.sign_flip(by_patient[None], names(10), 2**10, 0)
-    assert inference.sign_flip(np.repeat(by_patient, 4)[None], np.repeat(names(10), 4), 2**10, 0) == one == 22 / 2**10
+    one = intervals.sign_flip(by_patient[None], names(10), 2**10, 0)
+    assert intervals.sign_flip(np.repeat(by_patient, 4)[None], np.repeat(names(10), 4), 2**10, 0) == one == 22 / 2**10
 
 
 def test_holm_published_example():
     # R's manual and Wright (Biometrics 48, 1992, table 1): p of 0.01, 0.02, 0.03 and 0.04.
-    assert inference.holm([0.01, 0.04, 0.03, 0.02]) == pytest.approx([0.04, 0.06, 0.06, 0.06])
-    assert inference.holm([0.01, np.nan, 0.04]) == pytest.approx([0.02, np.nan, 0.04], nan_ok=True)
-    assert np.isnan(inference.holm([np.nan])).all() and len(inference.holm([])) == 0
+    assert intervals.holm([0.01, 0.04, 0.03, 0.02]) == pytest.approx([0.04, 0.06, 0.06, 0.06])
+    assert intervals.holm([0.01, np.nan, 0.04]) == pytest.approx([0.02, np.nan, 0.04], nan_ok=True)
+    assert np.isnan(intervals.holm([np.nan])).all() and len(intervals.holm([])) == 0
 
 
 SHAPES = {"africa": (60, 197), "spain": (422, 778)}
@@ -169,7 +169,7 @@ def test_no_effect_is_covered_in_95_of_100_studies(shape, points):
     differences, patients = studies(shape, 1000, points)
     covered = []
     for values in differences:
-        found = inference.gain(values, patients)
+        found = intervals.gain(values, patients)
         covered.append(found.low <= 0 <= found.high)
     assert 0.93 <= np.mean(covered) <= 0.97
 
@@ -178,8 +178,8 @@ def test_no_effect_is_covered_in_95_of_100_studies(shape, points):
 def test_an_effect_is_found_and_covered(n_seeds, power):
     differences, patients = studies(SHAPES["spain"], 200, 1, effect=0.05, seed=1, n_seeds=n_seeds)
     truth = differences.mean()
-    found = [inference.gain(values, patients) for values in differences]
+    found = [intervals.gain(values, patients) for values in differences]
     assert truth == pytest.approx(0.05, abs=0.01)
     assert np.mean([one.low <= truth <= one.high for one in found]) > 0.92
     assert np.mean([one.p < 0.05 for one in found]) > power
-    assert np.mean([inference.sign_flip(values, patients, 999, 0) < 0.05 for values in differences[:20]]) > 0.9
+    assert np.mean([intervals.sign_flip(values, patients, 999, 0) < 0.05 for values in differences[:20]]) > 0.9

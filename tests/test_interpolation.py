@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from fetalkit import generators
-from fetalkit.errors import FetalkitError
-from fetalkit.generators import interpolation
+from fetalkit.generators import smote
+from fetalkit.utils.errors import FetalkitError
 
 
 def cell(n=12, size=16):
@@ -62,14 +62,14 @@ def test_saved_and_loaded_generators_draw_the_same(tmp_path):
     images[0, 0, 0] ^= 1
     made(images, classes).save(tmp_path / "other")
     assert (tmp_path / "g" / "fetalkit.json").read_text() != (tmp_path / "other" / "fetalkit.json").read_text()
-    (tmp_path / "other" / interpolation.IMAGES).replace(tmp_path / "g" / interpolation.IMAGES)
+    (tmp_path / "other" / smote.IMAGES).replace(tmp_path / "g" / smote.IMAGES)
     with pytest.raises(FetalkitError, match=r"images.npz: missing or damaged \(not the images of its card\); make"):
         generators.load(tmp_path / "g")
     for damage in (b"no images", b"PK\x03\x04", b""):
-        (tmp_path / "g" / interpolation.IMAGES).write_bytes(damage)
+        (tmp_path / "g" / smote.IMAGES).write_bytes(damage)
         with pytest.raises(FetalkitError, match=r"images.npz: missing or damaged .* make the generator again"):
             generators.load(tmp_path / "g")
-    (tmp_path / "g" / interpolation.IMAGES).unlink()
+    (tmp_path / "g" / smote.IMAGES).unlink()
     with pytest.raises(FetalkitError, match=r"images.npz: missing or damaged"):
         generators.load(tmp_path / "g")
 

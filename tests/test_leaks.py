@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from fetalkit.audit import HASH_SIDE
-from fetalkit.errors import FetalkitError
-from fetalkit.transfer import leaks
+from fetalkit.cohorts.audit import HASH_SIDE
+from fetalkit.experiments.transfer import leaks
+from fetalkit.utils.errors import FetalkitError
 
 SPLITS = SimpleNamespace(near_duplicate_bits=32, near_duplicate_correlation=0.95)
 

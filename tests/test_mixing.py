@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from fetalkit.checkpoints import rng
-from fetalkit.errors import FetalkitError
-from fetalkit.mixing import mix
+from fetalkit.classifiers.mixup import mix
+from fetalkit.utils.checkpoints import rng
+from fetalkit.utils.errors import FetalkitError
 
 KINDS = ("mixup", "cutmix")
 CLASSES = 4

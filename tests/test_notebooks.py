@@ -18,10 +18,10 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 import fetalkit
-from fetalkit import notebooks, paths
-from fetalkit.errors import FetalkitError
-from fetalkit.notebooks import __main__ as command
-from fetalkit.notebooks import following, kernel, parameters, places, records, runner
+from fetalkit.runner import __main__ as command
+from fetalkit.runner import execute, following, kernel, parameters, records
+from fetalkit.utils import paths, places
+from fetalkit.utils.errors import FetalkitError
 
 PARAMETERS = 'import os\n\ncohort = os.environ.get("FETALKIT_COHORT", "phantom")'
 
@@ -48,7 +48,7 @@ def test_success_stores_outputs_record_and_log(capfd, monkeypatch):
     write(
         "01_cohort",
         "import fetalkit\nprint(cohort, shots, os.path.basename(os.getcwd()), fetalkit.__file__)",
-        "from fetalkit.progress import Progress\n"
+        "from fetalkit.utils.progress import Progress\n"
         "with Progress('diffusion k=10 seed=0', total=4000, done=1000) as progress:\n"
         "    progress.update(200)\n"
         "    progress.report(loss=0.03125)\n"
@@ -57,13 +57,13 @@ def test_success_stores_outputs_record_and_log(capfd, monkeypatch):
         parameters=PARAMETERS + "\nshots: list",
     )
     environment = dict(os.environ)
-    path = notebooks.run("01_cohort", "africa", shots=[5, 10])
+    path = execute.run("01_cohort", "africa", shots=[5, 10])
     assert path == paths.executed("africa", "01_cohort")
     assert os.environ == environment
 
     printed = nbformat.read(path, as_version=4).cells[3].outputs[0].text
     assert printed == places.hide(f"africa [5, 10] {paths.ROOT.name} {fetalkit.__file__}\n")
-    record = notebooks.record(path)
+    record = execute.record(path)
     assert (record["notebook"], record["cohort"]) == ("01_cohort", "africa")
     assert record["parameters"] == {"cohort": "africa", "shots": [5, 10]}
     assert record["started"].endswith("+00:00") and record["seconds"] > 0 and record["cores"] >= 1
@@ -110,7 +110,7 @@ def test_outputs_name_no_place():
         "HTML(f'<b>{os.getcwd()}/a.csv</b>')",
         "os.getcwd()",
     )
-    path = notebooks.run("01_cohort", "africa")
+    path = execute.run("01_cohort", "africa")
     assert str(paths.ROOT) not in path.read_text(encoding="utf-8")
     assert "<b>…/a.csv</b>" in path.read_text(encoding="utf-8")
 
@@ -120,11 +120,11 @@ def test_outputs_name_no_place():
     [
         ("1 / 0", "fetalkit: 02_fail, cell 3: ZeroDivisionError: division by zero - see {failed}"),
         (
-            "from fetalkit.errors import FetalkitError\nraise FetalkitError('a.csv: no column x;\\n add it')",
+            "from fetalkit.utils.errors import FetalkitError\nraise FetalkitError('a.csv: no column x;\\n add it')",
             "fetalkit: 02_fail: a.csv: no column x; add it",
         ),
         (
-            "from fetalkit.errors import FetalkitError\nraise FetalkitError('3 jobs failed:' + ' trace' * 1000)",
+            "from fetalkit.utils.errors import FetalkitError\nraise FetalkitError('3 jobs failed:' + ' trace' * 1000)",
             "fetalkit: 02_fail: 3 jobs failed:" + " trace" * 164 + " … - see {failed}",
         ),
         (
@@ -167,22 +167,22 @@ def test_terminated_runner_leaves_no_process():
         "time.sleep(300)",
     )
     code = (
-        "import sys; from pathlib import Path; from fetalkit import paths; from fetalkit.notebooks import __main__;"
+        "import sys; from pathlib import Path; from fetalkit.utils import paths; from fetalkit.runner import __main__;"
         "paths.ROOT = Path(sys.argv[1]); paths.NOTEBOOKS = paths.ROOT / 'notebooks';"
         "sys.exit(__main__.main(['03_long', '--cohort', 'africa']))"
     )
     package = os.path.dirname(os.path.dirname(fetalkit.__file__))
-    runner = subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-c", code, str(paths.ROOT)], env=os.environ | {"PYTHONPATH": package}, stderr=subprocess.PIPE
     )
     pids = paths.ROOT / "pids"
     wait_for(pids.exists)
     processes = [psutil.Process(int(pid)) for pid in pids.read_text().split()]
-    runner.send_signal(signal.SIGTERM)
-    _, errors = runner.communicate(timeout=30)
-    assert runner.returncode == 128 + signal.SIGTERM
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 128 + signal.SIGTERM
     assert errors == b""
-    wait_for(lambda: not any(alive(process) for process in processes))
+    wait_for(lambda: not any(alive(other) for other in processes))
     assert not paths.executed("africa", "03_long").exists()
 
 
@@ -200,7 +200,7 @@ def test_a_notebook_leaves_no_worker_however_it_ends(end):
         f"while not os.path.exists('pid'):\n    time.sleep(0.05)\n{end}",
     )
     with nullcontext() if end == "pass" else pytest.raises(FetalkitError):
-        notebooks.run("03_long", "africa")
+        execute.run("03_long", "africa")
     pid = int((paths.ROOT / "pid").read_text())
     wait_for(lambda: not psutil.pid_exists(pid) or not alive(psutil.Process(pid)), seconds=5)
 
@@ -270,7 +270,7 @@ def test_papermill_reads_the_parameters_cell_too():
     notebook = nbformat.read(path, as_version=4)
     notebook.metadata.update(kernelspec={"name": "python3"}, language_info={"name": "python"})
     nbformat.write(notebook, path)
-    assert list(papermill.inspect_notebook(runner._escaped(path))) == ["cohort"]
+    assert list(papermill.inspect_notebook(execute._escaped(path))) == ["cohort"]
     assert parameters.declared("01_cohort", PARAMETERS) == {"cohort": True}
 
 
@@ -292,9 +292,9 @@ def test_values_of_the_command_line(text, value):
 def test_record_of_something_else_is_refused():
     write("01_cohort")
     with pytest.raises(FetalkitError, match="has no run record"):
-        notebooks.record(paths.NOTEBOOKS / "01_cohort.ipynb")
+        execute.record(paths.NOTEBOOKS / "01_cohort.ipynb")
     with pytest.raises(FetalkitError, match="there is no such notebook"):
-        notebooks.record(paths.executed("africa", "01_cohort"))
+        execute.record(paths.executed("africa", "01_cohort"))
 
 
 def test_dirty_means_more_than_results(monkeypatch):

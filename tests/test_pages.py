@@ -16,9 +16,11 @@ from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
 
-from fetalkit import display, pages, params, paths
-from fetalkit import publish as stage
-from fetalkit.errors import FetalkitError
+from fetalkit.config import params
+from fetalkit.reporting import display, pages
+from fetalkit.reporting import publish as stage
+from fetalkit.utils import paths
+from fetalkit.utils.errors import FetalkitError
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt

@@ -3,8 +3,10 @@
 import pytest
 import yaml
 
-from fetalkit import cohorts, params, paths
-from fetalkit.errors import FetalkitError
+from fetalkit import cohorts
+from fetalkit.config import params
+from fetalkit.utils import paths
+from fetalkit.utils.errors import FetalkitError
 
 
 @pytest.mark.parametrize("cohort", cohorts.names())

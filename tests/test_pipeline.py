@@ -145,7 +145,9 @@ def test_a_generator_sees_its_cell_only(clone):
     """What a generator was given is recorded by its digest: it must be that of the k-shot subset, and of nothing else."""
     script = (
         "from unittest import mock\n"
-        "from fetalkit import params, synthesis, study\n"
+        "from fetalkit.config import params\n"
+        "from fetalkit.data import study\n"
+        "from fetalkit.experiments import synthesis\n"
         "import numpy as np\n"
         "settings = params.load('phantom')\n"
         "seen = []\n"

@@ -10,8 +10,8 @@ import nbformat
 import pytest
 import yaml
 
-from fetalkit import glance, publish
-from fetalkit.transfer import settings
+from fetalkit.experiments.transfer import settings
+from fetalkit.reporting import publish, readme
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -158,8 +158,8 @@ def test_no_cached_output_is_tracked_by_git():
 
 def test_the_readme_shows_the_published_results():
     text = (ROOT / "README.md").read_text()
-    assert glance.updated(text) == text, "run `make glance`"
-    assert len(glance.results().splitlines()) > 2, "no report is published"
+    assert readme.updated(text) == text, "run `make glance`"
+    assert len(readme.results().splitlines()) > 2, "no report is published"
 
 
 def test_nothing_large_and_no_path_of_one_machine():

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fetalkit import inference
-from fetalkit.errors import FetalkitError
-from fetalkit.transfer import shortcut
+from fetalkit.analysis import intervals
+from fetalkit.metrics import outline
+from fetalkit.utils.errors import FetalkitError
 
 SIZE = 64
 
@@ -32,18 +32,18 @@ def two_centres():
 
 def test_sizes():
     index = pd.DataFrame({"width": [800, 300], "height": [400, 600], "mode": "L"})
-    assert shortcut.size_features(index).tolist() == [[800, 400, 2], [300, 600, 0.5]]
+    assert outline.size_features(index).tolist() == [[800, 400, 2], [300, 600, 0.5]]
     with pytest.raises(FetalkitError, match="index: no column height; take data/<cohort>/cohort/index.csv"):
-        shortcut.size_features(index[["width"]])
+        outline.size_features(index[["width"]])
     with pytest.raises(FetalkitError, match="a width or height is not above 0"):
-        shortcut.size_features(index.assign(height=0))
+        outline.size_features(index.assign(height=0))
 
 
 def test_boxes():
     masks = np.zeros((3, 20, 10), bool)
     masks[0, 5:15, 2:8] = True
     masks[1] = True
-    assert shortcut.box_features(masks) == pytest.approx(
+    assert outline.box_features(masks) == pytest.approx(
         np.array([[0.2, 0.25, 0.8, 0.75, 0.3], [0, 0, 1, 1, 1], [0, 0, 0, 0, 0]])
     )
 
@@ -52,25 +52,25 @@ def test_small_copies_of_masks():
     masks = np.zeros((2, 32, 32), bool)
     masks[0, :2, 2:4] = True
     masks[1, 0, 0] = True
-    found = shortcut.mask_features(masks).reshape(2, 16, 16)
+    found = outline.mask_features(masks).reshape(2, 16, 16)
     assert found[0, 0, 1] == 1 and found[0].sum() == 1
     assert found[1, 0, 0] == 0.25 and found[1].sum() == 0.25
-    assert shortcut.mask_features(masks, side=5).shape == (2, 25)
+    assert outline.mask_features(masks, side=5).shape == (2, 25)
     with pytest.raises(FetalkitError, match="masks of 8 × 8 px are smaller than 16 × 16 cells"):
-        shortcut.mask_features(masks[:, :8, :8])
+        outline.mask_features(masks[:, :8, :8])
 
 
 def test_masks_do_not_depend_on_the_batches(monkeypatch, two_centres):
     images = two_centres[0][35:45]
-    whole = shortcut.fan_masks(images)
-    monkeypatch.setattr(shortcut, "_TOGETHER", 3)
-    assert np.array_equal(shortcut.fan_masks(images), whole)
+    whole = outline.fan_masks(images)
+    monkeypatch.setattr(outline, "_TOGETHER", 3)
+    assert np.array_equal(outline.fan_masks(images), whole)
     assert 0.2 < whole.mean() < 0.8
 
 
 def test_almost_black_is_no_fan():
     levels = np.array([8, 9], np.uint8)
-    assert shortcut.fan_masks(np.broadcast_to(levels[:, None, None], (2, 16, 16))).all(axis=(1, 2)).tolist() == [
+    assert outline.fan_masks(np.broadcast_to(levels[:, None, None], (2, 16, 16))).all(axis=(1, 2)).tolist() == [
         False,
         True,
     ]
@@ -82,15 +82,15 @@ def test_almost_black_is_no_fan():
 def test_sizes_between_others_are_told():
     """The middle one of three sizes, which no line parts from the others; names may be digits."""
     sizes = np.repeat([400, 800, 1200], 40)[:, None]
-    told = shortcut.centre_from(sizes, np.repeat(["0", "1", "2"], 40), np.repeat(np.arange(30), 4).astype(str), seed=0)
+    told = outline.centre_from(sizes, np.repeat(["0", "1", "2"], 40), np.repeat(np.arange(30), 4).astype(str), seed=0)
     assert told.balanced_accuracy == 1 and told.chance == pytest.approx(1 / 3)
 
 
 def test_noise_does_not_tell():
     noise = np.random.default_rng(0).normal(size=(400, 5))
-    told = shortcut.centre_from(noise, np.tile(["a", "b"], 200), np.repeat(np.arange(100), 4).astype(str), 0)
+    told = outline.centre_from(noise, np.tile(["a", "b"], 200), np.repeat(np.arange(100), 4).astype(str), 0)
     assert told.low < told.chance == 0.5 < told.high
-    told = shortcut.centre_from(np.zeros((400, 5)), np.repeat(["a", "b"], [40, 360]), np.arange(400).astype(str), 0)
+    told = outline.centre_from(np.zeros((400, 5)), np.repeat(["a", "b"], [40, 360]), np.arange(400).astype(str), 0)
     assert told.balanced_accuracy == 0.5
 
 
@@ -98,19 +98,19 @@ def test_many_images_of_one_centre_do_not_hide_the_other():
     """Two normals 1.5 standard deviations apart, told in 77 % at best, and one centre twenty times as large as the other."""
     random, centres = np.random.default_rng(0), np.repeat(["a", "b"], [100, 2000])
     features = random.normal(size=(2100, 1)) + 1.5 * (centres == "a")[:, None]
-    told = shortcut.centre_from(features, centres, np.arange(2100).astype(str), seed=0)
+    told = outline.centre_from(features, centres, np.arange(2100).astype(str), seed=0)
     assert told.balanced_accuracy == pytest.approx(0.77, abs=0.08)
 
 
 def test_the_table_has_a_row_per_kind(two_centres):
     images, centres, patients = two_centres
-    masks = shortcut.fan_masks(images)
-    kinds = {"box": shortcut.box_features(masks), "nothing": np.zeros((100, 2))}
-    table = shortcut.centre_table(kinds, centres, patients, seed=0).set_index("features")
+    masks = outline.fan_masks(images)
+    kinds = {"box": outline.box_features(masks), "nothing": np.zeros((100, 2))}
+    table = outline.centre_table(kinds, centres, patients, seed=0).set_index("features")
     assert list(table) == ["balanced_accuracy", "low", "high", "spread", "chance"]
     assert table.balanced_accuracy["box"] == 1 and table.balanced_accuracy["nothing"] == 0.5
     with pytest.raises(FetalkitError, match="100 rows of features but patients of shape"):
-        shortcut.centre_table(kinds, centres, patients[:3], seed=0)
+        outline.centre_table(kinds, centres, patients[:3], seed=0)
 
 
 # --- one outline
@@ -118,11 +118,11 @@ def test_the_table_has_a_row_per_kind(two_centres):
 
 def test_after_standardising_the_mask_no_longer_tells(two_centres):
     images, centres, patients = two_centres
-    changed, left = shortcut.standardise_mask(images)
+    changed, left = outline.standardise_mask(images)
     assert changed.shape == images.shape and changed.dtype == np.uint8 and left == 0
-    for kind in (shortcut.box_features, shortcut.mask_features):
+    for kind in (outline.box_features, outline.mask_features):
         before, after = (
-            shortcut.centre_from(kind(shortcut.fan_masks(of)), centres, patients, seed=0) for of in (images, changed)
+            outline.centre_from(kind(outline.fan_masks(of)), centres, patients, seed=0) for of in (images, changed)
         )
         assert before.balanced_accuracy == 1
         assert after.balanced_accuracy == pytest.approx(0.5, abs=0.01)
@@ -131,7 +131,7 @@ def test_after_standardising_the_mask_no_longer_tells(two_centres):
 @pytest.mark.parametrize("half_angle", [18, 26, 38])
 def test_the_outline_is_a_disc_that_the_fan_fills(half_angle):
     grey = np.where(fans(1, half_angle) > 0, np.uint8(150), np.uint8(0))
-    changed, _ = shortcut.standardise_mask(grey)
+    changed, _ = outline.standardise_mask(grey)
     middle = np.arange(SIZE) - 31.5
     radius = np.hypot(middle[:, None], middle)
     assert not changed[:, radius > 32].any()
@@ -146,7 +146,7 @@ def test_nothing_is_distorted():
     image[0, 16:56, 8:48] = 100
     image[0][ring] = 255
     kept = image.copy()
-    changed, _ = shortcut.standardise_mask(image)
+    changed, _ = outline.standardise_mask(image)
     assert np.array_equal(image, kept), "the input is not written to"
     rows, columns = np.nonzero(changed[0] > 180)
     assert np.ptp(rows) == np.ptp(columns) == pytest.approx(23 * SIZE / 40, abs=3)
@@ -156,11 +156,11 @@ def test_nothing_is_distorted():
 def test_images_without_a_fan_are_left_and_counted():
     images = fans(3, 30)
     images[1] = 3
-    changed, left = shortcut.standardise_mask(images)
+    changed, left = outline.standardise_mask(images)
     assert left == 1 and np.array_equal(changed[1], images[1])
     assert not np.array_equal(changed[0], images[0])
     whole = np.full((1, SIZE, SIZE), 90, np.uint8)
-    changed, left = shortcut.standardise_mask(whole)
+    changed, left = outline.standardise_mask(whole)
     assert left == 0 and changed[0, 32, 32] == 90 and changed[0, 0, 0] == 0
 
 
@@ -171,7 +171,7 @@ def test_images_without_a_fan_are_left_and_counted():
 )
 def test_bad_images(images):
     with pytest.raises(FetalkitError, match=r"uint8 \(n, size, size\) is needed, n at least 1"):
-        shortcut.standardise_mask(images)
+        outline.standardise_mask(images)
 
 
 # --- what accuracy owes to the outline
@@ -182,13 +182,13 @@ def test_the_drop_is_paired():
     before = random.random((3, 200)) < 0.9
     after = before & (random.random((3, 200)) < 0.8)
     patients = [f"p{number // 2}" for number in range(200)]
-    found = shortcut.drop_with_standard_mask(before, after, patients)
-    assert found.before == inference.accuracy(before, patients) and found.after == inference.accuracy(after, patients)
+    found = outline.drop_with_standard_mask(before, after, patients)
+    assert found.before == intervals.accuracy(before, patients) and found.after == intervals.accuracy(after, patients)
     assert found.change.estimate == pytest.approx(found.after.estimate - found.before.estimate)
     assert found.change.high < 0 and found.change.p < 0.05
-    same = shortcut.drop_with_standard_mask(before, before, patients)
+    same = outline.drop_with_standard_mask(before, before, patients)
     assert (same.change.estimate, same.change.p) == (0, 1)
     with pytest.raises(FetalkitError, match=r"\(3, 200\) calls before but \(2, 200\) after: test the same images"):
-        shortcut.drop_with_standard_mask(before, after[:2], patients)
+        outline.drop_with_standard_mask(before, after[:2], patients)
     with pytest.raises(FetalkitError, match="name the patient of every image"):
-        shortcut.drop_with_standard_mask(before, after, patients[:5])
+        outline.drop_with_standard_mask(before, after, patients[:5])

@@ -7,16 +7,16 @@ import pytest
 from scipy import ndimage
 from sklearn.linear_model import RidgeClassifier
 
-from fetalkit.cohorts.phantom.simulator import PLANES, SCANNERS, Spec, simulate
-from fetalkit.cohorts.phantom.simulator.beams import beam_grid, scan_converter
-from fetalkit.cohorts.phantom.simulator.canvas import Canvas
-from fetalkit.cohorts.phantom.simulator.patients import (
+from fetalkit.simulator import PLANES, SCANNERS, Spec, simulate
+from fetalkit.simulator.beams import beam_grid, scan_converter
+from fetalkit.simulator.canvas import Canvas
+from fetalkit.simulator.patients import (
     abdominal_circumference,
     biparietal_diameter,
     draw_patient,
     femur_length,
 )
-from fetalkit.cohorts.phantom.simulator.physics import (
+from fetalkit.simulator.physics import (
     blur,
     circular_gaussian,
     compress,
@@ -25,11 +25,11 @@ from fetalkit.cohorts.phantom.simulator.physics import (
     time_gain,
     two_way_loss,
 )
-from fetalkit.cohorts.phantom.simulator.planes import PAINTERS
-from fetalkit.cohorts.phantom.simulator.render import draw_scene
-from fetalkit.cohorts.phantom.simulator.spec import stream
-from fetalkit.cohorts.phantom.simulator.tissues import BONE, LIVER
-from fetalkit.errors import FetalkitError
+from fetalkit.simulator.planes import PAINTERS
+from fetalkit.simulator.render import draw_scene
+from fetalkit.simulator.spec import stream
+from fetalkit.simulator.tissues import BONE, LIVER
+from fetalkit.utils.errors import FetalkitError
 
 NAMES = list(SCANNERS)
 CONVEX = SCANNERS[NAMES[0]]

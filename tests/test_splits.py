@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fetalkit import splits
-from fetalkit.errors import FetalkitError
+from fetalkit.data import splits
+from fetalkit.utils.errors import FetalkitError
 
 PLANES = ["a", "b"]
 

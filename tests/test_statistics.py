@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fetalkit import statistics
+from fetalkit.metrics import classification
 
 PLANES = ["a", "b", "c"]
 
@@ -14,14 +14,14 @@ def one_hot(predicted):
 
 def test_perfect():
     labels = np.array([0, 1, 2, 2])
-    found = statistics.metrics(one_hot(labels), labels, PLANES)
+    found = classification.metrics(one_hot(labels), labels, PLANES)
     assert found["calibration_error"] == pytest.approx(0, abs=1e-6)
     assert {value for name, value in found.items() if name != "calibration_error"} == {1.0}
 
 
 def test_against_hand_counts():
     labels, predicted = np.array([0, 0, 0, 0, 1, 1, 2, 2]), np.array([0, 0, 0, 1, 1, 0, 2, 2])
-    found = statistics.metrics(one_hot(predicted), labels, PLANES)
+    found = classification.metrics(one_hot(predicted), labels, PLANES)
     assert found["accuracy"] == pytest.approx(6 / 8)
     assert found["balanced_accuracy"] == pytest.approx((3 / 4 + 1 / 2 + 1) / 3)
     assert found["macro_f1"] == pytest.approx((3 / 4 + 1 / 2 + 1) / 3)
@@ -34,6 +34,6 @@ def test_against_hand_counts():
 
 def test_absent_planes_do_not_count():
     labels = np.array([0, 1, 1])
-    found = statistics.metrics(one_hot(labels), labels, PLANES)
+    found = classification.metrics(one_hot(labels), labels, PLANES)
     assert found["balanced_accuracy"] == 1
     assert "recall[c]" not in found

@@ -4,9 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fetalkit import params, paths, synthesis
-from fetalkit.study import set_name
-from fetalkit.tables import write_table
+from fetalkit.config import params
+from fetalkit.data.study import set_name
+from fetalkit.experiments import synthesis
+from fetalkit.utils import paths
+from fetalkit.utils.tables import write_table
 
 PLANES, SIZE, EACH, K = ["Fetal brain", "Fetal femur"], 32, 6, 3
 

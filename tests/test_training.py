@@ -12,13 +12,14 @@ import timm
 import torch
 from torch.nn import functional
 
-from fetalkit import arms, classifiers, pretrained
-from fetalkit.augment import augment
-from fetalkit.checkpoints import Checkpoint, replacing, rng
-from fetalkit.errors import FetalkitError
-from fetalkit.feeds import Feed
-from fetalkit.images import Labelled
-from fetalkit.training import CrossEntropy, Recipe, fit, predict
+from fetalkit.classifiers import models, pretrained
+from fetalkit.classifiers.loader import Feed
+from fetalkit.classifiers.trainer import CrossEntropy, Recipe, fit, predict
+from fetalkit.classifiers.transforms import augment
+from fetalkit.config import arms
+from fetalkit.data.images import Labelled
+from fetalkit.utils.checkpoints import Checkpoint, replacing, rng
+from fetalkit.utils.errors import FetalkitError
 
 RECIPE = Recipe(batch_size=8, learning_rate=1e-3, weight_decay=0.05, warmup_fraction=0.1, label_smoothing=0.0)
 CPU = torch.device("cpu")
@@ -35,7 +36,7 @@ def two_planes(n=40, size=32):
 
 
 def model(seed=0):
-    return classifiers.create("resnet10t", {"stem_width": 8}, 2, 32, seed)
+    return models.create("resnet10t", {"stem_width": 8}, 2, 32, seed)
 
 
 def train(folder, steps=12, recipe=RECIPE, data=None, every=3, objective=None):
@@ -64,13 +65,13 @@ def test_it_learns(tmp_path):
 def test_sigkill_and_resume_gives_the_same_bits(tmp_path, killed_at):
     script = (
         "import os, signal, sys, torch; torch.set_num_threads(1); sys.path.insert(0, 'tests')\n"
-        "from fetalkit import batches\n"
+        "from fetalkit.data import sampling\n"
         "import test_training\n"
-        "real = batches.indices\n"
+        "real = sampling.indices\n"
         "def indices(n, b, step, seed):\n"
         f"    if step == {killed_at}: os.kill(os.getpid(), signal.SIGKILL)\n"
         "    return real(n, b, step, seed)\n"
-        "batches.indices = indices\n"
+        "sampling.indices = indices\n"
         "test_training.train(sys.argv[1])\n"
     )
     root = Path(__file__).parents[1]
@@ -169,7 +170,7 @@ def test_augmentation_keeps_black_black():
 )
 def test_classifiers_begin_with_the_same_weights(name, arguments):
     before = torch.random.get_rng_state()
-    one, same, other = (classifiers.create(name, arguments, 4, 32, seed) for seed in (0, 0, 1))
+    one, same, other = (models.create(name, arguments, 4, 32, seed) for seed in (0, 0, 1))
     assert torch.equal(torch.random.get_rng_state(), before)
     assert torch.equal(bits(one), bits(same))
     assert not torch.equal(bits(one), bits(other))
@@ -178,12 +179,12 @@ def test_classifiers_begin_with_the_same_weights(name, arguments):
 
 def test_unknown_classifier():
     with pytest.raises(FetalkitError, match=r"timm has no model 'resnet10x'; some that it has: .*resnet"):
-        classifiers.create("resnet10x", {}, 4, 32, 0)
+        models.create("resnet10x", {}, 4, 32, 0)
 
 
 def test_refused_arguments():
     with pytest.raises(FetalkitError, match="resnet10t cannot be made with {'wings': 2}"):
-        classifiers.create("resnet10t", {"wings": 2}, 4, 32, 0)
+        models.create("resnet10t", {"wings": 2}, 4, 32, 0)
 
 
 def test_predictions_do_not_depend_on_batches():
@@ -267,7 +268,7 @@ def test_every_kind_of_feed_resumes_with_the_same_bits(tmp_path, changes):
 
 
 def test_a_pretrained_classifier_begins_with_known_weights():
-    one, other = (classifiers.create(pretrained.NAME, {}, 4, 64, seed, weights=True) for seed in (0, 1))
+    one, other = (models.create(pretrained.NAME, {}, 4, 64, seed, weights=True) for seed in (0, 1))
     last = one.network.get_classifier()
     assert torch.equal(one.network.conv_stem.weight, other.network.conv_stem.weight)
     assert not torch.equal(last.weight, other.network.get_classifier().weight)
@@ -286,7 +287,7 @@ def test_every_pretrained_classifier_begins_with_a_calm_last_layer(monkeypatch):
     """The weights would be downloaded: a network without them stands in."""
     make, images = timm.create_model, torch.rand(8, 1, 64, 64, generator=rng(0))
     monkeypatch.setattr(timm, "create_model", lambda name, pretrained, **options: make(name, **options))
-    calm = classifiers.create("mobilenetv3_small_050", {}, 4, 64, 0, weights=True)
+    calm = models.create("mobilenetv3_small_050", {}, 4, 64, 0, weights=True)
     assert float(calm.network.get_classifier().weight.detach().std()) == pytest.approx(0.01, rel=0.1)
     assert first_loss(calm.eval()(images)) == pytest.approx(np.log(4), rel=0.05)
 
@@ -300,12 +301,12 @@ def test_every_pretrained_classifier_begins_with_a_calm_last_layer(monkeypatch):
     ],
 )
 def test_features_are_what_the_last_layer_sees(name, arguments):
-    network = classifiers.create(name, arguments, 3, 32, seed=0).eval()
+    network = models.create(name, arguments, 3, 32, seed=0).eval()
     images = torch.rand(2, 1, 32, 32, generator=rng(0))
     features = network.features(images)
     assert features.dim() == 2 and torch.allclose(network.classify(features), network(images), atol=1e-6)
 
 
 def test_images_are_resized_inside_the_network():
-    network = classifiers.create("resnet10t", {"stem_width": 8}, 2, 32, 0, input_size=48)
+    network = models.create("resnet10t", {"stem_width": 8}, 2, 32, 0, input_size=48)
     assert network.prepare(torch.rand(2, 1, 32, 32)).shape == (2, 1, 48, 48)

@@ -8,13 +8,13 @@ import pytest
 import torch
 from torch import nn
 
-from fetalkit import classifiers, training, ultrasound
-from fetalkit.checkpoints import rng
-from fetalkit.errors import FetalkitError
-from fetalkit.feeds import Feed, as_input
-from fetalkit.images import Labelled
-from fetalkit.transfer import scales
-from fetalkit.transfer.inputs import STYLES, Styled, match_histograms, mix_amplitudes
+from fetalkit.classifiers import models, trainer, ultrasound_transforms
+from fetalkit.classifiers.loader import Feed, as_input
+from fetalkit.data.images import Labelled
+from fetalkit.experiments.transfer import scales
+from fetalkit.experiments.transfer.inputs import STYLES, Styled, match_histograms, mix_amplitudes
+from fetalkit.utils.checkpoints import rng
+from fetalkit.utils.errors import FetalkitError
 
 CPU = torch.device("cpu")
 SIZE = 64
@@ -48,7 +48,7 @@ def references(n=3):
 
 def test_a_matched_image_has_the_quantiles_of_the_reference_inside_the_fan():
     images, others = scans(), references(1)
-    inside, theirs = ultrasound.scan_mask(images), ultrasound.scan_mask(as_input(others, CPU))[0]
+    inside, theirs = ultrasound_transforms.scan_mask(images), ultrasound_transforms.scan_mask(as_input(others, CPU))[0]
     matched = match_histograms(images, others, rng(0))
     expected = np.quantile(others[0][theirs[0].numpy()] / 255, np.linspace(0, 1, 21))
     for image, mask in zip(matched, inside, strict=True):
@@ -155,7 +155,7 @@ def test_styles_are_seeded_leave_their_input_and_the_black_border(style):
     assert torch.equal(one, same) and not torch.equal(one, other)
     assert one.shape == images.shape and one.dtype == images.dtype
     assert one.min() >= 0 and one.max() <= 1
-    outside = ~ultrasound.scan_mask(images)
+    outside = ~ultrasound_transforms.scan_mask(images)
     assert outside.float().mean() > 0.3
     assert torch.equal(one[outside], images[outside])
     assert one[~outside].mean() < 0.8 * images[~outside].mean(), "no darker, though the references are"
@@ -222,13 +222,13 @@ def test_bad_settings_of_a_styled_feed_are_one_clear_line():
 
 
 def network(**options):
-    return classifiers.create("resnet10t", {"stem_width": 8}, 3, 32, 0, **options)
+    return models.create("resnet10t", {"stem_width": 8}, 3, 32, 0, **options)
 
 
 def test_one_scale_is_plain_prediction_and_several_are_averaged():
     images = whole(5, size=32)
     model = network(input_size=48)
-    plain, zoomed = training.predict(model, images, CPU), scales.predict(model, images, CPU, (1.5,))
+    plain, zoomed = trainer.predict(model, images, CPU), scales.predict(model, images, CPU, (1.5,))
     assert np.array_equal(scales.predict(model, images, CPU, (1,)), plain)
     assert np.abs(plain - zoomed).max() > 1e-4
     both = scales.predict(model, images, CPU, (1.0, 1.5))

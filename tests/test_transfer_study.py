@@ -13,15 +13,19 @@ import pytest
 import torch
 import yaml
 
-from fetalkit import glance, inference, paths, splits
-from fetalkit.cells import Outcome
-from fetalkit.errors import FetalkitError
-from fetalkit.generators.diffusion import DiffusionGenerator
-from fetalkit.study import Study
-from fetalkit.tables import write_json, write_table
-from fetalkit.transfer import adabn, domains, exhibits, figures, methods, results, runs, sentences, sets, settings
-from fetalkit.transfer.methods import CONTROL, LABELLED, LEVELS, METHODS, NONE, UNLABELLED
-from fetalkit.transfer.summary import summary
+from fetalkit.analysis import intervals, transfer_conclusions, transfer_results
+from fetalkit.analysis.transfer_summary import summary
+from fetalkit.config.runs import Outcome
+from fetalkit.data import splits
+from fetalkit.data.study import Study
+from fetalkit.experiments.transfer import adabn, domains, examples, methods, runs, sets, settings
+from fetalkit.experiments.transfer.methods import CONTROL, LABELLED, LEVELS, METHODS, NONE, UNLABELLED
+from fetalkit.generators.diffusion.generator import DiffusionGenerator
+from fetalkit.plots import transfer as transfer_plots
+from fetalkit.reporting import readme
+from fetalkit.utils import paths
+from fetalkit.utils.errors import FetalkitError
+from fetalkit.utils.tables import write_json, write_table
 
 PLANES = ["Fetal abdomen", "Fetal brain", "Fetal femur"]
 MACHINES = ["a", "b"]
@@ -320,12 +324,12 @@ def test_a_run_that_fails_is_marked_and_the_others_are_stored(load, monkeypatch)
     assert outcomes[CONTROL].weights == outcomes["multi-resolution"].weights
     assert not np.array_equal(outcomes[CONTROL].probabilities, outcomes["multi-resolution"].probabilities)
 
-    table = results.long_table(plan, list(outcomes.values()))
+    table = transfer_results.long_table(plan, list(outcomes.values()))
     assert table[table.method == "adabn"].value.isna().all()
     assert table[table.method != "adabn"].value.notna().all()
-    gained = results.gains(results.Compared(plan, list(outcomes.values())))
+    gained = transfer_results.gains(transfer_results.Compared(plan, list(outcomes.values())))
     assert gained[gained.method == "adabn"].accuracy.isna().all()
-    content = summary(results.Compared(plan, list(outcomes.values())), gained, ["x"], {})
+    content = summary(transfer_results.Compared(plan, list(outcomes.values())), gained, ["x"], {})
     assert content["directions"][DIRECTION][UNLABELLED]["adabn"]["accuracy"] is None
 
     stored = {path: path.stat().st_mtime_ns for path in paths.work("phantom").rglob("*.safetensors")}
@@ -342,17 +346,18 @@ import os, signal, sys
 from pathlib import Path
 import numpy as np, torch
 torch.set_num_threads(1)
-from fetalkit import batches, checkpoints, paths
-from fetalkit.transfer import runs, settings
+from fetalkit.data import sampling
+from fetalkit.utils import checkpoints, paths
+from fetalkit.experiments.transfer import runs, settings
 paths.ROOT = Path(sys.argv[1])
 checkpoints.Checkpoint.__init__.__defaults__ = (2,)
-indices, calls = batches.indices, []
+indices, calls = sampling.indices, []
 def deadly(*args):
     calls.append(args)
     if len(calls) == int(sys.argv[3]):
         os.kill(os.getpid(), signal.SIGKILL)
     return indices(*args)
-batches.indices = deadly
+sampling.indices = deadly
 found = runs.run(sys.argv[2], settings.load("phantom", paths.ROOT / "params.yaml"))
 np.save(paths.ROOT / f"{sys.argv[2]}.npy", [outcome.probabilities for outcome in found])
 print(len(calls))
@@ -414,8 +419,8 @@ def test_gains_are_paired_with_the_control_and_kept_apart_by_level(invented):
             cell.method
         ]
 
-    compared = results.Compared(plan, outcomes(right))
-    gained = results.gains(compared).set_index(["view", "method", "classifier"])
+    compared = transfer_results.Compared(plan, outcomes(right))
+    gained = transfer_results.gains(compared).set_index(["view", "method", "classifier"])
     assert set(gained.index.get_level_values("view")) == {"phantom to a", "phantom to b", "each machine of phantom"}
     one = gained.loc[("phantom to b", "coral", "mean of all")]
     assert (one.level, one.accuracy, round(one.control, 3)) == (UNLABELLED, 1.0, 0.333)
@@ -425,7 +430,7 @@ def test_gains_are_paired_with_the_control_and_kept_apart_by_level(invented):
     # Pooled by hand: two machines of five patients, three images each.
     differences = np.tile(np.repeat([0.0, 1.0], 15) * np.tile([1.0, 0.0, 1.0], 10), (2, 1))
     patients = np.repeat([f"{machine}{patient}" for machine in MACHINES for patient in range(5)], 3)
-    expected = inference.gain(differences, patients)
+    expected = intervals.gain(differences, patients)
     assert (both.gain_low, both.gain_high) == pytest.approx((100 * expected.low, 100 * expected.high), abs=1e-3)
     assert np.isnan(gained.loc[("phantom to b", CONTROL, "mean of all")].gain)
     # Holm: over the methods of views that are no part of another one.
@@ -444,8 +449,8 @@ def test_gains_are_paired_with_the_control_and_kept_apart_by_level(invented):
 
 def test_the_long_table_has_every_run_and_its_level(invented):
     plan, outcomes = invented
-    table = results.long_table(plan, outcomes(lambda cell, rows: (rows.plane == "Fetal brain").to_numpy()))
-    assert list(table.columns) == [*results.KEYS, "metric", "value"]
+    table = transfer_results.long_table(plan, outcomes(lambda cell, rows: (rows.plane == "Fetal brain").to_numpy()))
+    assert list(table.columns) == [*transfer_results.KEYS, "metric", "value"]
     accuracy = table[table.metric == "accuracy"]
     assert len(accuracy) == len(runs.cells(plan)) == 2 * 2 * 3
     assert np.allclose(accuracy.value, 1 / 3)
@@ -464,18 +469,18 @@ def test_the_answer_names_the_best_of_each_level(invented):
         wrong = {CONTROL: {0, 1, 2}, "coral": {0, 1}, "joint": set()}[cell.method]
         return ~np.isin(np.arange(len(rows)) % 3, list(wrong))
 
-    gained = results.gains(results.Compared(plan, outcomes(right)))
+    gained = transfer_results.gains(transfer_results.Compared(plan, outcomes(right)))
     (view,) = plan.main_views
-    (sentence,) = sentences.opening(gained, [view])
+    (sentence,) = transfer_conclusions.opening(gained, [view])
     assert "is right in 0.0% of the test images" in sentence
     assert "with its images, coral: +33.3 points" in sentence
     assert "labels of k images per plane, joint: +100.0 points" in sentence
     assert "knowing nothing" not in sentence  # there is nothing but the control
-    assert sentences.best(gained, view, LEVELS[:2]) == "coral"
-    assert "joint (each machine of phantom, +100.0)" in sentences.corrected(gained)
-    table = sentences.beside_published(gained, "phantom to b", 18, 15)
+    assert transfer_conclusions.best(gained, view, LEVELS[:2]) == "coral"
+    assert "joint (each machine of phantom, +100.0)" in transfer_conclusions.corrected(gained)
+    table = transfer_conclusions.beside_published(gained, "phantom to b", 18, 15)
     assert table["accuracy, %"].tolist() == ["54.9 to 74.7", "73.0 to 82.4", "0.0"]
-    figures.forest(gained[gained.classifier == "mean of all"], list(plan.views))
+    transfer_plots.forest(gained[gained.classifier == "mean of all"], list(plan.views))
 
 
 def test_exhibits_are_images_that_turned_right(load):
@@ -489,7 +494,7 @@ def test_exhibits_are_images_that_turned_right(load):
         of_validation = outcome.probabilities[: -len(rows)]
         probabilities = np.concatenate([of_validation, np.eye(3, dtype=np.float32)[called]])
         found.append(dataclasses.replace(outcome, probabilities=probabilities))
-    exhibit = exhibits.turned("phantom", plan, found, DIRECTION, "multi-scale")
+    exhibit = examples.turned("phantom", plan, found, DIRECTION, "multi-scale")
     number = int(turned.sum())
     assert exhibit.right.tolist() == [True] * number + [False] * number
     assert {image.tobytes() for image in exhibit.images[:number]} == {image.tobytes() for image in test.images[turned]}
@@ -498,19 +503,19 @@ def test_exhibits_are_images_that_turned_right(load):
     for title, right in zip(exhibit.titles, exhibit.right, strict=True):
         is_, called = title.split(" → ")
         assert (is_ == called) == right
-    assert exhibits.turned("phantom", plan, found[:1], DIRECTION, "multi-scale") is None
+    assert examples.turned("phantom", plan, found[:1], DIRECTION, "multi-scale") is None
 
 
 def test_the_readme_s_table_takes_the_best_of_each_level(invented, elsewhere):
-    assert "Not run yet" in glance.transfer()
+    assert "Not run yet" in readme.transfer()
     plan, outcomes = invented
 
     def right(cell, rows):
         return np.full(len(rows), cell.method != CONTROL)
 
-    compared = results.Compared(plan, outcomes(right))
-    write_json(summary(compared, results.gains(compared), [], {}), paths.reports("transfer", "summary.json"))
-    lines = glance.transfer().splitlines()[2:]
+    compared = transfer_results.Compared(plan, outcomes(right))
+    write_json(summary(compared, transfer_results.gains(compared), [], {}), paths.reports("transfer", "summary.json"))
+    lines = readme.transfer().splitlines()[2:]
     assert [line.split(" | ")[:5] for line in lines] == [
         ["| each machine of phantom", level, method, "100.0 %", "0.0 %"]
         for level, method in ((UNLABELLED, "coral"), (LABELLED, "joint"))

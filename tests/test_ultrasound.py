@@ -7,14 +7,15 @@ import numpy as np
 import pytest
 import torch
 
-from fetalkit import augment as augmentation
-from fetalkit import augmentation_figures, ultrasound
-from fetalkit.augment import ROTATION, augment, move, tone
-from fetalkit.checkpoints import rng
-from fetalkit.cohorts.phantom import simulator
-from fetalkit.errors import FetalkitError
+from fetalkit import simulator
+from fetalkit.classifiers import transforms as augmentation
+from fetalkit.classifiers import ultrasound_transforms
+from fetalkit.classifiers.transforms import ROTATION, augment, move, tone
+from fetalkit.plots import augmentation as augmentation_plots
+from fetalkit.utils.checkpoints import rng
+from fetalkit.utils.errors import FetalkitError
 
-TRANSFORMS = list(ultrasound.PROBABILITY)
+TRANSFORMS = list(ultrasound_transforms.PROBABILITY)
 SIZE = 64
 
 
@@ -52,7 +53,7 @@ def distance():
 
 
 def test_the_mask_is_the_fan():
-    found = ultrasound.scan_mask(scans())[:, 0]
+    found = ultrasound_transforms.scan_mask(scans())[:, 0]
     overlap = (found & fan()).sum(dim=(1, 2)) / (found | fan()).sum(dim=(1, 2))
     assert overlap.min() > 0.95
 
@@ -61,7 +62,7 @@ def test_fluid_inside_the_fan_belongs_to_it_and_a_caption_outside_does_not():
     image = scans(1)
     image[..., 30:40, 28:38] = 0
     image[..., 8:10, 2:9] = 1  # thin as letters are
-    found = ultrasound.scan_mask(image)[0, 0]
+    found = ultrasound_transforms.scan_mask(image)[0, 0]
     assert found[30:40, 28:38].all()
     assert not found[8:10, 2:9].any()
 
@@ -70,13 +71,13 @@ def test_the_mask_of_simulated_images_covers_their_light_and_leaves_the_corners(
     specs = [simulator.Spec(0, i, i, plane, next(iter(simulator.SCANNERS))) for i, plane in enumerate(simulator.PLANES)]
     drawn = np.stack(simulator.simulate(specs, SIZE))
     images = torch.from_numpy(drawn)[:, None].float() / 255
-    found = ultrasound.scan_mask(images)
+    found = ultrasound_transforms.scan_mask(images)
     assert (images * found).sum() > 0.99 * images.sum()
     assert not found[..., :2, [0, -1]].any()
 
 
 def test_a_black_image_has_no_mask():
-    assert not ultrasound.scan_mask(torch.zeros(2, 1, SIZE, SIZE)).any()
+    assert not ultrasound_transforms.scan_mask(torch.zeros(2, 1, SIZE, SIZE)).any()
 
 
 @pytest.mark.parametrize(
@@ -84,7 +85,7 @@ def test_a_black_image_has_no_mask():
 )
 def test_other_input_is_refused(images):
     with pytest.raises(FetalkitError, match=r"scan mask: got torch.* give floats \(batch, 1, height, width\)"):
-        ultrasound.scan_mask(images)
+        ultrasound_transforms.scan_mask(images)
 
 
 # The four definitions.
@@ -92,7 +93,7 @@ def test_other_input_is_refused(images):
 
 def test_attenuation_is_exponential_in_the_distance_from_the_probe():
     images, mask = whole()
-    weaker = ultrasound.depth_attenuation(images, mask, rng(0), rate=(2.0, 2.0), floor=0.1)
+    weaker = ultrasound_transforms.depth_attenuation(images, mask, rng(0), rate=(2.0, 2.0), floor=0.1)
     assert torch.allclose(weaker[0, 0], 0.6 * (0.9 * torch.exp(-2 * distance()) + 0.1), atol=1e-6)
     assert (weaker[0, 0, 1:] < weaker[0, 0, :-1]).all(), "not monotone with depth"
 
@@ -101,7 +102,7 @@ def test_attenuation_begins_where_the_fan_begins():
     """The letterbox above a scan does not count as depth."""
     images, mask = whole()
     mask[..., :20, :] = False
-    weaker = ultrasound.depth_attenuation(images, mask, rng(0), rate=(2.0, 2.0))
+    weaker = ultrasound_transforms.depth_attenuation(images, mask, rng(0), rate=(2.0, 2.0))
     middle = weaker[0, 0, :, SIZE // 2]
     assert middle[20] == pytest.approx(0.6, abs=0.02)
     assert middle[-1] == pytest.approx(0.6 * math.exp(-2), abs=0.01)
@@ -110,7 +111,7 @@ def test_attenuation_begins_where_the_fan_begins():
 def test_a_shadow_is_one_minus_a_gaussian():
     images, mask = whole(n=1)
     shade = dict(strength=(0.7, 0.7), width=(0.1, 0.1), height=(0.2, 0.2))
-    shaded = ultrasound.gaussian_shadow(images, mask, rng(1), **shade)
+    shaded = ultrasound_transforms.gaussian_shadow(images, mask, rng(1), **shade)
     a, b = torch.rand(1, generator=(generator := rng(1))), torch.rand(1, generator=generator)
     x, y = torch.linspace(0, 1, SIZE)[None, :], torch.linspace(0, 1, SIZE)[:, None]
     expected = 0.6 * (1 - 0.7 * torch.exp(-((x - a) ** 2) / (2 * 0.1**2) - (y - b) ** 2 / (2 * 0.2**2)))
@@ -120,7 +121,7 @@ def test_a_shadow_is_one_minus_a_gaussian():
 
 def test_haze_is_noise_in_a_band_at_its_radius():
     images, mask = whole(0.1, n=200)
-    added = ultrasound.haze(images, mask, rng(0), radius=(0.5, 0.5), thickness=(0.1, 0.1)) - images
+    added = ultrasound_transforms.haze(images, mask, rng(0), radius=(0.5, 0.5), thickness=(0.1, 0.1)) - images
     assert added.min() >= 0
     # The noise has mean 1/2 and the haze strength 1/2, so the mean over many images is a quarter of the band.
     assert torch.allclose(added.mean(dim=0)[0], 0.25 * torch.exp(-((distance() - 0.5) ** 2) / (2 * 0.1**2)), atol=0.05)
@@ -129,12 +130,12 @@ def test_haze_is_noise_in_a_band_at_its_radius():
 
 def test_haze_is_cut_at_white():
     images, mask = whole(0.9)
-    assert ultrasound.haze(images, mask, rng(0), thickness=(0.1, 0.1)).max() == 1
+    assert ultrasound_transforms.haze(images, mask, rng(0), thickness=(0.1, 0.1)).max() == 1
 
 
 def test_speckle_reduction_is_the_bilateral_filter():
     images, mask = torch.rand(1, 1, SIZE, SIZE, generator=rng(0)), whole(n=1)[1]
-    smooth = ultrasound.speckle_reduction(images, mask, rng(0), spatial=(1.5, 1.5), grey=(0.3, 0.3))[0, 0]
+    smooth = ultrasound_transforms.speckle_reduction(images, mask, rng(0), spatial=(1.5, 1.5), grey=(0.3, 0.3))[0, 0]
     grey = np.pad(images[0, 0].double().numpy(), 2, mode="edge")
     for row, column in ((0, 0), (17, 30), (63, 5)):
         part = grey[row : row + 5, column : column + 5]
@@ -146,7 +147,7 @@ def test_speckle_reduction_is_the_bilateral_filter():
 def test_speckle_reduction_keeps_the_mean_and_edges():
     step = torch.where(torch.arange(SIZE) < SIZE // 2, 0.2, 0.9).expand(1, 1, SIZE, SIZE)
     noisy = step + 0.05 * torch.randn(1, 1, SIZE, SIZE, generator=rng(0))
-    smooth = ultrasound.speckle_reduction(noisy, whole(n=1)[1], rng(0), spatial=(2.0, 2.0), grey=(0.2, 0.2))
+    smooth = ultrasound_transforms.speckle_reduction(noisy, whole(n=1)[1], rng(0), spatial=(2.0, 2.0), grey=(0.2, 0.2))
     assert smooth.mean().item() == pytest.approx(noisy.mean().item(), abs=2e-3)
     assert (smooth - step).std() < 0.5 * (noisy - step).std()
     assert (smooth[..., SIZE // 2] - smooth[..., SIZE // 2 - 1]).mean() > 0.6
@@ -155,17 +156,17 @@ def test_speckle_reduction_keeps_the_mean_and_edges():
 @pytest.mark.parametrize(
     ("transform", "strength"),
     [
-        (ultrasound.depth_attenuation, dict(rate=(0.0, 0.0))),
-        (ultrasound.depth_attenuation, dict(floor=1.0)),
-        (ultrasound.gaussian_shadow, dict(strength=(0.0, 0.0))),
-        (ultrasound.haze, dict(strength=0.0)),
-        (ultrasound.speckle_reduction, dict(spatial=(0.0, 0.0))),
-        (ultrasound.speckle_reduction, dict(grey=(0.0, 0.0))),
+        (ultrasound_transforms.depth_attenuation, dict(rate=(0.0, 0.0))),
+        (ultrasound_transforms.depth_attenuation, dict(floor=1.0)),
+        (ultrasound_transforms.gaussian_shadow, dict(strength=(0.0, 0.0))),
+        (ultrasound_transforms.haze, dict(strength=0.0)),
+        (ultrasound_transforms.speckle_reduction, dict(spatial=(0.0, 0.0))),
+        (ultrasound_transforms.speckle_reduction, dict(grey=(0.0, 0.0))),
     ],
 )
 def test_zero_strength_changes_nothing(transform, strength):
     images = scans()
-    changed = transform(images, ultrasound.scan_mask(images), rng(0), **strength)
+    changed = transform(images, ultrasound_transforms.scan_mask(images), rng(0), **strength)
     assert torch.allclose(changed, images, atol=1e-6)
 
 
@@ -187,12 +188,14 @@ def test_transforms_are_seeded_act_inside_the_mask_and_leave_their_input(transfo
     assert one.shape == images.shape and one.dtype == images.dtype
 
 
-@pytest.mark.parametrize("change", [*TRANSFORMS, ultrasound.augment], ids=lambda transform: transform.__name__)
+@pytest.mark.parametrize(
+    "change", [*TRANSFORMS, ultrasound_transforms.augment], ids=lambda transform: transform.__name__
+)
 def test_images_do_not_depend_on_the_others_of_their_batch(change):
     def changed(images):
-        if change is ultrasound.augment:
+        if change is ultrasound_transforms.augment:
             return change(images, rng(0))
-        return change(images, ultrasound.scan_mask(images), rng(0))
+        return change(images, ultrasound_transforms.scan_mask(images), rng(0))
 
     images, others = scans(16), scans(16, seed=1)
     others[0] = images[0]
@@ -203,14 +206,14 @@ def test_images_do_not_depend_on_the_others_of_their_batch(change):
 @pytest.mark.parametrize("transform", TRANSFORMS, ids=lambda transform: transform.__name__)
 def test_strengths_are_drawn_per_image(transform):
     images = scans(1).expand(6, 1, SIZE, SIZE)
-    changed = transform(images, ultrasound.scan_mask(images), rng(0))
+    changed = transform(images, ultrasound_transforms.scan_mask(images), rng(0))
     assert len({tuple(image.flatten().tolist()) for image in changed}) == 6
 
 
 @pytest.mark.parametrize("transform", TRANSFORMS, ids=lambda transform: transform.__name__)
 def test_black_images_stay_black(transform):
     black = torch.zeros(3, 1, SIZE, SIZE)
-    assert torch.equal(transform(black, ultrasound.scan_mask(black), rng(0)), black)
+    assert torch.equal(transform(black, ultrasound_transforms.scan_mask(black), rng(0)), black)
 
 
 # All together.
@@ -219,13 +222,13 @@ def test_black_images_stay_black(transform):
 def test_augmentation_is_seeded_and_keeps_shape_range_and_input():
     images = scans(8)
     before = images.clone()
-    one, same, other = (ultrasound.augment(images, rng("a", step)) for step in (0, 0, 1))
+    one, same, other = (ultrasound_transforms.augment(images, rng("a", step)) for step in (0, 0, 1))
     assert torch.equal(images, before)
     assert torch.equal(one, same)
     assert not torch.equal(one, other)
     assert one.shape == images.shape and one.dtype == images.dtype
     assert one.min() >= 0 and one.max() <= 1
-    assert ultrasound.augment(torch.zeros(4, 1, SIZE, SIZE), rng(0)).max() < 1e-2
+    assert ultrasound_transforms.augment(torch.zeros(4, 1, SIZE, SIZE), rng(0)).max() < 1e-2
 
 
 def test_each_transform_meets_its_share_of_the_images(monkeypatch):
@@ -238,20 +241,22 @@ def test_each_transform_meets_its_share_of_the_images(monkeypatch):
 
         return counted
 
-    shares = {counting(transform): share for transform, share in ultrasound.PROBABILITY.items()}
-    monkeypatch.setattr(ultrasound, "PROBABILITY", shares)
+    shares = {counting(transform): share for transform, share in ultrasound_transforms.PROBABILITY.items()}
+    monkeypatch.setattr(ultrasound_transforms, "PROBABILITY", shares)
     for step in range(20):
-        ultrasound.augment(scans(32), rng(step))
+        ultrasound_transforms.augment(scans(32), rng(step))
     assert all(0.8 * 0.3 < number / 640 < 1.2 * 0.3 for number in met.values()), met
 
 
 def test_transforms_meet_images_with_their_own_masks(monkeypatch):
-    monkeypatch.setattr(ultrasound, "PROBABILITY", {lambda images, mask, generator: images + 2.0 * mask: 0.5})
+    monkeypatch.setattr(
+        ultrasound_transforms, "PROBABILITY", {lambda images, mask, generator: images + 2.0 * mask: 0.5}
+    )
     images = scans(16)
-    found = ultrasound.augment(images, rng(0))
+    found = ultrasound_transforms.augment(images, rng(0))
     moved = augmentation.crop(images, generator := rng(0))
     plain = tone(moved, generator)
-    lit = plain + 2.0 * ultrasound.scan_mask(moved)
+    lit = plain + 2.0 * ultrasound_transforms.scan_mask(moved)
     chosen = (found > 1).flatten(1).any(dim=1)
     assert 3 < chosen.sum() < 13
     assert torch.equal(found, torch.where(chosen.view(-1, 1, 1, 1), lit, plain))
@@ -289,7 +294,7 @@ def test_the_standard_augmentation_gives_the_numbers_it_always_gave():
 
 def test_the_figure_has_a_row_per_transform():
     images = (scans(3)[:, 0] * 255).byte().numpy()
-    figure = augmentation_figures.transforms(images)
+    figure = augmentation_plots.augmentations(images)
     names = [text.get_text().replace("\n", " ") for axis in figure.axes for text in axis.texts]
     assert names[0] == "original" and names[-1] == "all together"
     assert len(names) == 13 and len(figure.axes) == 13 * 3

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fetalkit.errors import FetalkitError
-from fetalkit.worth import replaced, worth
+from fetalkit.analysis.data_efficiency import replaced, worth
+from fetalkit.utils.errors import FetalkitError
 
 SHOTS = {"5": 5, "10": 10, "20": 20, "40": 40, "all": 80}
 LOG = np.log(list(SHOTS.values()))

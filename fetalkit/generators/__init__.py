@@ -8,15 +8,15 @@ from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 
-from fetalkit.checkpoints import Checkpoint
-from fetalkit.errors import FetalkitError
+from fetalkit.utils.checkpoints import Checkpoint
+from fetalkit.utils.errors import FetalkitError
 
 # Named, not imported: a stage that interpolates images should not wait for diffusers.
 _CLASSES = {
-    "diffusion": "fetalkit.generators.diffusion:DiffusionGenerator",
-    "gan": "fetalkit.generators.gan:GanGenerator",
-    "interpolation": "fetalkit.generators.interpolation:InterpolationGenerator",
-    "simulation": "fetalkit.generators.simulation:SimulationGenerator",
+    "diffusion": "fetalkit.generators.diffusion.generator:DiffusionGenerator",
+    "gan": "fetalkit.generators.gan.generator:GanGenerator",
+    "interpolation": "fetalkit.generators.smote:InterpolationGenerator",
+    "simulation": "fetalkit.generators.simulated:SimulationGenerator",
 }
 
 
@@ -46,7 +46,7 @@ class Generator(Protocol):
 
     @classmethod
     def load(cls, folder: Path, device: str = "auto", precision: str = "auto") -> Self:
-        """Read a generator that `save` wrote; `precision` is that of the network, as in `fetalkit.devices.precision`."""
+        """Read a generator that `save` wrote; `precision` is that of the network, as in `fetalkit.utils.devices.precision`."""
 
 
 def _path(name: str) -> str:
@@ -68,7 +68,7 @@ def create(name: str, **settings: Any) -> Generator:
     name
         ``"diffusion"``, ``"gan"``, ``"interpolation"`` or ``"simulation"``.
     settings
-        Keyword arguments of its class, e.g. :class:`fetalkit.generators.diffusion.DiffusionGenerator`.
+        Keyword arguments of its class, e.g. :class:`fetalkit.generators.diffusion.generator.DiffusionGenerator`.
 
     Raises
     ------
@@ -103,13 +103,13 @@ def read_card(folder: Path) -> dict[str, Any]:
 
 
 # Beside the modules of this package: which images form a batch.
-_FOLLOWED = ("fetalkit.generators.", "fetalkit.batches")
+_FOLLOWED = ("fetalkit.generators.", "fetalkit.data.sampling")
 
 
 def code(name: str) -> list[Path]:
     """Files that a generator of this kind follows from: its module and all that this one imports, directly or not.
 
-    Of the project these are the modules of this package and `fetalkit.batches`. This very file is none of them: it finds
+    Of the project these are the modules of this package and `fetalkit.data.sampling`. This very file is none of them: it finds
     generators, and has no influence on what they learn.
 
     Raises

@@ -6,7 +6,7 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-from fetalkit.errors import FetalkitError
+from fetalkit.utils.errors import FetalkitError
 
 
 class Checked:

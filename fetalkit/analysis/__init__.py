@@ -1,0 +1,1 @@
+"""What the results say: tables, intervals, gains, summaries and conclusions in words."""

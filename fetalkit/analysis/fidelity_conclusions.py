@@ -1,0 +1,210 @@
+"""What the tables of fidelity say, in words. Every number in a sentence comes from the table that it is given."""
+
+import numpy as np
+import pandas as pd
+
+from fetalkit.metrics.compare import ALL, METRICS, REFERENCE
+
+
+def distance(headline: pd.DataFrame, generator: str, best: str, space: str) -> str:
+    """How far a generator's sets are from real test images, and how far other real images are.
+
+    Parameters
+    ----------
+    headline
+        As `fetalkit.experiments.fidelity.Evaluation.headline`.
+    generator, best
+        Names of two sets; `best` is what a perfect generator would reach.
+    space
+        Feature space.
+    """
+    rows = headline[(headline.space == space) & (headline.plane == ALL)].set_index("set")
+    mine, ideal = rows.loc[generator], rows.loc[best]
+    if pd.isna(mine.fd) or pd.isna(ideal.fd):
+        return f"**{generator}**: too few images for a distance."
+    text = (
+        f"In the features of {space}, the Fréchet distance of **{generator}** to real test images is {mine.fd:.4g}; "
+        f"other real images ({_spoken(best)}) lie at {ideal.fd:.4g}"
+    )
+    text += f", {mine.fd / ideal.fd:.1f} times nearer." if mine.fd > ideal.fd > 0 else ", no nearer."
+    if pd.isna(mine.precision) or pd.isna(ideal.precision):
+        return text
+    return (
+        f"{text} {_percent(mine.precision)} of its images lie among the real ones (precision; {_percent(ideal.precision)} of "
+        f"{_spoken(best)}), and they reach {_percent(mine.recall)} of the real ones (recall; {_percent(ideal.recall)})."
+    )
+
+
+def rivals(headline: pd.DataFrame, generator: str, best: str, space: str) -> str:
+    """In which measures each other generator does better than `generator`; empty where there is no other one."""
+    rows = headline[(headline.space == space) & (headline.plane == ALL)].set_index("set")
+    said = []
+    for other in rows.index.difference([generator, best, REFERENCE], sort=False):
+        signs = {metric: -1 if metric in ("fd", "kid") else 1 for metric in METRICS}
+        gain = {metric: sign * (rows[metric][other] - rows[metric][generator]) for metric, sign in signs.items()}
+        ahead = [_METRIC_NAMES[metric] for metric, value in gain.items() if value > 0]
+        behind = [_METRIC_NAMES[metric] for metric, value in gain.items() if value < 0]
+        parts = [f"better than {generator} in {_listed(ahead)}"] if ahead else []
+        parts += [f"worse in {_listed(behind)}" if ahead else f"worse than {generator} in {_listed(behind)}"]
+        said.append(f"**{other}** is {' and '.join(parts if behind else parts[:-1])}." if ahead or behind else "")
+    return " ".join(filter(None, said))
+
+
+_METRIC_NAMES = {"fd": "Fréchet distance", "kid": "kernel distance"} | {name: name for name in METRICS[2:]}
+
+
+def texture(table: pd.DataFrame, reference: str = REFERENCE) -> str:
+    """How speckle and grey levels of each set differ from those of the reference.
+
+    Parameters
+    ----------
+    table
+        As `fetalkit.metrics.speckle.table` makes it.
+    reference
+        The set that the others are held against.
+    """
+    rows = table.set_index("set")
+    real, said = rows.loc[reference], []
+    names = {"snr": "speckle SNR", "lateral_width": "width of speckle", "mean_grey": "mean grey level"}
+    for name in rows.index.drop(reference):
+        ratios = {label: rows.loc[name, key] / real[key] - 1 for key, label in names.items() if real[key]}
+        known = {label: ratio for label, ratio in ratios.items() if np.isfinite(ratio)}
+        said.append(f"**{name}**: " + (", ".join(f"{label} {ratio:+.0%}" for label, ratio in known.items()) or "–"))
+    return f"Against {_spoken(reference)} images: {'; '.join(said)}."
+
+
+def labels(called: pd.DataFrame, generators: list[str], k: str, classifier: str) -> str:
+    """How often a network trained on real images calls an image what it was drawn as.
+
+    Parameters
+    ----------
+    called
+        As `fetalkit.experiments.fidelity.Evaluation.called`.
+    generators
+        Whose sets.
+    k
+        Of which cells; the mean over seeds is given.
+    classifier
+        Name of the network.
+    """
+    rows = called[called.plane == ALL]
+    real = rows[rows.set == REFERENCE].accuracy.iloc[0]
+    mine = rows[rows.k == k].groupby("set").accuracy.mean()
+    drawn = ", ".join(f"{_percent(mine[name])} of the images of **{name}**" for name in generators)
+    text = f"{classifier} gives {drawn} (k = {k}) the plane that was asked for"
+    return f"{text}, and {_percent(real)} of real test images theirs."
+
+
+def guidance(guided: pd.DataFrame) -> list[str]:
+    """What each kind of guidance does between its smallest and its largest scale.
+
+    Parameters
+    ----------
+    guided
+        As `fetalkit.experiments.fidelity.Evaluation.guided`.
+    """
+    said = []
+    for kind, rows in guided.groupby("guidance", sort=False):
+        rows = rows.sort_values("scale")
+        if len(rows) < 2:
+            continue
+        first, last = rows.iloc[0], rows.iloc[-1]
+        text = (
+            f"**{kind} guidance** from scale {first.scale:g} to {last.scale:g}: accuracy on the samples "
+            f"{_percent(first.accuracy)} → {_percent(last.accuracy)}, recall {_percent(first.recall)} → "
+            f"{_percent(last.recall)}, coverage {_percent(first.coverage)} → {_percent(last.coverage)}."
+        )
+        if rows.fd.notna().any():
+            best = rows.loc[rows.fd.idxmin()]
+            text += f" Nearest to real test images is scale {best.scale:g} (Fréchet distance {best.fd:.4g})."
+        said.append(text)
+    return said
+
+
+def copies(pooled: pd.DataFrame, k: str, expected: float, by: str) -> list[str]:
+    """Whether the generators copy more than unseen real images resemble train images anyway.
+
+    Parameters
+    ----------
+    pooled
+        As `fetalkit.experiments.fidelity.Evaluation.pooled`.
+    k
+        Of which cells.
+    expected
+        Share of near-copies among unseen real images.
+    by
+        What distances are taken of: ``"pixels"`` or the name of a feature space.
+    """
+    said = []
+    for row in pooled[pooled.k == k].to_dict("records"):
+        verdict = "which cannot be told from"
+        if row["low"] > expected:
+            verdict = "more than"
+        elif row["high"] < expected:
+            verdict = "less than"
+        interval = f"95 % interval {_percent(row['low'], 1)} to {_percent(row['high'], 1)}"
+        said.append(
+            f"By {by}, **{_percent(row['share'], 1)}** ({interval}) of {row['n']} images of {row['generator']} at k = {k} are "
+            f"near-copies of a train image of their cell: {verdict} the {_percent(expected, 1)} among unseen real images."
+        )
+    return said
+
+
+def trends(pooled: pd.DataFrame, over_time: pd.DataFrame, generator: str) -> list[str]:
+    """How near-copies change from the smallest to the largest k, and from the first to the last weights.
+
+    Parameters
+    ----------
+    pooled, over_time
+        As `fetalkit.experiments.fidelity.Evaluation` makes them, k in ascending order.
+    generator
+        Whose sets.
+    """
+    mine, said = pooled[pooled.generator == generator], []
+    if len(mine) > 1:
+        few, many = mine.iloc[0], mine.iloc[-1]
+        said.append(f"From k = {few.k} to k = {many.k}, near-copies of **{generator}** {_moved(few, many)}.")
+    for k, rows in over_time.groupby("k", sort=False):
+        rows = rows.sort_values("step")
+        if len(rows) > 1:
+            early, late = rows.iloc[0], rows.iloc[-1]
+            said.append(f"From step {early.step} to step {late.step} at k = {k}, near-copies {_moved(early, late)}.")
+    return said
+
+
+def cards(files: list[str]) -> str:
+    """Links to the cards of all sets.
+
+    Parameters
+    ----------
+    files
+        As `fetalkit.reporting.card_contents.write` returns them: ``<name of the set>/dataset.md`` and
+        ``<name of the set>/generator.md``.
+    """
+    links: dict[str, list[str]] = {}
+    for file in files:
+        name, _, kind = file.removesuffix(".md").partition("/")
+        links.setdefault(name, []).append(f"[{kind}](cards/{file})")
+    lines = [f"- {name}: {' and '.join(of)}" for name, of in links.items()]
+    return "\n".join(["Cards, beside this page in the report:", "", *lines])
+
+
+def _moved(before: pd.Series, after: pd.Series) -> str:
+    way = "do not change beyond their intervals"
+    if after.low > before.high:
+        way = "become more"
+    elif after.high < before.low:
+        way = "become fewer"
+    return f"{way}: {_percent(before.share, 1)} → {_percent(after.share, 1)}"
+
+
+def _spoken(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:-1]) + (" and " if len(names) > 1 else "") + names[-1] if names else ""
+
+
+def _percent(share: float, digits: int = 0) -> str:
+    return "–" if pd.isna(share) else f"{100 * share:.{digits}f} %"

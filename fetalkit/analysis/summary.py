@@ -1,0 +1,96 @@
+"""Contents of ``summary.json`` and ``metrics.json``: the study in numbers."""
+
+import math
+from typing import Any
+
+import pandas as pd
+
+from fetalkit.analysis import gains, intervals, results
+from fetalkit.analysis.results import SUMMARISED, Predictions
+from fetalkit.cohorts.audit import duplicate_counts
+
+
+def summary(found: Predictions, table: pd.DataFrame, pairs: pd.DataFrame, gained: pd.DataFrame, headline: dict) -> dict:
+    """Contents of ``summary.json``, apart from the time that the run took.
+
+    Parameters
+    ----------
+    found
+        Predictions on the test set.
+    table
+        The long table.
+    pairs
+        Duplicates, as the audit lists them.
+    gained, headline
+        As `fetalkit.analysis.gains.table` and `fetalkit.analysis.gains.headline` return them.
+
+    Returns
+    -------
+    dict
+        JSON types; None stands for what could not be measured, e.g. because a run failed.
+    """
+    study = found.study
+    splits, seeds = study.table, list(study.params.splits.seeds)
+    sizes, patients = {}, {}
+    for part in ("train", "validation", "test"):
+        rows = splits[(splits.part == part) & (splits.dropped == "")]
+        sizes[f"n_{part}"], patients[f"patients_{part}"] = len(rows), rows.patient.nunique()
+    official = splits.groupby("official_split").image_id.size()
+    return plain(
+        {
+            "cohort": study.cohort,
+            "planes": study.planes,
+            **sizes,
+            **{f"n_{side}_official": int(official[side]) for side in ("train", "test")},
+            **patients,
+            "duplicates": duplicate_counts(pairs) | {"dropped_from_test": int((splits.dropped != "").sum())},
+            "seeds": seeds,
+            "shots": [str(k) for k in study.params.splits.shots],
+            "budget": study.params.classify.model_dump(include={"pretrain_steps", "train_steps", "batch_size"}),
+            "headline": headline,
+            "failed_cells": failed(table),
+            "arms": _by_arm(found, table),
+            "gains": gained.to_dict("records"),
+        }
+    )
+
+
+def failed(table: pd.DataFrame) -> list[str]:
+    """Names of the runs that failed, from the long table."""
+    rows = table[(table.metric == "accuracy") & table.value.isna()]
+    return [f"{row.arm}_{row.classifier}_k{row.k}_seed{row.seed}" for row in rows.itertuples()]
+
+
+def _by_arm(found: Predictions, table: pd.DataFrame) -> dict:
+    nested: dict = {}
+    for (arm, classifier, k), rows in table.groupby(["arm", "classifier", "k"], sort=False):
+        entry = nested.setdefault(arm, {}).setdefault(classifier, {}).setdefault(k, {})
+        for metric in (*SUMMARISED, *(f"{metric}_official" for metric in SUMMARISED)):
+            values = rows[rows.metric == metric].sort_values("seed")
+            entry[metric] = {
+                "mean": round(float(values.value.mean(skipna=False)), 6),
+                "per_seed": {str(seed): round(value, 6) for seed, value in zip(values.seed, values.value, strict=True)},
+            }
+        spread = intervals.accuracy(found.correct(arm, classifier, k), found.test.group.to_numpy())
+        entry["accuracy"] |= {"low": round(spread.low, 6), "high": round(spread.high, 6)}
+    return nested
+
+
+def metrics(table: pd.DataFrame, gained: pd.DataFrame) -> dict:
+    """Few numbers for ``dvc metrics``: mean accuracy per arm and k, and the gain over the better control."""
+    mean = results.mean(table[table.metric == "accuracy"], ["arm", "k"]).round(4)
+    numbers: dict[str, dict] = {"accuracy": {}, "gain": {}}
+    for (arm, k), value in mean.items():
+        numbers["accuracy"].setdefault(arm, {})[k] = float(value)
+    for row in gained[gained.better_control & (gained.classifier == gains.MEAN)].itertuples():
+        numbers["gain"].setdefault(row.arm, {})[row.k] = row.gain
+    return plain(numbers)
+
+
+def plain(value: Any) -> Any:
+    """The same with None for NaN, which JSON lacks."""
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    return None if isinstance(value, float) and math.isnan(value) else value

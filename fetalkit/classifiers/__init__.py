@@ -1,0 +1,1 @@
+"""Classifiers of planes: networks, augmentation, batches, training, and where a network looks."""

@@ -1,0 +1,43 @@
+"""Maternal fetal ultrasound planes from five African countries (Sendra-Balcells et al. 2023)."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from fetalkit.cohorts.base import Cohort, Settings
+from fetalkit.cohorts.download import Archive, locate
+from fetalkit.utils.tables import read_table
+
+ARCHIVE = Archive("africa", "10.5281/zenodo.7540448", "Zenodo_dataset.tar.xz", "Zenodo_dataset")
+TABLE = "African_planes_database.csv"
+
+
+class Africa(Cohort):
+    """Five centres with one machine setting each; a patient is (centre, number), since numbers repeat across centres."""
+
+    title = "Five African centres (Algeria, Egypt, Ghana, Malawi, Uganda)"
+    licence = "CC BY 4.0"
+    citation = (
+        "Sendra-Balcells C, Campello VM, Torrents-Barrena J, et al. Generalisability of fetal ultrasound deep learning "
+        "models to low-resource imaging settings in five African countries. Scientific Reports 13, 2728 (2023); "
+        "Zenodo 7540448"
+    )
+    planes = ("Fetal abdomen", "Fetal brain", "Fetal femur", "Fetal thorax")
+
+    def fetch(self, settings: Settings, folder: Path) -> Path:
+        return locate(ARCHIVE, folder)
+
+    def rows(self, settings: Settings, root: Path) -> pd.DataFrame:
+        raw = read_table(root / TABLE, ("Patient_num", "Plane", "Train", "Center", "Filename"))
+        return pd.DataFrame(
+            {
+                "image_id": raw.Center + "/" + raw.Filename,
+                "patient": raw.Center + "/" + raw.Patient_num,
+                "plane": raw.Plane,
+                "centre": raw.Center,
+                "machine": "",
+                "operator": "",
+                "official_split": raw.Train.map({"1": "train", "0": "test"}),
+                "source": raw.Center + "/" + raw.Filename + ".png",
+            }
+        )

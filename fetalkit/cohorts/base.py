@@ -1,0 +1,81 @@
+"""What a cohort is: a collection of images with a table that says what they are."""
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import ClassVar
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field
+
+from fetalkit.utils.errors import FetalkitError
+
+COLUMNS = ("image_id", "patient", "plane", "centre", "machine", "operator", "official_split", "source")
+
+
+class Settings(BaseModel):
+    """What every cohort can be told: which planes to use, in the order of the class numbers."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    planes: list[str] = Field(min_length=2)
+
+
+class Cohort(ABC):
+    """A collection of images with a table that says what they are."""
+
+    title: ClassVar[str]
+    licence: ClassVar[str]
+    citation: ClassVar[str]
+    planes: ClassVar[tuple[str, ...]]
+    settings: ClassVar[type[Settings]] = Settings
+
+    @abstractmethod
+    def fetch(self, settings: Settings, folder: Path) -> Path:
+        """Make sure that the source files exist, in `folder` or in the mirror, and return the folder that holds them.
+
+        Raises
+        ------
+        FetalkitError
+            When they can be neither found nor made nor downloaded.
+        """
+
+    @abstractmethod
+    def rows(self, settings: Settings, root: Path) -> pd.DataFrame:
+        """Tidy table of the files below `root`: one row per image, the columns `COLUMNS`; all planes, all patients.
+
+        ``official_split`` is ``"train"`` or ``"test"``; ``source`` is the path below `root`.
+        """
+
+    def table(self, settings: Settings, root: Path) -> pd.DataFrame:
+        """Checked rows of the planes that `settings` asks for, sorted by ``image_id``.
+
+        Raises
+        ------
+        FetalkitError
+            For planes that the cohort does not have, duplicate names, empty cells, or a split other than train and test.
+        """
+        unknown = set(settings.planes) - set(self.planes)
+        if unknown:
+            raise FetalkitError(
+                f"params.yaml: cohort.planes: {', '.join(sorted(unknown))} unknown; allowed: {', '.join(self.planes)}"
+            )
+        rows = self.rows(settings, root)[list(COLUMNS)]
+        check(rows, self.planes)
+        return rows[rows.plane.isin(settings.planes)].sort_values("image_id", ignore_index=True)
+
+
+def check(rows: pd.DataFrame, planes: tuple[str, ...]) -> None:
+    """Raise `FetalkitError` naming the first bad row of an image table."""
+    problems = {
+        "has no image name": rows.image_id.isna() | (rows.image_id == ""),
+        "stands twice": rows.image_id.duplicated(),
+        "has no patient": rows.patient.isna() | (rows.patient == ""),
+        f"has an unknown plane (allowed: {', '.join(planes)})": ~rows.plane.isin(planes),
+        "is neither in train nor in test": ~rows.official_split.isin(["train", "test"]),
+    }
+    for problem, bad in problems.items():
+        if bad.any():
+            row = rows[bad].iloc[0]
+            raise FetalkitError(
+                f"image table, row {row.name + 1} ({row.image_id}; plane {row.plane!r}) {problem}; correct the table "
+                f"({int(bad.sum())} such rows)"
+            )

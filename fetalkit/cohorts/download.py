@@ -1,0 +1,93 @@
+"""Source archives: found unpacked in the mirror, or downloaded from Zenodo with a checksum and a progress bar."""
+
+import tarfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import pooch
+
+from fetalkit.utils import paths
+from fetalkit.utils.checkpoints import replacing
+from fetalkit.utils.errors import FetalkitError
+
+
+@dataclass(frozen=True)
+class Archive:
+    """One file of a Zenodo record.
+
+    Attributes
+    ----------
+    cohort
+        Name of the folder in the mirror that holds the unpacked archive.
+    doi
+        DOI of the record.
+    file
+        Name of the archive in the record.
+    folder
+        Top folder inside the archive.
+    md5
+        Checksum; None takes the one that Zenodo publishes for the record.
+    """
+
+    cohort: str
+    doi: str
+    file: str
+    folder: str
+    md5: str | None = None
+
+
+def locate(archive: Archive, folder: Path) -> Path:
+    """Folder with the unpacked `archive`: in the mirror if ``FETALKIT_MIRROR`` is set, else downloaded into `folder`.
+
+    Raises
+    ------
+    FetalkitError
+        When the mirror lacks it, the download fails, or the checksum is wrong.
+    """
+    mirror = paths.mirror()
+    if mirror is None:
+        return _download(archive, folder)
+    root = mirror / archive.cohort / archive.folder
+    if not root.is_dir():
+        raise FetalkitError(f"{root}: not found; unpack {archive.file} there, or unset FETALKIT_MIRROR to download it")
+    return root
+
+
+def _download(archive: Archive, folder: Path) -> Path:
+    root = folder / archive.folder
+    if root.is_dir():
+        return root
+    source = pooch.create(path=folder, base_url=f"doi:{archive.doi}", registry=None, retry_if_failed=2)
+    try:
+        if archive.md5:
+            source.registry[archive.file] = f"md5:{archive.md5}"
+        else:
+            source.load_registry_from_doi()
+        packed = Path(source.fetch(archive.file, progressbar=True))
+    except ValueError as error:
+        # pooch has removed the bad file already.
+        raise FetalkitError(f"{archive.file}: {error}; run again to download it anew") from error
+    except Exception as error:
+        raise FetalkitError(
+            f"{archive.file}: download of doi:{archive.doi} failed ({type(error).__name__}); check the network, or set "
+            f"FETALKIT_MIRROR to a folder that holds {archive.cohort}/{archive.folder}/"
+        ) from error
+    _unpack(packed, root)
+    packed.unlink()
+    return root
+
+
+def _unpack(packed: Path, root: Path) -> None:
+    try:
+        with replacing(root) as temporary:
+            inside = temporary.parent / "unpacked"
+            if packed.suffix == ".zip":
+                zipfile.ZipFile(packed).extractall(inside)
+            else:
+                with tarfile.open(packed) as stream:
+                    stream.extractall(inside, filter="data")
+            found = inside / root.name
+            (found if found.is_dir() else inside).rename(temporary)
+    except (tarfile.TarError, zipfile.BadZipFile, EOFError) as error:
+        raise FetalkitError(f"{packed}: cannot be unpacked ({error}); delete it and run again") from error

@@ -1,0 +1,146 @@
+"""The search for a generator: candidates that differ in some settings, compared after equal processor time.
+
+Train patients teach, validation patients judge; test images are not read. One candidate takes one core.
+"""
+
+import hashlib
+import json
+import time
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from fetalkit import generators
+from fetalkit.config.params import Params
+from fetalkit.data.images import Labelled
+from fetalkit.data.study import Study
+from fetalkit.experiments import cas
+from fetalkit.generators.diffusion.generator import DiffusionGenerator
+from fetalkit.metrics import distances, memorisation, precision_recall
+from fetalkit.metrics.features import imagenet
+from fetalkit.utils import devices, parallel, paths
+from fetalkit.utils.checkpoints import Checkpoint, fingerprint, replacing
+
+# Noise levels at which the denoiser is judged, for images of standard deviation 0.5.
+LEVELS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
+_TRIAL = 30  # steps that tell a candidate's speed
+
+
+def compare(
+    cohort: str, settings: Params, candidates: dict[str, dict[str, Any]], *, minutes: float, each: int, steps: int
+) -> pd.DataFrame:
+    """Train every candidate for equal processor time and judge it.
+
+    Parameters
+    ----------
+    cohort, settings
+        The study, of which the images and splits must have been made.
+    candidates
+        Name → what differs from ``diffusion`` (and, under ``sampler``, from ``synthesis.diffusion``) in the settings.
+    minutes
+        Processor time of each training; the number of steps follows from the candidate's speed.
+    each
+        Images per plane that are drawn.
+    steps
+        Training steps of the classifier for the classification accuracy score.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``candidate``, ``steps``, ``images_per_second``, ``parameters``, ``error@<sigma>`` (mean squared error of denoised
+        validation images in the range [-1, 1]), ``fd``, ``kid``, ``precision``, ``recall`` (ImageNet features, against
+        validation images), ``cas``, ``near_copies``, ``sampling_seconds`` (processor time).
+    """
+    workers = devices.workers(settings.run.workers, torch.device("cpu"))
+    jobs = [
+        dict(cohort=cohort, settings=settings, name=name, changes=changes, minutes=minutes)
+        for name, changes in candidates.items()
+    ]
+    # Candidates that differ in the sampler alone share one training; it must not run twice at one time.
+    alike = {json.dumps(_chosen(settings, job["changes"]), sort_keys=True): job for job in reversed(jobs)}
+    parallel.run(train, list(alike.values()), workers)
+    return pd.DataFrame(parallel.run(judge, [job | dict(each=each, steps=steps) for job in jobs], workers))
+
+
+def _chosen(settings: Params, changes: dict[str, Any]) -> dict[str, Any]:
+    """Settings of a candidate's training."""
+    base = settings.diffusion.model_dump() | {"guide_steps": 0, "snapshots": []}
+    return base | {key: value for key, value in changes.items() if key != "sampler"}
+
+
+def judge(
+    cohort: str, settings: Params, name: str, changes: dict[str, Any], minutes: float, each: int, steps: int
+) -> dict[str, Any]:
+    """One row of `compare`; taken from ``work/`` where it has been measured already."""
+    study = Study(cohort, settings)
+    seen, validation = study.labelled(study.part("train")), study.labelled(study.part("validation"))
+    sampler = settings.synthesis.diffusion.model_dump() | changes.get("sampler", {})
+    key = _key(study, settings, changes, minutes)
+    judged_by = [key, sampler, each, steps, settings.classify.model_dump()]
+    found = paths.work(cohort, "search", f"{fingerprint(judged_by)}.json")
+    if found.exists():
+        return {"candidate": name, **json.loads(found.read_text())}
+    made = train(cohort, settings, name, changes, minutes)
+    row: dict[str, Any] = {
+        "steps": made.settings.steps,
+        "images_per_second": round(made.settings.steps * made.settings.batch_size / made.seconds, 1),
+        "parameters": sum(parameter.numel() for parameter in made.denoiser.parameters()),
+    }
+    for sigma in LEVELS:
+        row[f"error@{sigma:g}"] = round(made.denoising_error(validation.images, validation.labels, sigma, seed=0), 5)
+    labels = np.tile(np.arange(len(study.planes)), each)
+    began = time.process_time()
+    images = made.sample(labels, seed=0, **sampler)
+    row["sampling_seconds"] = round(time.process_time() - began, 1)
+    row |= _fidelity(images, labels, seen, validation)
+    row["cas"] = round(
+        cas.score(Labelled(images, labels), validation, settings, steps=steps, seed=0, label=f"{name}: CAS"), 4
+    )
+    with replacing(found) as temporary:
+        temporary.write_text(json.dumps(row))
+    return {"candidate": name, **row}
+
+
+def _key(study: Study, settings: Params, changes: dict[str, Any], minutes: float) -> str:
+    data = study.labelled(study.part("train"))
+    contents = hashlib.sha256(data.images.tobytes() + data.labels.tobytes()).hexdigest()
+    return fingerprint([_chosen(settings, changes), minutes, contents, torch.__version__], generators.code("diffusion"))
+
+
+def train(cohort: str, settings: Params, name: str, changes: dict[str, Any], minutes: float) -> DiffusionGenerator:
+    """Train a candidate on one core, or take the one that has been trained already."""
+    study = Study(cohort, settings)
+    data, key = study.labelled(study.part("train")), _key(study, settings, changes, minutes)
+    chosen = _chosen(settings, changes) | dict(
+        n_classes=len(study.planes), size=settings.images.size, device="cpu", precision=settings.run.precision
+    )
+    plan = paths.work(cohort, "search", f"{key}.steps")
+    if not plan.exists():  # measured once: a run that is resumed must keep its length
+        trial = DiffusionGenerator(**(chosen | {"steps": _TRIAL}))
+        began = time.process_time()
+        trial.fit(data.images, data.labels, seed=0, label=f"{name}: trial")
+        with replacing(plan) as temporary:
+            temporary.write_text(str(max(_TRIAL, int(_TRIAL * 60 * minutes / (time.process_time() - began)))))
+    made = DiffusionGenerator(**(chosen | {"steps": int(plan.read_text())}))
+    made.fit(data.images, data.labels, seed=0, checkpoint=Checkpoint(plan.with_suffix(".checkpoint"), key), label=name)
+    return made
+
+
+def _fidelity(images: np.ndarray, labels: np.ndarray, seen: Labelled, validation: Labelled) -> dict[str, float]:
+    """Distances to validation images, as many of each plane on either side, and the share of near-copies."""
+    counts = np.bincount(validation.labels)
+    rows = np.concatenate([np.flatnonzero(labels == plane)[:count] for plane, count in enumerate(counts)])
+    space = imagenet("cpu")
+    real, drawn = space.features(validation.images), space.features(images[rows])
+    scores = precision_recall.scores(real, drawn)
+    unseen = memorisation.nearest_images(validation.images, seen.images).distance
+    copies = memorisation.nearest_images(images, seen.images).distance < memorisation.threshold(unseen)
+    return {
+        "fd": round(distances.frechet(real, drawn), 2),
+        "kid": round(distances.kernel(real, drawn), 5),
+        "precision": round(scores["precision"], 3),
+        "recall": round(scores["recall"], 3),
+        "near_copies": round(float(copies.mean()), 4),
+    }

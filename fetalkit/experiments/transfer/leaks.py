@@ -1,0 +1,64 @@
+"""Pictures that stand in two cohorts: one that is in the source's train part and the target's test part would be a leak."""
+
+from collections.abc import Sequence
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+
+from fetalkit.cohorts import audit
+from fetalkit.experiments.transfer.domains import Plan, index_and_images
+from fetalkit.utils.errors import FetalkitError
+
+_NAMED = 5  # pairs that the message names
+
+
+def shared(
+    indices: Sequence[pd.DataFrame], images: Sequence[np.ndarray], bits: int, correlation: float
+) -> pd.DataFrame:
+    """Pairs of images of two cohorts that show the same picture.
+
+    Parameters
+    ----------
+    indices
+        Of the two cohorts, as `fetalkit.cohorts.audit.scan` makes them.
+    images
+        Their images, uint8 (n, size, size), in the same order.
+    bits, correlation
+        What counts as alike; as for `fetalkit.cohorts.audit.duplicates`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``image_a``, ``image_b``, ``kind`` (exact or near), ``bits``, ``correlation``.
+    """
+    # Names may be used in both: they become those of rows.
+    both = pd.concat(indices, ignore_index=True)
+    rows = both.assign(image_id=both.index, patient="", official_split="")
+    found = audit.duplicates(rows, np.concatenate(images), bits, correlation)
+    first = len(indices[0])
+    found = found[(found.image_a < first) & (found.image_b >= first)]
+    names = {side: both.image_id.to_numpy()[found[side].to_numpy(int)] for side in ("image_a", "image_b")}
+    return found.assign(**names)[["image_a", "image_b", "kind", "bits", "correlation"]].reset_index(drop=True)
+
+
+def check(plan: Plan) -> int:
+    """Look at every pair of cohorts of a study; return the number of images that were compared with those of another.
+
+    Raises
+    ------
+    FetalkitError
+        When two of them share a picture, or 01_cohort or 02_images is missing for one.
+    """
+    known = {name: index_and_images(name, settings) for name, settings in plan.cohorts.items()}
+    for a, b in combinations(known, 2):
+        splits = plan.cohorts[a].splits
+        alike = (splits.near_duplicate_bits, splits.near_duplicate_correlation)
+        found = shared(*zip(known[a], known[b], strict=True), *alike)
+        if len(found):
+            pairs = ", ".join(f"{row.image_a} = {row.image_b}" for row in found[:_NAMED].itertuples())
+            raise FetalkitError(
+                f"transfer: {len(found)} pictures stand in {a} and in {b} ({pairs}): a network would be tested on what it was "
+                f"trained on; leave them out of one cohort"
+            )
+    return sum(len(index) for index, _ in known.values()) if len(known) > 1 else 0

@@ -1,0 +1,163 @@
+"""Typed view of the section ``transfer`` of ``params.yaml``: from where to where, with which methods, for how many steps."""
+
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from fetalkit.config import params
+from fetalkit.config.params import Params, Rate, Run, Section, Steps, Training, unique
+from fetalkit.experiments.transfer.domains import Direction, Domain
+from fetalkit.experiments.transfer.methods import CONTROL, METHODS
+from fetalkit.utils import paths
+from fetalkit.utils.errors import FetalkitError
+
+SECTION = "transfer"
+# A study between cohorts bears no cohort's name: folder of its files → its name in the section.
+STUDIES = {"transfer": "hospitals"}
+
+
+class LeaveOut(Section):
+    """Train on a cohort without one place, test on that place; for each of the `places` in turn."""
+
+    cohort: str
+    by: Literal["centre", "machine"]
+    places: Annotated[list[str], Field(min_length=1), AfterValidator(unique)]
+
+
+class Weights(Section):
+    """Weights of the alignments at the end of training; see `fetalkit.experiments.transfer.alignment.Aligned`."""
+
+    coral: Annotated[float, Field(ge=0)]
+    mmd: Annotated[float, Field(ge=0)]
+    dann: Annotated[float, Field(ge=0)]
+
+
+class Generator(Section):
+    """Diffusion models of this study; all else is as in the source cohort's sections."""
+
+    steps: Steps
+    images_per_plane: Annotated[int, Field(ge=1)]
+    magnifications: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1), AfterValidator(unique)]
+
+
+class Block(Section):
+    """Methods that are trained in some directions with some classifiers."""
+
+    methods: Annotated[list[str], Field(min_length=1), AfterValidator(unique)]
+    directions: Annotated[list[str], Field(min_length=1), AfterValidator(unique)]
+    classifiers: Annotated[list[str], Field(min_length=1), AfterValidator(unique)]
+
+
+class Transfer(Section):
+    """Every knob of one transfer study, and the parameters of its cohorts."""
+
+    run: Run
+    cohorts: dict[str, Params]
+    across: list[tuple[str, str]]
+    leave_out: list[LeaveOut]
+    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1), AfterValidator(unique)]
+    training: Training
+    labelled: Annotated[int, Field(ge=1)]
+    joint_share: Rate
+    weights: Weights
+    style_share: Annotated[float, Field(gt=0, le=1)]
+    scales: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1), AfterValidator(unique)]
+    generator: Generator
+    blocks: Annotated[list[Block], Field(min_length=1)]
+
+    @cached_property
+    def directions(self) -> dict[str, Direction]:
+        """Name → from where to where, e.g. ``"spain to africa"``, ``"africa to Ghana"`` (the rest of africa to Ghana)."""
+        found = [Direction(f"{a} to {b}", Domain(a), Domain(b)) for a, b in self.across]
+        for given in self.leave_out:
+            for place in given.places:
+                target = Domain(given.cohort, given.by, place)
+                found.append(Direction(f"{given.cohort} to {place}", target.rest(), target))
+        return {direction.name: direction for direction in found}
+
+    @property
+    def views(self) -> dict[str, list[str]]:
+        """What is reported → the directions whose test images it takes together: each one, and all left-out places."""
+        found = {name: [name] for name in self.directions}
+        for given in self.leave_out:
+            if len(given.places) > 1:
+                members = [f"{given.cohort} to {place}" for place in given.places]
+                found[f"each {given.by} of {given.cohort}"] = members
+        return found
+
+    @property
+    def main_views(self) -> list[str]:
+        """Views that are no part of another one."""
+        whole = {name for members in self.views.values() if len(members) > 1 for name in members}
+        return [name for name in self.views if name not in whole]
+
+    @property
+    def planes(self) -> list[str]:
+        """Planes, in the order of the class numbers; the same in all cohorts."""
+        return list(next(iter(self.cohorts.values())).cohort.planes)
+
+    def methods_of(self, direction: str, classifier: str) -> list[str]:
+        """Methods of a classifier in a direction, in the order of the blocks."""
+        here = [block for block in self.blocks if direction in block.directions and classifier in block.classifiers]
+        return list(dict.fromkeys(method for block in here for method in block.methods))
+
+    def classifying(self, cohort: str) -> Params:
+        """Parameters of a cohort with the classifiers and the training of this study."""
+        return self.cohorts[cohort].model_copy(update={"classify": self.training})
+
+    @model_validator(mode="after")
+    def _consistent(self):
+        for number, block in enumerate(self.blocks):
+            for key, found, allowed in (
+                ("methods", block.methods, METHODS),
+                ("directions", block.directions, self.directions),
+                ("classifiers", block.classifiers, self.training.classifiers),
+            ):
+                if unknown := [name for name in found if name not in allowed]:
+                    raise ValueError(
+                        f"blocks.{number}.{key}: {', '.join(unknown)} unknown; allowed: {', '.join(allowed)}"
+                    )
+        for direction in self.directions:
+            for classifier in self.training.classifiers:
+                used = self.methods_of(direction, classifier)
+                if used and CONTROL not in used:
+                    raise ValueError(f"blocks: {classifier}, {direction}: no {CONTROL} to compare with; add it")
+        if len({(tuple(of.cohort.planes), of.images.size) for of in self.cohorts.values()}) > 1:
+            raise ValueError(f"{', '.join(self.cohorts)} differ in planes or size of images; give them the same")
+        return self
+
+
+def names(path: Path | None = None) -> list[str]:
+    """Studies of ``params.yaml``, by the folders of their files: those of a cohort, and those between cohorts."""
+    folders = {name: folder for folder, name in STUDIES.items()}
+    return [folders.get(name, name) for name in params.read(path or paths.PARAMS).get(SECTION, {})]
+
+
+def load(folder: str, path: Path | None = None) -> Transfer:
+    """Settings of one transfer study, with those of its cohorts.
+
+    Parameters
+    ----------
+    folder
+        Of its files: the name of a cohort, or ``"transfer"`` for the study between hospitals.
+    path
+        Another file to read; ``params.yaml`` at the project's top by default.
+
+    Raises
+    ------
+    FetalkitError
+        Names the file, the key, the value found and what is allowed.
+    """
+    path = path or paths.PARAMS
+    content, name = params.read(path), STUDIES.get(folder, folder)
+    section = (content.get(SECTION) or {}).get(name)
+    if not isinstance(section, dict):
+        known = ", ".join(names(path)) or "none"
+        raise FetalkitError(f"{path.name}: {SECTION} has no section {name!r}; there are studies for: {known}")
+    given = {"run": content.get("run"), "cohorts": {}}
+    draft = params.validated(Transfer, section | given, path, f"{SECTION}.{name}")
+    used = {domain.cohort for each in draft.directions.values() for domain in (each.source, each.target)}
+    cohorts = {cohort: params.load(cohort, path) for cohort in sorted(used)}
+    return params.validated(Transfer, section | given | {"cohorts": cohorts}, path, f"{SECTION}.{name}")

@@ -1,0 +1,1 @@
+"""Class-conditional generative adversarial network for few images."""

@@ -1,0 +1,118 @@
+"""One step of a GAN's training: the discriminator learns, then the generator's network against it.
+
+Hinge loss [1]_; gradient penalty R1 [2]_ every few steps [3]_; Adam as for DCGAN [4]_.
+
+References
+----------
+.. [1] Lim and Ye, Geometric GAN, 2017, arXiv 1705.02894.
+.. [2] Mescheder et al., Which Training Methods for GANs do actually Converge?, ICML 2018, arXiv 1801.04406.
+.. [3] Karras et al., Analyzing and Improving the Image Quality of StyleGAN, CVPR 2020, arXiv 1912.04958.
+.. [4] Radford et al., Unsupervised Representation Learning with Deep Convolutional Generative Adversarial Networks, ICLR
+   2016, arXiv 1511.06434.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from fetalkit.generators import networks, trainer
+from fetalkit.generators.gan.diffaugment import augment
+from fetalkit.generators.gan.gan_networks import Discriminator, Painter
+from fetalkit.generators.gan.settings import Settings
+from fetalkit.utils.checkpoints import rng
+
+
+def _adam(network: nn.Module, rate: float) -> torch.optim.Optimizer:
+    # Less momentum than usual: the other network changes what is downhill with every step.
+    return torch.optim.Adam(network.parameters(), lr=rate, betas=(0.5, 0.99), fused=True)
+
+
+class Adversaries:
+    """The two networks as a :class:`fetalkit.generators.trainer.Trainer`; its loss is that of the discriminator.
+
+    Parameters
+    ----------
+    painter, discriminator
+        On their device.
+    batch
+        Gives the real images (batch, 1, size, size), in [-1, 1], and labels (batch,) of a step.
+    settings
+        Rates, augmentation and penalty.
+    precision
+        Of convolutions and matrix products.
+    seed
+        Of the latent vectors and the augmentation.
+    """
+
+    def __init__(
+        self,
+        painter: Painter,
+        discriminator: Discriminator,
+        batch: Callable[[int], tuple[torch.Tensor, torch.Tensor]],
+        settings: Settings,
+        precision: torch.dtype,
+        seed: int,
+    ):
+        self.painter, self.discriminator = painter.train(), discriminator.train()
+        self.batch, self.settings, self.precision, self.seed = batch, settings, precision, seed
+        self.rates = settings.learning_rate, settings.discriminator_rate
+        self.optimisers = [
+            _adam(network, rate) for network, rate in zip((painter, discriminator), self.rates, strict=True)
+        ]
+        self.average = trainer.Average(painter, settings.ema_length)
+
+    def step(self, number: int) -> float | None:
+        """Both networks learn once, from the same drawn images; that saves drawing others."""
+        for optimiser, rate in zip(self.optimisers, self.rates, strict=True):
+            optimiser.param_groups[0]["lr"] = rate * min(1.0, 2 * (1 - number / self.settings.steps))
+        real, labels = self.batch(number)
+        random = rng(self.seed, "gan", number)
+        latent = torch.randn(len(real), self.settings.latent, generator=random).to(real.device)
+        self.discriminator.requires_grad_(True)
+        with networks.autocast(real.device, self.precision):
+            drawn = self.painter(latent, labels)
+            loss = self._mistakes(self._seen(real, random), self._seen(drawn.detach(), random), labels, number)
+        if not trainer.descend(loss, self.optimisers[1]):
+            return None
+        self.discriminator.requires_grad_(False)
+        with networks.autocast(real.device, self.precision):
+            found_out = -self.discriminator(self._seen(drawn, random), labels).mean()
+        if not trainer.descend(found_out, self.optimisers[0]):
+            return None
+        self.average.update()
+        return loss.item()
+
+    def _seen(self, images: torch.Tensor, random: torch.Generator) -> torch.Tensor:
+        return augment(images, self.settings.augment, random)
+
+    def _mistakes(self, real: torch.Tensor, drawn: torch.Tensor, labels: torch.Tensor, number: int) -> torch.Tensor:
+        """Loss of the discriminator."""
+        penalised = self.settings.penalty > 0 and number % self.settings.penalty_every == 0
+        real.requires_grad_(penalised)
+        of_real, of_drawn = self.discriminator(real, labels), self.discriminator(drawn, labels)
+        loss = functional.relu(1 - of_real).mean() + functional.relu(1 + of_drawn).mean()
+        if not penalised:
+            return loss
+        (slope,) = torch.autograd.grad(of_real.sum(), real, create_graph=True)
+        weight = self.settings.penalty / 2 * self.settings.penalty_every
+        return loss + weight * slope.square().sum(dim=(1, 2, 3)).mean()
+
+    def state(self) -> dict[str, Any]:
+        """As `Checkpoint` asks for."""
+        return {
+            "painter": self.painter.state_dict(),
+            "discriminator": self.discriminator.state_dict(),
+            "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
+            "ema": self.average.state(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go back to a saved `state`."""
+        self.painter.load_state_dict(state["painter"])
+        self.discriminator.load_state_dict(state["discriminator"])
+        for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(saved)
+        self.average.restore(state["ema"])

@@ -1,0 +1,244 @@
+"""Training loop of the generators' networks: progress, averaged weights, exact resume.
+
+`run` is the loop, whatever is trained; `fit` trains one network with AdamW on a loss.
+
+References
+----------
+.. [1] Karras et al., Analyzing and Improving the Training Dynamics of Diffusion Models, CVPR 2024, arXiv 2312.02696.
+"""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from diffusers.training_utils import EMAModel
+from torch import nn
+
+from fetalkit.utils import devices
+from fetalkit.utils.checkpoints import Checkpoint
+from fetalkit.utils.errors import FetalkitError
+from fetalkit.utils.progress import Progress
+
+# Steps between two lines of the log.
+REPORT_EVERY = 100
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How a network is trained; fields as in :class:`fetalkit.generators.diffusion.settings.Settings`."""
+
+    steps: int
+    learning_rate: float
+    warmup_fraction: float
+    weight_decay: float
+    ema_length: float
+
+    def rate(self, step: int) -> float:
+        """Learning rate of a step, counted from 0."""
+        warmup = max(1, round(self.warmup_fraction * self.steps))
+        return self.learning_rate * min((step + 1) / warmup, (self.steps - step) / max(1, self.steps - warmup), 1.0)
+
+
+@dataclass
+class Fitted:
+    """What a training leaves behind.
+
+    Attributes
+    ----------
+    losses
+        Training loss per step.
+    seconds
+        Duration, interrupted attempts included up to their last checkpoint.
+    snapshots
+        Share of the training → averaged weights after it, in the order of the network's parameters.
+    """
+
+    losses: list[float] = field(default_factory=list)
+    seconds: float = 0.0
+    snapshots: dict[float, list[torch.Tensor]] = field(default_factory=dict)
+
+
+class Average:
+    """Average of a network's weights over about the last `length` (a share) of the steps made so far."""
+
+    def __init__(self, network: nn.Module, length: float):
+        self.parameters = list(network.parameters())
+        # With power 1 the decay is 1 - 1 / (1 + t * length): a power-function average [1].
+        self._ema = EMAModel(self.parameters, use_ema_warmup=True, inv_gamma=1 / length, power=1, foreach=True)
+
+    def update(self) -> None:
+        """Take in the weights after one more step."""
+        self._ema.step(self.parameters)
+
+    def weights(self) -> list[torch.Tensor]:
+        """Copy of the averaged weights, in the order of the network's parameters."""
+        return [weight.clone() for weight in self._ema.shadow_params]
+
+    def apply(self) -> None:
+        """Put the averaged weights into the network."""
+        self._ema.copy_to(self.parameters)
+
+    def state(self) -> dict[str, Any]:
+        """Tensors and plain values only, as `Checkpoint` asks for."""
+        return self._ema.state_dict()
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go back to a saved `state`."""
+        self._ema.load_state_dict(state)
+        self._ema.to(self.parameters[0].device)
+
+
+class Trainer(Protocol):
+    """Networks with their optimisers: everything that changes during a training.
+
+    Attributes
+    ----------
+    average
+        Of the network that is wanted in the end.
+    """
+
+    average: Average
+
+    def step(self, number: int) -> float | None:
+        """Make step `number`, counted from 0; the loss, or None when it or its gradient is not a number.
+
+        All its randomness must follow from its number.
+        """
+
+    def state(self) -> dict[str, Any]:
+        """Tensors and plain values only, as `Checkpoint` asks for."""
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go back to a saved `state`, which may hold more."""
+
+
+def run(
+    trainer: Trainer,
+    steps: int,
+    *,
+    checkpoint: Checkpoint | None,
+    label: str,
+    advice: str,
+    snapshots: Sequence[float] = (),
+) -> Fitted:
+    """Train; the wanted network ends with its averaged weights. A run that was interrupted ends with the same bits.
+
+    Parameters
+    ----------
+    trainer
+        Before its first step.
+    steps
+        Length of the training.
+    checkpoint
+        Where the state is kept; it is left there after the last step, so that a repeated call returns at once.
+    label
+        Name of the run in logs and messages.
+    advice
+        What to do when the loss is no longer a number.
+    snapshots
+        Shares of the training, in (0, 1), after which the averaged weights are kept.
+
+    Raises
+    ------
+    FetalkitError
+        When the loss is no longer a number.
+    """
+    fitted = Fitted()
+    saved = checkpoint.load() if checkpoint else None
+    if saved:
+        trainer.restore(saved)
+        fitted = Fitted(list(saved["losses"]), saved["seconds"], dict(saved["snapshots"]))
+    due = {max(1, round(share * steps)): share for share in snapshots}
+    began, first = time.monotonic() - fitted.seconds, len(fitted.losses)
+    with Progress(label, steps, done=first) as progress, devices.reproducible():
+        for number in range(first, steps):
+            value, done = trainer.step(number), number + 1
+            if value is None:
+                raise FetalkitError(f"{label}: the loss is not a number at step {done}; {advice}")
+            fitted.losses.append(value)
+            fitted.seconds = time.monotonic() - began
+            if done in due:
+                fitted.snapshots[due[done]] = trainer.average.weights()
+            progress.update()
+            if done == steps or done % REPORT_EVERY == 0:
+                progress.report(loss=float(np.mean(fitted.losses[-REPORT_EVERY:])))
+            if checkpoint and (done == steps or checkpoint.due(done)):
+                checkpoint.save(trainer.state() | vars(fitted))
+    trainer.average.apply()
+    return fitted
+
+
+def descend(loss: torch.Tensor, optimiser: torch.optim.Optimizer, limit: float = math.inf) -> bool:
+    """Step down the gradient of `loss`, whose norm is cut to `limit`; False when either is not a number."""
+    loss.backward()
+    parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
+    norm = torch.nn.utils.clip_grad_norm_(parameters, limit)
+    if not (torch.isfinite(loss) and torch.isfinite(norm)):
+        return False
+    optimiser.step()
+    optimiser.zero_grad(set_to_none=True)
+    return True
+
+
+class _Single:
+    """One network that learns from a loss."""
+
+    def __init__(self, network: nn.Module, loss: Callable[[int], torch.Tensor], schedule: Schedule):
+        self.network, self.loss, self.schedule = network, loss, schedule
+        self.optimiser = torch.optim.AdamW(
+            network.parameters(),
+            lr=schedule.learning_rate,
+            betas=(0.9, 0.99),
+            weight_decay=schedule.weight_decay,
+            fused=True,
+        )
+        self.average = Average(network, schedule.ema_length)
+
+    def step(self, number: int) -> float | None:
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.schedule.rate(number)
+        value = self.loss(number)
+        if not descend(value, self.optimiser, limit=1.0):
+            return None
+        self.average.update()
+        return value.item()
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "network": self.network.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "ema": self.average.state(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.network.load_state_dict(state["network"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.average.restore(state["ema"])
+
+
+def fit(network: nn.Module, loss: Callable[[int], torch.Tensor], schedule: Schedule, **options: Any) -> Fitted:
+    """Train `network` in place with AdamW; it ends with its averaged weights.
+
+    Parameters
+    ----------
+    network
+        On its device.
+    loss
+        Mean loss of the batch of a step, counted from 0; all its randomness must follow from the step.
+    schedule
+        Length and learning rate.
+    options
+        Keyword arguments of `run`.
+
+    Raises
+    ------
+    FetalkitError
+        When the loss is no longer a number.
+    """
+    fitted = run(_Single(network.train(), loss, schedule), schedule.steps, **options)
+    network.eval()
+    return fitted

@@ -1,0 +1,1 @@
+"""Every figure, drawn from tables and arrays; nothing here trains, loads or saves."""

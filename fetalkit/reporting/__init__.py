@@ -1,0 +1,1 @@
+"""From executed notebooks to pages, cards, the test log and the tables of the README."""

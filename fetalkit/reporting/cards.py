@@ -1,0 +1,218 @@
+"""Cards of trained generators and synthetic sets, in the format of the Hugging Face Hub: README.md with YAML front matter.
+
+The functions are pure: they are told what was measured, and say so where nothing was. The text is in ``templates/*_card.md.j2``
+and follows Mitchell et al., Model Cards for Model Reporting, FAT* 2019, arXiv 1810.03993, and Gebru et al., Datasheets for
+Datasets, Communications of the ACM 64 (12), 2021, arXiv 1803.09010.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from huggingface_hub import CardData, DatasetCard, DatasetCardData, ModelCard, ModelCardData
+
+from fetalkit.data.study import set_name
+
+TEMPLATES = Path(__file__).with_name("templates")
+KINDS = {
+    "diffusion": "a class-conditional diffusion model with guidance",
+    "diffusion-phantoms": "a class-conditional diffusion model with guidance, whose training began with simulated images",
+    "diffusion-novel": "a class-conditional diffusion model; near-copies of the images that it has seen were left out",
+    "gan": "a class-conditional generative adversarial network",
+    "interpolation": "convex combinations of real images of the same plane; nothing is trained",
+    "simulation": "the simulator of ultrasound images that is part of the project; nothing is trained",
+}
+# How licences of cohorts begin -> identifier at the Hub.
+LICENCES = {"CC BY 4.0": "cc-by-4.0", "MIT": "mit"}
+TAGS = ["ultrasound", "fetal-ultrasound", "medical", "synthetic", "fetalkit"]
+_SIZES = {1_000: "n<1K", 10_000: "1K<n<10K", 100_000: "10K<n<100K", 1_000_000: "100K<n<1M"}
+
+
+@dataclass(frozen=True)
+class Source:
+    """Which generator a card is about, and what it has seen.
+
+    Attributes
+    ----------
+    cohort, title, citation, licence
+        Of the cohort, as its `fetalkit.cohorts.Cohort` gives them.
+    generator, k, seed
+        The cell.
+    planes
+        In the order of the class numbers.
+    seen
+        Plane -> number of training images; empty for a generator that has seen none.
+    patients
+        Number of patients whom the training images show.
+    size
+        Side of the square images in px.
+    phantoms
+        Simulated images per plane that the weights which training began with have learnt; 0 where they are random.
+    """
+
+    cohort: str
+    title: str
+    citation: str
+    licence: str
+    generator: str
+    k: str
+    seed: int
+    planes: tuple[str, ...]
+    seen: Mapping[str, int]
+    patients: int
+    size: int
+    phantoms: int = 0
+
+    @property
+    def name(self) -> str:
+        """Name of the generator's folder and of its synthetic set."""
+        return set_name(self.generator, self.k, self.seed)
+
+    @property
+    def real(self) -> bool:
+        """Whether images of patients were seen; those of the phantom cohort are simulated."""
+        return bool(self.seen) and self.cohort != "phantom"
+
+
+def model_card(
+    source: Source,
+    settings: Mapping[str, Any],
+    training: Mapping[str, Any],
+    components: Mapping[str, str],
+    measures: Mapping[str, Any] | None = None,
+) -> str:
+    """Card of a saved generator.
+
+    Parameters
+    ----------
+    source
+        The generator and its data.
+    settings
+        As ``fetalkit.json`` holds them.
+    training
+        What is known of the training, label -> value, e.g. ``{"Training time": "104 s"}``; may be empty.
+    components
+        Subfolder -> dotted name of the class that loads it with ``from_pretrained``; empty where there is none.
+    measures
+        ``of`` (what was measured, a phrase), ``memorisation`` (``share``, ``low``, ``high`` in [0, 1], ``threshold``, ``n``)
+        and ``fidelity`` (feature space -> ``fd``, ``kid``, ``precision``, ``recall``, ``density``, ``coverage``, ``n``);
+        missing parts are reported as not measured.
+
+    Returns
+    -------
+    str
+        Markdown with YAML front matter.
+    """
+    data = ModelCardData(
+        library_name="diffusers" if components and all(_of_diffusers(name) for name in components.values()) else None,
+        pipeline_tag="unconditional-image-generation",
+        tags=[*TAGS, source.generator],
+        **_licence(source),
+    )
+    text = _text(
+        "model_card.md.j2", source, measures, settings=dict(settings), training=training, components=components
+    )
+    return str(ModelCard(_joined(data, text)))
+
+
+def _of_diffusers(name: str) -> bool:
+    return name.startswith("diffusers.")
+
+
+def dataset_card(
+    source: Source,
+    drawn: Mapping[str, int],
+    options: Mapping[str, Any],
+    left_out: int = 0,
+    measures: Mapping[str, Any] | None = None,
+) -> str:
+    """Card of a synthetic set.
+
+    Parameters
+    ----------
+    source
+        The generator and its data.
+    drawn
+        Plane -> number of images in the set.
+    options
+        How the images were drawn, e.g. the number of steps of the sampler.
+    left_out
+        Images that were not exported because they equal a real one.
+    measures
+        As for `model_card`.
+
+    Returns
+    -------
+    str
+        Markdown with YAML front matter.
+    """
+    count = sum(drawn.values())
+    data = DatasetCardData(
+        pretty_name=f"Synthetic fetal ultrasound planes: {source.name} on {source.cohort}",
+        annotations_creators="machine-generated",
+        size_categories=next((size for limit, size in _SIZES.items() if count < limit), "n>1M"),
+        task_categories=["image-classification"],
+        tags=[*TAGS, source.generator],
+        **_licence(source),
+    )
+    text = _text("dataset_card.md.j2", source, measures, drawn=drawn, options=options, count=count, left_out=left_out)
+    return str(DatasetCard(_joined(data, text)))
+
+
+def _licence(source: Source) -> dict[str, str]:
+    """Metadata of the licence: that of the images seen, since derived images inherit it; else that of the project."""
+    name = source.licence if source.seen else "MIT"
+    for begin, identifier in LICENCES.items():
+        if name.startswith(begin):
+            return {"license": identifier}
+    return {"license": "other", "license_name": name}
+
+
+def _joined(data: CardData, text: str) -> str:
+    return f"---\n{data.to_yaml()}\n---\n{text}"
+
+
+def _text(template: str, source: Source, measures: Mapping[str, Any] | None, **more: Any) -> str:
+    measures = measures or {}
+    kind = KINDS.get(source.generator, f"a generator of the kind {source.generator}")
+    return (
+        _environment()
+        .get_template(template)
+        .render(
+            source=source,
+            kind=kind,
+            licence=_licence(source),
+            memorisation=measures.get("memorisation"),
+            fidelity=measures.get("fidelity"),
+            of=measures.get("of", "this set"),
+            **more,
+        )
+    )
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    # Strict: a word that is missing in a card is a mistake, not an empty space. Nothing here is HTML.
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"cell": _cell, "percent": lambda share: f"{100 * share:.1f} %"}
+    return environment
+
+
+def _cell(value: Any) -> str:
+    """Value as a cell of a Markdown table."""
+    if value is None:
+        return "–"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_cell, value))
+    return str(value).replace("|", "\\|").replace("\n", " ")

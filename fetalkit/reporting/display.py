@@ -1,0 +1,224 @@
+"""How notebooks show figures, tables and sentences.
+
+Everything is one HTML output with an id, a caption and no script: it reads well in JupyterLab, and
+:mod:`fetalkit.reporting.pages` numbers and extracts it.
+"""
+
+import base64
+import io
+import re
+import warnings
+from collections.abc import Callable, Mapping
+from html import escape
+from typing import Any
+
+import matplotlib.pyplot as plt
+import mistune
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from IPython.display import HTML, display
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from PIL import Image
+
+DPI = 110
+MISSING = "–"
+# Tables of more columns are printed on a sheet turned on its side; those of more rows scroll on the screen.
+MOST_COLUMNS, MOST_ROWS = 10, 25
+
+_markdown = mistune.create_markdown(escape=True)
+
+
+def style() -> None:
+    """Set the look of all figures of the study: colours for the colour-blind, legible type, thin lines."""
+    # seaborn's grids lay themselves out; that they do so in spite of the setting below is no news to a reader.
+    warnings.filterwarnings("ignore", message="The figure layout has changed to tight")
+    sns.set_theme(
+        context="notebook",
+        style="ticks",
+        palette="colorblind",
+        font="DejaVu Sans",
+        rc={
+            "figure.figsize": (7.2, 4.0),
+            "figure.dpi": DPI,
+            "figure.constrained_layout.use": True,
+            "font.size": 10.5,
+            "axes.titlesize": 11,
+            "axes.titleweight": "bold",
+            "axes.titlelocation": "left",
+            "axes.labelsize": 10.5,
+            "xtick.labelsize": 10,
+            "ytick.labelsize": 10,
+            "legend.fontsize": 10,
+            "legend.title_fontsize": 10,
+            "legend.frameon": False,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.linewidth": 0.8,
+            "axes.grid": True,
+            "grid.color": "#e3e6ea",
+            "grid.linewidth": 0.8,
+            "lines.linewidth": 1.8,
+            "image.cmap": "gray",
+        },
+    )
+
+
+def image(axes: Axes, pixels: np.ndarray, title: str = "") -> None:
+    """Draw a grey image without ticks or frame.
+
+    Parameters
+    ----------
+    axes
+        Where to draw.
+    pixels
+        Array of shape (height, width); uint8, or floats in [0, 1].
+    title
+        Line above the image.
+    """
+    brightest = 255 if np.issubdtype(pixels.dtype, np.integer) else 1.0
+    axes.imshow(pixels, cmap="gray", vmin=0, vmax=brightest)
+    axes.set_axis_off()
+    axes.set_title(title, fontsize=9, fontweight="normal", loc="center")
+
+
+def figure(fig: Figure, name: str, caption: str, alt: str | None = None) -> None:
+    """Show a figure with its caption, and close it.
+
+    Parameters
+    ----------
+    fig
+        The figure. It is drawn at 110 dpi and cropped to its content.
+    name
+        Identifier, unique in the notebook: letters, digits, ``-`` and ``_``. The published file is
+        ``figures/<notebook>-<name>.png``.
+    caption
+        Plain text below the figure; the page puts "Figure n." before it.
+    alt
+        What a reader who cannot see the figure needs to know of it. Default: the caption.
+
+    Raises
+    ------
+    ValueError
+        When `name` has other characters.
+    """
+    png, width, height = _png(fig)
+    source = f"data:image/png;base64,{base64.b64encode(png).decode()}"
+    # Without closing it, the inline backend would show the figure a second time.
+    plt.close(fig)
+    _show(
+        f'<figure id="{_identifier(name)}" class="fetalkit" style="margin:0"><div style="overflow-x:auto">'
+        f'<img src="{source}" width="{width}" height="{height}" alt="{escape(alt or caption)}" '
+        f'style="max-width:100%;height:auto"></div><figcaption>{escape(caption)}</figcaption></figure>'
+    )
+
+
+def table(
+    frame: pd.DataFrame,
+    name: str,
+    caption: str,
+    formats: Mapping[str, str | Callable[[Any], str]] | None = None,
+    index: bool = False,
+) -> None:
+    """Show a table with its caption; numbers are aligned to the right, wide tables scroll.
+
+    Parameters
+    ----------
+    frame
+        The table. Column labels become the header; levels of a label are joined by " · ".
+    name
+        Identifier, unique in the notebook: letters, digits, ``-`` and ``_``.
+    caption
+        Plain text above the table; the page puts "Table n." before it.
+    formats
+        Column label -> format specification (``".1%"``), format string (``"{:.1f} s"``) or function of a value.
+        Default: four significant digits for floats, ``str`` for anything else. Missing values are shown as "–".
+    index
+        Show the index as well, as row headers.
+
+    Raises
+    ------
+    ValueError
+        When `name` has other characters, or `formats` names a column that does not exist.
+    """
+    formats = dict(formats or {})
+    headers = frame.index.nlevels if index else 0
+    shown = frame.reset_index() if index else frame
+    if unknown := [str(label) for label in formats if label not in shown.columns]:
+        raise ValueError(f"no column {', '.join(unknown)} in the table {name}; there are {list(shown.columns)}")
+    columns = [_column(shown.iloc[:, i], formats.get(shown.columns[i]), i < headers) for i in range(shown.shape[1])]
+    head = "".join(header for header, _ in columns)
+    body = "".join(f"<tr>{''.join(cells)}</tr>" for cells in zip(*(cells for _, cells in columns), strict=True))
+    about = escape(caption)
+    kinds = "table" + " wide" * (shown.shape[1] > MOST_COLUMNS) + " long" * (len(shown) > MOST_ROWS)
+    _show(
+        f'<div class="fetalkit {kinds}" role="region" tabindex="0" aria-label="{about}" style="overflow-x:auto">'
+        f'<table id="{_identifier(name)}"><caption><span>{about}</span></caption>'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def note(text: str) -> None:
+    """Show a computed statement; `text` is Markdown, in which HTML counts as plain text."""
+    _show(f'<div class="fetalkit note">{_markdown(text).strip()}</div>')
+
+
+def facts(values: Mapping[str, Any]) -> None:
+    """Show a short list of named values."""
+    rows = "".join(f"<div><dt>{escape(str(key))}</dt><dd>{_text(value)}</dd></div>" for key, value in values.items())
+    _show(f'<dl class="fetalkit facts">{rows}</dl>')
+
+
+def _show(html: str) -> None:
+    display(HTML(html))
+
+
+def _identifier(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", name):
+        raise ValueError(f"{name!r} is no name for a figure or table; use letters, digits, - and _ (a letter first)")
+    return name
+
+
+def _png(fig: Figure) -> tuple[bytes, int, int]:
+    """PNG file, width and height; without metadata, so that equal figures are equal files."""
+    drawn, stored = io.BytesIO(), io.BytesIO()
+    fig.savefig(drawn, format="png", dpi=DPI, bbox_inches="tight", pad_inches=0.05, facecolor="white")
+    with Image.open(drawn) as picture:
+        pixels = np.asarray(picture.convert("RGB"))
+        grey = (pixels == pixels[:, :, :1]).all()  # contact sheets are; one channel instead of three halves the file
+        Image.fromarray(pixels[:, :, 0] if grey else pixels).save(stored, format="png", optimize=True)
+        return stored.getvalue(), *picture.size
+
+
+def _column(values: pd.Series, form: str | Callable[[Any], str] | None, header: bool) -> tuple[str, list[str]]:
+    """Header cell and body cells of one column."""
+    label = values.name
+    if isinstance(label, tuple):
+        label = " · ".join(str(part) for part in label if str(part))
+    numeric = pd.api.types.is_numeric_dtype(values.infer_objects()) and not pd.api.types.is_bool_dtype(values)
+    align = f'style="text-align:{"right" if numeric else "left"}"'
+    cells = [_cell(_text(value, form), align, header) for value in values]
+    return f'<th scope="col" {align}>{escape(str(label))}</th>', cells
+
+
+def _cell(text: str, align: str, header: bool) -> str:
+    if header:
+        return f'<th scope="row" {align}>{text}</th>'
+    # Short texts stay on one line, longer ones may wrap.
+    return f'<td class="long" {align}>{text}</td>' if len(text) > 40 else f"<td {align}>{text}</td>"
+
+
+def _text(value: Any, form: str | Callable[[Any], str] | None = None) -> str:
+    """Escaped text of one value."""
+    if value is None or (pd.api.types.is_scalar(value) and pd.isna(value)):
+        return MISSING
+    if callable(form):
+        return escape(form(value))
+    if form is not None:
+        return escape(form.format(value) if "{" in form else format(value, form))
+    if isinstance(value, bool | np.bool_):
+        return "yes" if value else "no"
+    if isinstance(value, float | np.floating):
+        return f"{value:.4g}" if abs(value) < 1000 else f"{value:,.0f}"
+    return escape(str(value))

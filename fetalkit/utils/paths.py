@@ -1,0 +1,38 @@
+"""Where things lie. No other module spells out a folder of the project.
+
+``data/`` holds what DVC versions (stage outputs), ``work/`` what may be thrown away (checkpoints, logs, finished cells),
+``reports/`` what git versions (pages, figures, small tables).
+"""
+
+import os
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+PARAMS = ROOT / "params.yaml"
+NOTEBOOKS = ROOT / "notebooks"
+
+
+def data(cohort: str, *parts: str) -> Path:
+    """Path of a stage output of `cohort`."""
+    return ROOT.joinpath("data", cohort, *parts)
+
+
+def work(cohort: str, *parts: str) -> Path:
+    """Path of a checkpoint, log or intermediate result of `cohort`; safe to delete, never versioned."""
+    return ROOT.joinpath("work", cohort, *parts)
+
+
+def reports(cohort: str, *parts: str) -> Path:
+    """Path of a published page, figure or table of `cohort`."""
+    return ROOT.joinpath("reports", cohort, *parts)
+
+
+def executed(cohort: str, notebook: str) -> Path:
+    """Path of the executed copy of `notebook` (a stem such as ``01_cohort``)."""
+    return data(cohort, "executed", f"{notebook}.ipynb")
+
+
+def mirror() -> Path | None:
+    """Folder of unpacked archives that ``FETALKIT_MIRROR`` names, or None when the variable is unset or empty."""
+    value = os.environ.get("FETALKIT_MIRROR")
+    return Path(value).expanduser() if value else None
