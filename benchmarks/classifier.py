@@ -24,7 +24,8 @@ from fetalkit.classifiers import transforms as ours
 from fetalkit.classifiers.loader import Feed, as_input
 from fetalkit.config import params
 from fetalkit.data import images, sampling
-from fetalkit.utils.checkpoints import Checkpoint, rng
+from fetalkit.utils.checkpoints import Checkpoint
+from fetalkit.utils.streams import rng
 
 ROUNDS = 5
 IMAGES = 192

@@ -30,7 +30,8 @@ from fetalkit.data.study import Study
 from fetalkit.experiments import cas
 from fetalkit.metrics import memorisation
 from fetalkit.utils import paths
-from fetalkit.utils.checkpoints import Checkpoint, replacing
+from fetalkit.utils.checkpoints import Checkpoint
+from fetalkit.utils.files import replacing
 
 EACH, STEPS, SEEDS = 250, 500, (0, 1, 2)
 CORES = 2  # whose time a generator gets

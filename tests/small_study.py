@@ -6,7 +6,7 @@ import pandas as pd
 from fetalkit.config import params
 from fetalkit.data.study import Study, set_name
 from fetalkit.utils import paths
-from fetalkit.utils.tables import write_table
+from fetalkit.utils.files import write_table
 
 TRAIN, TEST, DRAWN = 10, 12, 11  # images per plane; of the test images two per plane are dropped
 

@@ -15,8 +15,8 @@ from fetalkit.classifiers import models
 from fetalkit.classifiers.trainer import Recipe
 from fetalkit.experiments.transfer import adabn, adversary
 from fetalkit.experiments.transfer.alignment import Aligned, coral, mmd
-from fetalkit.utils.checkpoints import rng
 from fetalkit.utils.errors import FetalkitError
+from fetalkit.utils.streams import rng
 
 CPU = torch.device("cpu")
 DISTANCES = pytest.mark.parametrize("distance", [coral, mmd])

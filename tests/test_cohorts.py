@@ -8,8 +8,7 @@ import pooch
 import pytest
 
 from fetalkit import cohorts
-from fetalkit.cohorts import base
-from fetalkit.cohorts import download
+from fetalkit.cohorts import base, download
 from fetalkit.cohorts.download import Archive
 from fetalkit.utils import paths
 from fetalkit.utils.errors import FetalkitError

@@ -13,7 +13,7 @@ from fetalkit.experiments import fidelity, own_features
 from fetalkit.metrics import compare, features
 from fetalkit.reporting import card_contents
 from fetalkit.utils import devices, paths
-from fetalkit.utils.tables import write_table
+from fetalkit.utils.files import write_table
 
 PLANES = ["Fetal abdomen", "Fetal brain"]
 SIZE, TRAIN, TEST, DRAWN, NOVEL, SMALL = 32, 14, 12, 10, 8, 4  # images per plane

@@ -23,7 +23,7 @@ from fetalkit.plots import fidelity as fidelity_plots
 from fetalkit.reporting import display
 from fetalkit.utils import paths
 from fetalkit.utils.errors import FetalkitError
-from fetalkit.utils.tables import write_json
+from fetalkit.utils.files import write_json
 
 CPU = torch.device("cpu")
 PLANES = ("Fetal abdomen", "Fetal brain")

@@ -16,8 +16,9 @@ from fetalkit.generators import trainer
 from fetalkit.generators.gan import diffaugment
 from fetalkit.generators.gan.adversarial import Adversaries
 from fetalkit.generators.gan.gan_networks import Discriminator, Painter, settle, variety
-from fetalkit.utils.checkpoints import Checkpoint, rng
+from fetalkit.utils.checkpoints import Checkpoint
 from fetalkit.utils.errors import FetalkitError
+from fetalkit.utils.streams import rng
 
 SMALL = dict(n_classes=2, size=16, unshuffle=2, channels=(8, 16), latent=8, batch_size=8, penalty=0.1, penalty_every=4)
 

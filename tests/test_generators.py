@@ -16,8 +16,9 @@ from fetalkit.generators import trainer
 from fetalkit.generators.diffusion import augmentation, edm, guidance
 from fetalkit.generators.diffusion.denoiser import Denoiser, NoisyClassifier
 from fetalkit.utils import devices
-from fetalkit.utils.checkpoints import Checkpoint, rng
+from fetalkit.utils.checkpoints import Checkpoint
 from fetalkit.utils.errors import FetalkitError
+from fetalkit.utils.streams import rng
 
 SMALL = dict(n_classes=2, size=16, unshuffle=2, channels=(16, 32), attention=(False, True), batch_size=8)
 

@@ -9,8 +9,8 @@ import torch
 from fetalkit import generators
 from fetalkit.experiments.transfer import magnified
 from fetalkit.generators.diffusion import augmentation
-from fetalkit.utils.checkpoints import rng
 from fetalkit.utils.errors import FetalkitError
+from fetalkit.utils.streams import rng
 
 SMALL = dict(
     n_classes=1, size=16, unshuffle=2, channels=(16, 32), attention=(False, False), batch_size=8, guide_steps=0

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from fetalkit.classifiers.mixup import mix
-from fetalkit.utils.checkpoints import rng
 from fetalkit.utils.errors import FetalkitError
+from fetalkit.utils.streams import rng
 
 KINDS = ("mixup", "cutmix")
 CLASSES = 4

@@ -8,7 +8,7 @@ from fetalkit.config import params
 from fetalkit.data.study import set_name
 from fetalkit.experiments import synthesis
 from fetalkit.utils import paths
-from fetalkit.utils.tables import write_table
+from fetalkit.utils.files import write_table
 
 PLANES, SIZE, EACH, K = ["Fetal brain", "Fetal femur"], 32, 6, 3
 

@@ -18,8 +18,10 @@ from fetalkit.classifiers.trainer import CrossEntropy, Recipe, fit, predict
 from fetalkit.classifiers.transforms import augment
 from fetalkit.config import arms
 from fetalkit.data.images import Labelled
-from fetalkit.utils.checkpoints import Checkpoint, replacing, rng
+from fetalkit.utils.checkpoints import Checkpoint
 from fetalkit.utils.errors import FetalkitError
+from fetalkit.utils.files import replacing
+from fetalkit.utils.streams import rng
 
 RECIPE = Recipe(batch_size=8, learning_rate=1e-3, weight_decay=0.05, warmup_fraction=0.1, label_smoothing=0.0)
 CPU = torch.device("cpu")

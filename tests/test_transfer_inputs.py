@@ -13,8 +13,8 @@ from fetalkit.classifiers.loader import Feed, as_input
 from fetalkit.data.images import Labelled
 from fetalkit.experiments.transfer import scales
 from fetalkit.experiments.transfer.inputs import STYLES, Styled, match_histograms, mix_amplitudes
-from fetalkit.utils.checkpoints import rng
 from fetalkit.utils.errors import FetalkitError
+from fetalkit.utils.streams import rng
 
 CPU = torch.device("cpu")
 SIZE = 64

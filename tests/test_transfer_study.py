@@ -25,7 +25,7 @@ from fetalkit.plots import transfer as transfer_plots
 from fetalkit.reporting import readme
 from fetalkit.utils import paths
 from fetalkit.utils.errors import FetalkitError
-from fetalkit.utils.tables import write_json, write_table
+from fetalkit.utils.files import write_json, write_table
 
 PLANES = ["Fetal abdomen", "Fetal brain", "Fetal femur"]
 MACHINES = ["a", "b"]

@@ -12,8 +12,8 @@ from fetalkit.classifiers import transforms as augmentation
 from fetalkit.classifiers import ultrasound_transforms
 from fetalkit.classifiers.transforms import ROTATION, augment, move, tone
 from fetalkit.plots import augmentation as augmentation_plots
-from fetalkit.utils.checkpoints import rng
 from fetalkit.utils.errors import FetalkitError
+from fetalkit.utils.streams import rng
 
 TRANSFORMS = list(ultrasound_transforms.PROBABILITY)
 SIZE = 64

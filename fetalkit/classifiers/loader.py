@@ -8,7 +8,7 @@ import torch
 from fetalkit.classifiers import mixup, transforms, ultrasound_transforms
 from fetalkit.data import sampling
 from fetalkit.data.images import Labelled
-from fetalkit.utils.checkpoints import rng
+from fetalkit.utils.streams import rng
 
 AUGMENTATIONS = {
     "standard": transforms.augment,

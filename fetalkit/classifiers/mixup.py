@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from timm.data import Mixup
 
-from fetalkit.utils.checkpoints import rng
 from fetalkit.utils.errors import FetalkitError
+from fetalkit.utils.streams import rng
 
 # λ is drawn from Beta(alpha, alpha), once per batch, as in both papers; the alphas of timm's training recipes.
 ALPHAS = {"mixup": {"mixup_alpha": 0.8, "cutmix_alpha": 0.0}, "cutmix": {"mixup_alpha": 0.0, "cutmix_alpha": 1.0}}
@@ -43,7 +43,7 @@ def mix(
     label_smoothing
         Share of every target that is spread evenly over all classes, in [0, 1].
     seed_key
-        Key of :func:`fetalkit.utils.checkpoints.rng`, e.g. ``(seed, "mix", step)``; decides all random numbers.
+        Key of :func:`fetalkit.utils.streams.rng`, e.g. ``(seed, "mix", step)``; decides all random numbers.
 
     Returns
     -------

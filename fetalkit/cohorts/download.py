@@ -8,8 +8,8 @@ from pathlib import Path
 import pooch
 
 from fetalkit.utils import paths
-from fetalkit.utils.checkpoints import replacing
 from fetalkit.utils.errors import FetalkitError
+from fetalkit.utils.files import replacing
 
 
 @dataclass(frozen=True)

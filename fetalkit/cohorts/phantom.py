@@ -9,7 +9,8 @@ from pydantic import Field
 
 from fetalkit import simulator
 from fetalkit.cohorts.base import Cohort, Settings
-from fetalkit.utils.checkpoints import fingerprint, replacing
+from fetalkit.utils.files import replacing
+from fetalkit.utils.provenance import fingerprint
 from fetalkit.utils.tables import read_table
 
 TABLE = "table.csv"

@@ -5,29 +5,15 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
 
 from fetalkit import cohorts
 from fetalkit.config import arms
+from fetalkit.config.sections import Rate, Section, Steps, unique
 from fetalkit.utils import paths
 from fetalkit.utils.errors import FetalkitError
 
-Steps = Annotated[int, Field(ge=1, le=10_000_000)]
-Rate = Annotated[float, Field(gt=0, lt=1)]
 GuidanceKind = Literal["classifier-free", "classifier"]
-
-
-def unique(values: list) -> list:
-    """`values`, or ValueError if one stands there twice."""
-    if len(set(values)) != len(values):
-        raise ValueError("names something twice")
-    return values
-
-
-class Section(BaseModel):
-    """A section of ``params.yaml``: a missing or an unknown key is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Run(Section):

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from fetalkit.utils.checkpoints import replacing
+from fetalkit.utils.files import replacing
 
 from fetalkit.utils.errors import FetalkitError
 

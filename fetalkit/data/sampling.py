@@ -4,7 +4,7 @@ from functools import lru_cache
 
 import torch
 
-from fetalkit.utils.checkpoints import rng
+from fetalkit.utils.streams import rng
 
 from fetalkit.utils.errors import FetalkitError
 

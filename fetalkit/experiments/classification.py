@@ -17,7 +17,8 @@ from fetalkit.data import images
 from fetalkit.data.study import Study
 from fetalkit.experiments import phase_cache
 from fetalkit.utils import devices, parallel, paths
-from fetalkit.utils.checkpoints import fingerprint, replacing
+from fetalkit.utils.files import replacing
+from fetalkit.utils.provenance import fingerprint
 
 
 def run(cohort: str, settings: Params) -> list[Outcome]:

@@ -21,7 +21,9 @@ from fetalkit.generators.diffusion.generator import DiffusionGenerator
 from fetalkit.metrics import distances, memorisation, precision_recall
 from fetalkit.metrics.features import imagenet
 from fetalkit.utils import devices, parallel, paths
-from fetalkit.utils.checkpoints import Checkpoint, fingerprint, replacing
+from fetalkit.utils.checkpoints import Checkpoint
+from fetalkit.utils.files import replacing
+from fetalkit.utils.provenance import fingerprint
 
 # Noise levels at which the denoiser is judged, for images of standard deviation 0.5.
 LEVELS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)

@@ -18,7 +18,8 @@ from fetalkit.classifiers.loader import Feed
 from fetalkit.classifiers.trainer import Recipe
 from fetalkit.data import sampling
 from fetalkit.data.images import Labelled
-from fetalkit.utils.checkpoints import Checkpoint, replacing
+from fetalkit.utils.checkpoints import Checkpoint
+from fetalkit.utils.files import replacing
 
 WEIGHTS = "weights.safetensors"
 # What a trained phase follows from, beside its images and settings: always, and where it is used.

@@ -15,7 +15,7 @@ from scipy.stats import binomtest
 
 from fetalkit.data.study import Study
 from fetalkit.utils.errors import FetalkitError
-from fetalkit.utils.tables import write_table
+from fetalkit.utils.files import write_table
 
 REAL, SYNTHETIC = "real", "synthetic"
 

@@ -19,9 +19,12 @@ from fetalkit.config.variants import Variant
 from fetalkit.data.study import Study, set_name
 from fetalkit.metrics import memorisation
 from fetalkit.utils import devices, parallel, paths
-from fetalkit.utils.checkpoints import Checkpoint, fingerprint, replacing, rng
+from fetalkit.utils.checkpoints import Checkpoint
 from fetalkit.utils.errors import FetalkitError
+from fetalkit.utils.files import replacing
 from fetalkit.utils.progress import Progress
+from fetalkit.utils.provenance import fingerprint
+from fetalkit.utils.streams import rng
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 
-from fetalkit.utils.checkpoints import rng
 from fetalkit.utils.errors import FetalkitError
+from fetalkit.utils.streams import rng
 
 
 def seeded(make: Callable[[], nn.Module], seed: int, device: torch.device) -> Any:

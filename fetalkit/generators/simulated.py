@@ -14,8 +14,11 @@ from fetalkit import simulator
 from fetalkit.data import images as store
 from fetalkit.generators import read_card
 from fetalkit.generators.checks import check_labels, check_training_set
-from fetalkit.utils.checkpoints import Checkpoint, fingerprint, replacing, rng
+from fetalkit.utils.checkpoints import Checkpoint
 from fetalkit.utils.errors import FetalkitError
+from fetalkit.utils.files import replacing
+from fetalkit.utils.provenance import fingerprint
+from fetalkit.utils.streams import rng
 
 
 class SimulationGenerator:

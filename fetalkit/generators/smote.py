@@ -19,8 +19,10 @@ from sklearn.neighbors import NearestNeighbors
 
 from fetalkit.generators import read_card
 from fetalkit.generators.checks import check_labels, check_training_set
-from fetalkit.utils.checkpoints import Checkpoint, replacing, rng
+from fetalkit.utils.checkpoints import Checkpoint
 from fetalkit.utils.errors import FetalkitError
+from fetalkit.utils.files import replacing
+from fetalkit.utils.streams import rng
 
 # File of the real images that a saved generator draws from.
 IMAGES = "images.npz"

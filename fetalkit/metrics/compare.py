@@ -9,8 +9,8 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
 from fetalkit.metrics import distances, precision_recall
-from fetalkit.utils.checkpoints import rng
 from fetalkit.utils.errors import FetalkitError
+from fetalkit.utils.streams import rng
 
 REFERENCE = "real_test"
 ALL = "all"

@@ -21,8 +21,8 @@ from sklearn.preprocessing import StandardScaler
 
 from fetalkit.metrics import distances, speckle
 from fetalkit.metrics.compare import ALL
-from fetalkit.utils.checkpoints import rng
 from fetalkit.utils.errors import FetalkitError
+from fetalkit.utils.streams import rng
 
 FOLDS = 5
 DRAWS = 10

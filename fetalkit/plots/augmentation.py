@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 from fetalkit.classifiers import transforms, ultrasound_transforms
 from fetalkit.plots.cohort import contact_sheet
-from fetalkit.utils.checkpoints import rng
+from fetalkit.utils.streams import rng
 
 # Typical: the middle of the range that is drawn from. Strong: its far end.
 _STRENGTHS = {

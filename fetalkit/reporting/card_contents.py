@@ -17,7 +17,7 @@ from fetalkit.generators.diffusion import denoiser
 from fetalkit.generators.gan import gan_networks
 from fetalkit.reporting import cards
 from fetalkit.utils import paths
-from fetalkit.utils.checkpoints import replacing
+from fetalkit.utils.files import replacing
 
 FIDELITY = ("fd", "kid", "precision", "recall", "density", "coverage", "n")
 MEMORISATION = ("share", "low", "high", "threshold", "n")

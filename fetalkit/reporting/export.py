@@ -28,8 +28,8 @@ from fetalkit.generators.smote import IMAGES
 from fetalkit.reporting import card_contents, cards
 from fetalkit.reporting.card_contents import measured
 from fetalkit.utils import paths
-from fetalkit.utils.checkpoints import replacing
 from fetalkit.utils.errors import FetalkitError
+from fetalkit.utils.files import replacing
 
 NAME = re.compile(r"(?P<generator>.+)-k(?P<k>all|\d+)-seed(?P<seed>\d+)")
 TRAINED_BY = "04_generator"

@@ -14,9 +14,8 @@ from fetalkit.config import params
 from fetalkit.experiments.transfer import settings as transfers
 from fetalkit.reporting import pages, test_log
 from fetalkit.utils import paths
-from fetalkit.utils.checkpoints import replacing
 from fetalkit.utils.errors import FetalkitError
-from fetalkit.utils.tables import write_json
+from fetalkit.utils.files import replacing, write_json
 
 FRONT, CLASSIFIED, TRANSFER = "09_report", "07_classify", "08_transfer"
 # Searches, which are no stages: notebook, tables in data/<cohort>/search/, folder of the report.

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from fetalkit.utils.errors import FetalkitError
-from fetalkit.utils.tables import write_table
+from fetalkit.utils.files import write_table
 
 COLUMNS = ["started", "commit", "results_sha256"]
 

@@ -124,7 +124,7 @@ def _hide_places(notebook: nbformat.NotebookNode) -> None:
 
 def _store(notebook: nbformat.NotebookNode, path: Path) -> None:
     # Here, not above: checkpoints brings torch along, for which a notebook's start need not wait.
-    from fetalkit.utils.checkpoints import replacing
+    from fetalkit.utils.files import replacing
 
     with replacing(path) as temporary:
         nbformat.write(notebook, temporary)

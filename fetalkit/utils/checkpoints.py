@@ -1,66 +1,14 @@
-"""Atomic files and exact resume.
+"""Exact resume.
 
-A training loop draws all randomness of step *s* from :func:`rng` keyed by its seed and *s*. A checkpoint therefore needs
-no random state: weights, optimiser and step number are enough to go on with the very bits of an undisturbed run.
+A training loop draws all randomness of step *s* from :func:`fetalkit.utils.streams.rng`, keyed by its seed and *s*. So a
+checkpoint needs no random state: weights, optimiser and step number are enough to end with the bits of an undisturbed run.
 """
 
-import hashlib
-import json
-import os
-import shutil
-import tempfile
-from collections.abc import Iterable
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from fetalkit.utils.errors import FetalkitError
-
-
-@contextmanager
-def replacing(path: Path):
-    """Yield a temporary path beside `path`; rename it to `path` on success, delete it on failure.
-
-    The temporary keeps the suffix of `path`, so that writers which look at the suffix behave. Works for files and folders.
-
-    Raises
-    ------
-    FetalkitError
-        When the disk is full or the folder cannot be written.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    holder = Path(tempfile.mkdtemp(prefix=f".{path.stem}-", dir=path.parent))
-    temporary = holder / path.name
-    try:
-        yield temporary
-        if temporary.is_file():
-            with temporary.open("rb+") as stream:
-                os.fsync(stream.fileno())
-        if path.is_dir():
-            # A folder cannot be renamed over another one; move the old one out of the way first.
-            os.replace(path, holder / "old")
-        os.replace(temporary, path)
-    except OSError as error:
-        raise FetalkitError(f"{path}: cannot be written ({error.strerror}); free some space or check rights") from error
-    finally:
-        shutil.rmtree(holder, ignore_errors=True)
-
-
-def fingerprint(settings: Any, files: Iterable[Path] = ()) -> str:
-    """SHA-256 (first 16 hex digits) over JSON-able `settings` and the contents of `files`, in the order given."""
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-    for file in files:
-        digest.update(hashlib.sha256(Path(file).read_bytes()).digest())
-    return digest.hexdigest()[:16]
-
-
-def rng(*key: int | str, device: str | torch.device = "cpu") -> torch.Generator:
-    """Random generator that depends on `key` alone, e.g. ``rng(seed, "batch", step)``."""
-    digest = hashlib.sha256(repr(key).encode()).digest()
-    return torch.Generator(device=device).manual_seed(int.from_bytes(digest[:8], "little") >> 1)
+from fetalkit.utils.files import replacing
 
 
 class Checkpoint:

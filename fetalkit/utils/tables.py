@@ -1,12 +1,10 @@
-"""Reading of other people's tables, with the checks that every table needs, and writing of our own."""
+"""Reading of other people's tables, with the checks that every table needs."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from fetalkit.utils.checkpoints import replacing
 from fetalkit.utils.errors import FetalkitError
 
 
@@ -29,17 +27,3 @@ def read_table(path: Path, columns: Sequence[str], separator: str = ",") -> pd.D
     if missing:
         raise FetalkitError(f"{path}: column {', '.join(missing)} is missing (found: {', '.join(raw.columns)})")
     return raw.apply(lambda column: column.str.strip())
-
-
-def write_table(frame: pd.DataFrame, path: Path) -> None:
-    """Write `frame` as CSV, all or nothing."""
-    with replacing(path) as temporary:
-        frame.to_csv(temporary, index=False, lineterminator="\n")
-
-
-def write_json(content: dict, path: Path) -> None:
-    """Write `content` as indented JSON, all or nothing; NaN, which JSON lacks, is refused."""
-    with replacing(path) as temporary:
-        temporary.write_text(
-            json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
-        )

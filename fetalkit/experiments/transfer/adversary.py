@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from fetalkit.utils.checkpoints import rng
+from fetalkit.utils.streams import rng
 
 HIDDEN = 512  # units between the two layers; in trials on toy domains, 128 or fewer could not keep up with the features
 

@@ -15,8 +15,8 @@ import torch
 from fetalkit.classifiers.loader import Feed, as_input
 from fetalkit.classifiers.transforms import uniform
 from fetalkit.classifiers.ultrasound_transforms import scan_mask
-from fetalkit.utils.checkpoints import rng
 from fetalkit.utils.errors import FetalkitError
+from fetalkit.utils.streams import rng
 
 BETA = 0.05  # the middle one of the three that FDA tries
 MIXED = (0.0, 1.0)  # amplitude mix of Xu et al. at its full strength

@@ -15,8 +15,8 @@ import torch
 from fetalkit.generators.diffusion.augmentation import SPREAD
 from fetalkit.generators.diffusion.denoiser import Denoiser
 from fetalkit.generators.diffusion.generator import DiffusionGenerator
-from fetalkit.utils.checkpoints import rng
 from fetalkit.utils.errors import FetalkitError
+from fetalkit.utils.streams import rng
 
 # Place of the logarithm of the size among the movements, and how far they go in training, in units of `SPREAD`.
 SIZE, MOST = 2, 2.5

@@ -21,7 +21,7 @@ from fetalkit.experiments.transfer.domains import Material
 from fetalkit.experiments.transfer.methods import CONTROL, JOINT, METHODS, TARGET, Method, Phase
 from fetalkit.experiments.transfer.settings import Transfer
 from fetalkit.utils import devices, parallel, paths
-from fetalkit.utils.checkpoints import fingerprint
+from fetalkit.utils.provenance import fingerprint
 
 
 @dataclass(frozen=True)

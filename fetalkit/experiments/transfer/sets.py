@@ -13,7 +13,10 @@ from fetalkit.config.params import Params
 from fetalkit.data.images import Labelled
 from fetalkit.experiments.transfer import magnified
 from fetalkit.utils import devices, paths
-from fetalkit.utils.checkpoints import Checkpoint, fingerprint, replacing, rng
+from fetalkit.utils.checkpoints import Checkpoint
+from fetalkit.utils.files import replacing
+from fetalkit.utils.provenance import fingerprint
+from fetalkit.utils.streams import rng
 
 
 @dataclass(frozen=True)

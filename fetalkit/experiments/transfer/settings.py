@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from fetalkit.config import params
-from fetalkit.config.params import Params, Rate, Run, Section, Steps, Training, unique
+from fetalkit.config.params import Params, Run, Training
+from fetalkit.config.sections import Rate, Section, Steps, unique
 from fetalkit.experiments.transfer.domains import Direction, Domain
 from fetalkit.experiments.transfer.methods import CONTROL, METHODS
 from fetalkit.utils import paths

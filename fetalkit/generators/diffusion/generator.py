@@ -22,8 +22,10 @@ from fetalkit.generators.diffusion.denoiser import Denoiser, NoisyClassifier
 from fetalkit.generators.diffusion.guidance import Guidance, predictor
 from fetalkit.generators.diffusion.settings import Settings
 from fetalkit.utils import devices
-from fetalkit.utils.checkpoints import Checkpoint, replacing, rng
+from fetalkit.utils.checkpoints import Checkpoint
 from fetalkit.utils.errors import FetalkitError
+from fetalkit.utils.files import replacing
+from fetalkit.utils.streams import rng
 
 ADVICE = "lower diffusion.learning_rate in params.yaml"
 

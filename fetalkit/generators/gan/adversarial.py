@@ -22,7 +22,7 @@ from fetalkit.generators import networks, trainer
 from fetalkit.generators.gan.diffaugment import augment
 from fetalkit.generators.gan.gan_networks import Discriminator, Painter
 from fetalkit.generators.gan.settings import Settings
-from fetalkit.utils.checkpoints import rng
+from fetalkit.utils.streams import rng
 
 
 def _adam(network: nn.Module, rate: float) -> torch.optim.Optimizer:

@@ -25,8 +25,10 @@ from fetalkit.generators.gan.adversarial import Adversaries
 from fetalkit.generators.gan.gan_networks import Discriminator, Painter, settle
 from fetalkit.generators.gan.settings import Settings
 from fetalkit.utils import devices
-from fetalkit.utils.checkpoints import Checkpoint, replacing, rng
+from fetalkit.utils.checkpoints import Checkpoint
 from fetalkit.utils.errors import FetalkitError
+from fetalkit.utils.files import replacing
+from fetalkit.utils.streams import rng
 
 # Batches that the normalisations of the averaged network are measured on.
 SETTLING = 50

@@ -1,0 +1,56 @@
+"""Atomic files: what is written is there as a whole, or not at all."""
+
+import json
+import os
+import shutil
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+
+import pandas as pd
+
+from fetalkit.utils.errors import FetalkitError
+
+
+@contextmanager
+def replacing(path: Path):
+    """Yield a temporary path beside `path`; rename it to `path` on success, delete it on failure.
+
+    The temporary keeps the suffix of `path`, so that writers which look at the suffix behave. Works for files and folders.
+
+    Raises
+    ------
+    FetalkitError
+        When the disk is full or the folder cannot be written.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    holder = Path(tempfile.mkdtemp(prefix=f".{path.stem}-", dir=path.parent))
+    temporary = holder / path.name
+    try:
+        yield temporary
+        if temporary.is_file():
+            with temporary.open("rb+") as stream:
+                os.fsync(stream.fileno())
+        if path.is_dir():
+            # A folder cannot be renamed over another one; move the old one out of the way first.
+            os.replace(path, holder / "old")
+        os.replace(temporary, path)
+    except OSError as error:
+        raise FetalkitError(f"{path}: cannot be written ({error.strerror}); free some space or check rights") from error
+    finally:
+        shutil.rmtree(holder, ignore_errors=True)
+
+
+def write_table(frame: pd.DataFrame, path: Path) -> None:
+    """Write `frame` as CSV, all or nothing."""
+    with replacing(path) as temporary:
+        frame.to_csv(temporary, index=False, lineterminator="\n")
+
+
+def write_json(content: dict, path: Path) -> None:
+    """Write `content` as indented JSON, all or nothing; NaN, which JSON lacks, is refused."""
+    with replacing(path) as temporary:
+        temporary.write_text(
+            json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
+        )
