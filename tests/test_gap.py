@@ -8,7 +8,7 @@ import pytest
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
 
-from fetalkit.metrics import domain_gap, outline
+from fetalkit.metrics import domain_gap, outline, separability
 from fetalkit.plots import domain_gap as gap_plots
 from fetalkit.plots.domain_gap import plt
 from fetalkit.reporting import display
@@ -42,9 +42,9 @@ def logistic():
 
 def test_places_that_a_line_parts_are_at_the_greatest_distance():
     (a, of_a), (b, of_b) = place(10), place(10, shift=30, seed=1, name="b")
-    found = domain_gap.proxy_a_distance(a, b, of_a, of_b, seed=0)
+    found = separability.proxy_a_distance(a, b, of_a, of_b, seed=0)
     assert (found.distance, found.low, found.high) == (2, 2, 2)
-    assert (found.told.balanced_accuracy, found.told.spread, found.told.chance) == (1, 0, 0.5)
+    assert (found.separability.balanced_accuracy, found.separability.spread, found.separability.chance) == (1, 0, 0.5)
 
 
 def test_there_is_no_distance_within_one_place():
@@ -52,8 +52,8 @@ def test_there_is_no_distance_within_one_place():
     for seed in range(20):
         x, patients = place(60, seed=seed)
         a = np.isin(patients, [f"a{number}" for number in range(30)])
-        found.append(domain_gap.proxy_a_distance(x[a], x[~a], patients[a], patients[~a], seed))
-    assert np.mean([of.told.balanced_accuracy for of in found]) == pytest.approx(0.5, abs=0.04)
+        found.append(separability.proxy_a_distance(x[a], x[~a], patients[a], patients[~a], seed))
+    assert np.mean([of.separability.balanced_accuracy for of in found]) == pytest.approx(0.5, abs=0.04)
     assert np.mean([of.distance for of in found]) < 0.2, "cut at zero, so a little above it"
     assert sum(of.low > 0 for of in found) <= 2
     assert all(0 <= of.low <= of.distance <= of.high <= 2 for of in found)
@@ -61,7 +61,7 @@ def test_there_is_no_distance_within_one_place():
 
 def test_a_place_against_itself():
     x, patients = place(30)
-    assert domain_gap.proxy_a_distance(x, x, patients, patients, seed=0).distance < 0.2
+    assert separability.proxy_a_distance(x, x, patients, patients, seed=0).distance < 0.2
 
 
 def test_the_distance_is_that_of_the_best_line():
@@ -69,16 +69,16 @@ def test_the_distance_is_that_of_the_best_line():
     random = np.random.default_rng(0)
     a, b = random.normal(size=(3000, 2)), random.normal((2, 0), size=(3000, 2))
     names = np.arange(3000).astype(str)
-    found = domain_gap.proxy_a_distance(a, b, names, np.char.add("b", names), seed=0)
-    assert found.told.balanced_accuracy == pytest.approx(0.8413, abs=0.015)
-    assert found.distance == pytest.approx(2 * (1 - 2 * (1 - found.told.balanced_accuracy)))
+    found = separability.proxy_a_distance(a, b, names, np.char.add("b", names), seed=0)
+    assert found.separability.balanced_accuracy == pytest.approx(0.8413, abs=0.015)
+    assert found.distance == pytest.approx(2 * (1 - 2 * (1 - found.separability.balanced_accuracy)))
     assert found.low < 2 * (2 * 0.8413 - 1) < found.high
 
 
 def test_unequal_numbers_make_no_difference():
     """A classifier that always calls the larger place is right in 95 % of the images, and tells nothing."""
     (a, of_a), (b, of_b) = place(190, d=2), place(10, d=2, seed=1, name="b")
-    told = domain_gap.tell_apart(
+    told = separability.tell_apart(
         np.concatenate([a, b]),
         np.repeat(["a", "b"], [len(a), len(b)]),
         np.concatenate([of_a, of_b]),
@@ -86,8 +86,12 @@ def test_unequal_numbers_make_no_difference():
         DummyClassifier(),
     )
     assert told.balanced_accuracy == 0.5
-    even = [domain_gap.proxy_a_distance(*_two(60, 60, seed), seed).told.balanced_accuracy for seed in range(8)]
-    uneven = [domain_gap.proxy_a_distance(*_two(300, 60, seed), seed).told.balanced_accuracy for seed in range(8)]
+    even = [
+        separability.proxy_a_distance(*_two(60, 60, seed), seed).separability.balanced_accuracy for seed in range(8)
+    ]
+    uneven = [
+        separability.proxy_a_distance(*_two(300, 60, seed), seed).separability.balanced_accuracy for seed in range(8)
+    ]
     assert np.mean(uneven) == pytest.approx(np.mean(even), abs=0.03)
     assert 0.6 < np.mean(even) < 0.9
 
@@ -116,8 +120,8 @@ def test_no_patient_is_in_training_and_in_test():
     Spy.seen = []
     numbers = np.repeat(np.arange(40), 3)
     names = np.array(["a", "b"])[np.where(numbers < 10, np.arange(120) % 2, numbers % 2)]
-    domain_gap.tell_apart(np.stack([numbers, numbers], axis=1), names, numbers.astype(str), 0, Spy())
-    assert len(Spy.seen) == 2 * domain_gap.FOLDS
+    separability.tell_apart(np.stack([numbers, numbers], axis=1), names, numbers.astype(str), 0, Spy())
+    assert len(Spy.seen) == 2 * separability.FOLDS
     for trained, tested in zip(Spy.seen[::2], Spy.seen[1::2], strict=True):
         assert trained and tested and not trained & tested
     assert set().union(*Spy.seen[1::2]) == set(range(40))
@@ -127,9 +131,11 @@ def test_patients_known_by_heart_do_not_count():
     """Every patient has a mark of her own and centres have none: with patients on both sides it would be told."""
     marks = np.repeat(np.eye(40), 5, axis=0)
     patients = np.repeat(np.arange(40), 5)
-    told = domain_gap.tell_apart(marks, np.where(patients % 2, "a", "b"), patients.astype(str), 0, logistic())
+    told = separability.tell_apart(marks, np.where(patients % 2, "a", "b"), patients.astype(str), 0, logistic())
     assert told.balanced_accuracy <= 0.5
-    leaking = domain_gap.tell_apart(marks, np.where(patients % 2, "a", "b"), np.arange(200).astype(str), 0, logistic())
+    leaking = separability.tell_apart(
+        marks, np.where(patients % 2, "a", "b"), np.arange(200).astype(str), 0, logistic()
+    )
     assert leaking.balanced_accuracy == 1
 
 
@@ -137,7 +143,7 @@ def test_the_interval_holds_chance_where_there_is_nothing_to_tell():
     held = 0
     for seed in range(40):
         features, centres, patients, _ = places({"a": 0, "b": 0, "c": 0}, 12, seed=10 * seed, images=2, d=3)
-        told = domain_gap.tell_apart(features, centres, patients, seed, logistic())
+        told = separability.tell_apart(features, centres, patients, seed, logistic())
         held += told.low <= told.chance <= told.high
     assert told.chance == pytest.approx(1 / 3)
     assert held >= 35
@@ -145,13 +151,13 @@ def test_the_interval_holds_chance_where_there_is_nothing_to_tell():
 
 def test_seeds_decide():
     features, centres, patients, _ = places({"a": 0, "b": 0.5})
-    one, two, other = (domain_gap.tell_apart(features, centres, patients, seed, logistic()) for seed in (0, 0, 1))
+    one, two, other = (separability.tell_apart(features, centres, patients, seed, logistic()) for seed in (0, 0, 1))
     assert one == two != other
 
 
 def test_all_pairs_and_all_halves():
     features, centres, patients, _ = places({"far": 30, "here": 0, "there": 0})
-    table = domain_gap.proxy_between(features, centres, patients, seed=0)
+    table = separability.proxy_between(features, centres, patients, seed=0)
     assert list(zip(table.a, table.b, strict=True)) == [
         ("far", "here"), ("far", "there"), ("here", "there"), ("far", "far"), ("here", "here"), ("there", "there"),
     ]  # fmt: skip
@@ -159,7 +165,7 @@ def test_all_pairs_and_all_halves():
     assert table.n_a.tolist() == [96, 96, 96, 48, 48, 48]
     few = centres != "far"
     few[:36] = True  # nine patients of "far": too few to halve
-    table = domain_gap.proxy_between(features[few], centres[few], patients[few], seed=0)
+    table = separability.proxy_between(features[few], centres[few], patients[few], seed=0)
     assert table.distance.isna().tolist() == [False, False, False, True, False, False]
 
 
@@ -277,7 +283,7 @@ def test_mean_images():
 def test_bad_features(change, message):
     (a, groups_a), (b, groups_b) = place(10), place(10, name="b")
     with pytest.raises(FetalkitError, match=message):
-        domain_gap.proxy_a_distance(**dict(a=a, b=b, groups_a=groups_a, groups_b=groups_b, seed=0) | change)
+        separability.proxy_a_distance(**dict(a=a, b=b, groups_a=groups_a, groups_b=groups_b, seed=0) | change)
 
 
 def test_bad_images_and_draws():
@@ -307,7 +313,7 @@ def drawn():
     images = np.concatenate([waves(cycles) for cycles in (3, 7, 12)])
     of = np.repeat(["Algeria", "Egypt", "Spain"], 4)
     yield "appearance", gap_plots.appearance(domain_gap.mean_images(images, of), domain_gap.radial_spectrum(images, of))
-    table = domain_gap.proxy_between(features, centres, patients, seed=0)
+    table = separability.proxy_between(features, centres, patients, seed=0)
     table.loc[table.index[-1], ["distance", "low", "high", "balanced_accuracy", "spread"]] = np.nan
     yield "proxy", gap_plots.proxy_distances(table)
     kinds = {"size": features[:, :1], "all": features}

@@ -6,8 +6,8 @@ import pandas as pd
 
 from fetalkit.analysis.conclusions import meaning
 from fetalkit.analysis.gains import MEAN
+from fetalkit.analysis.outline_effect import Drop
 from fetalkit.experiments.transfer.methods import CONTROL, LEVELS
-from fetalkit.metrics.outline import Drop
 
 _WITH = dict(
     zip(LEVELS, ("knowing nothing of the target", "with its images", "with labels of k images per plane"), strict=True)

@@ -3,9 +3,9 @@
 import pandas as pd
 
 from fetalkit.analysis.gains import MEAN
+from fetalkit.analysis.outline_effect import Drop
 from fetalkit.analysis.summary import plain
 from fetalkit.analysis.transfer_results import Compared, by_group
-from fetalkit.metrics.outline import Drop
 
 GROUPS = ("centre", "machine", "plane")
 _NAMES = {"gain": "gain_over_unaligned", "control": "accuracy_unaligned"}

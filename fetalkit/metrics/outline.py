@@ -2,11 +2,12 @@
 
 A network that can tell the hospital from the outline of the fan may learn that outline instead of anatomy wherever planes are
 unevenly spread over hospitals, and fails where the outline is another one. Here the outline alone is given to a classifier;
-and `standardise_mask` gives all images one outline, so that it can be seen what accuracy owes to it.
+and `standardise_mask` gives all images one outline, so that it can be seen what accuracy owes to it
+(`fetalkit.analysis.outline_effect`).
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
@@ -16,24 +17,14 @@ from scipy import ndimage
 from sklearn.ensemble import RandomForestClassifier
 from torch.nn import functional
 
-from fetalkit.analysis import intervals
 from fetalkit.classifiers.ultrasound_transforms import scan_mask
-from fetalkit.metrics.domain_gap import Told, tell_apart
+from fetalkit.metrics.separability import Separability, tell_apart
 from fetalkit.utils.errors import FetalkitError
 
 TREES = 100
 LEAF = 5  # images in a leaf, at least: in purer ones the weights of the centres would not count
 SIDE = 16  # px of the small copy of a mask that a classifier gets
 _TOGETHER = 256  # images per call: memory stays flat however many there are
-
-
-@dataclass(frozen=True)
-class Drop:
-    """Accuracy with the images as they are and with the standard mask, and the paired difference, standard minus usual."""
-
-    before: intervals.Interval
-    after: intervals.Interval
-    change: intervals.Gain
 
 
 def size_features(index: pd.DataFrame) -> np.ndarray:
@@ -127,11 +118,11 @@ def mask_features(masks: np.ndarray, side: int = SIDE) -> np.ndarray:
     return functional.adaptive_avg_pool2d(torch.from_numpy(masks).float(), side).flatten(1).numpy()
 
 
-def centre_from(features: np.ndarray, centres: Sequence[str], patients: Sequence[str], seed: int) -> Told:
+def centre_from(features: np.ndarray, centres: Sequence[str], patients: Sequence[str], seed: int) -> Separability:
     """How well a random forest names the centre of an image from `features`, on patients that it has not seen.
 
     A forest [1]_, since a centre's sizes lie between those of others, where no line parts them. Its balanced accuracy is set
-    against chance, 1 / centres, by the interval that `fetalkit.metrics.domain_gap.Told` describes. scikit-learn's
+    against chance, 1 / centres, by the interval that `fetalkit.metrics.separability.Separability` describes. scikit-learn's
     ``permutation_test_score`` is no help here: given the patients as groups, it changes labels only within a patient, where all
     are equal.
 
@@ -146,13 +137,13 @@ def centre_from(features: np.ndarray, centres: Sequence[str], patients: Sequence
 
     Returns
     -------
-    Told
+    Separability
         The centre is told from these features where ``low`` is above ``chance``.
 
     Raises
     ------
     FetalkitError
-        As `fetalkit.metrics.domain_gap.tell_apart` does.
+        As `fetalkit.metrics.separability.tell_apart` does.
 
     References
     ----------
@@ -230,40 +221,6 @@ def standardise_mask(images: np.ndarray) -> tuple[np.ndarray, int]:
         enlarged = whole.resize((size, size), Image.Resampling.LANCZOS, box=_box_of_disc(mask))
         changed[number] = np.asarray(enlarged) * disc
     return changed, left
-
-
-def drop_with_standard_mask(before: np.ndarray, after: np.ndarray, patients: Sequence[str]) -> Drop:
-    """What accuracy owes to the outline: classifiers of images as they are against classifiers of standardised ones.
-
-    Parameters
-    ----------
-    before, after
-        (seeds, images), in [0, 1]: whether each seed's classifier is right of each test image, the same images and seeds in
-        both. Each classifier is trained and tested on images of its own kind.
-    patients
-        (images,), the patient of each.
-
-    Returns
-    -------
-    Drop
-        Fractions; ``change`` is below 0 where accuracy falls with the standard mask. Intervals and p-value as
-        `fetalkit.analysis.intervals.gain` takes them.
-
-    Raises
-    ------
-    FetalkitError
-        When the shapes do not fit each other.
-    """
-    before, after = (np.asarray(of, dtype=float) for of in (before, after))
-    if before.shape != after.shape:
-        raise FetalkitError(
-            f"{before.shape} calls before but {after.shape} after: test the same images and seeds in both"
-        )
-    return Drop(
-        intervals.accuracy(before, patients),
-        intervals.accuracy(after, patients),
-        intervals.gain(after - before, patients),
-    )
 
 
 def _box_of_disc(mask: np.ndarray) -> tuple[float, float, float, float]:

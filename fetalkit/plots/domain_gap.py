@@ -124,7 +124,7 @@ def proxy_distances(table: pd.DataFrame) -> Figure:
     Parameters
     ----------
     table
-        As `fetalkit.metrics.domain_gap.proxy_between` makes it.
+        As `fetalkit.metrics.separability.proxy_between` makes it.
     """
     shown = table.assign(within=table.a == table.b).sort_values(["within", "distance"], ascending=[True, False])
     names = [row.a + (", halves" if row.within else f" – {row.b}") for row in shown.itertuples()]

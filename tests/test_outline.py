@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fetalkit.analysis import intervals
+from fetalkit.analysis import intervals, outline_effect
 from fetalkit.metrics import outline
 from fetalkit.utils.errors import FetalkitError
 
@@ -182,13 +182,13 @@ def test_the_drop_is_paired():
     before = random.random((3, 200)) < 0.9
     after = before & (random.random((3, 200)) < 0.8)
     patients = [f"p{number // 2}" for number in range(200)]
-    found = outline.drop_with_standard_mask(before, after, patients)
+    found = outline_effect.drop_with_standard_mask(before, after, patients)
     assert found.before == intervals.accuracy(before, patients) and found.after == intervals.accuracy(after, patients)
     assert found.change.estimate == pytest.approx(found.after.estimate - found.before.estimate)
     assert found.change.high < 0 and found.change.p < 0.05
-    same = outline.drop_with_standard_mask(before, before, patients)
+    same = outline_effect.drop_with_standard_mask(before, before, patients)
     assert (same.change.estimate, same.change.p) == (0, 1)
     with pytest.raises(FetalkitError, match=r"\(3, 200\) calls before but \(2, 200\) after: test the same images"):
-        outline.drop_with_standard_mask(before, after[:2], patients)
+        outline_effect.drop_with_standard_mask(before, after[:2], patients)
     with pytest.raises(FetalkitError, match="name the patient of every image"):
-        outline.drop_with_standard_mask(before, after, patients[:5])
+        outline_effect.drop_with_standard_mask(before, after, patients[:5])
