@@ -1,6 +1,17 @@
-"""Metrics of one run."""
+"""Metrics of the predictions of one run: each is one registered function.
 
-from collections.abc import Sequence
+A metric of one's own is a function in a module of one's own, which `load` imports::
+
+    from fetalkit.metrics.classification import metric
+
+    @metric("errors", title="errors (images)")
+    def errors(probabilities, labels, planes):
+        return float((probabilities.argmax(axis=1) != labels).sum())
+"""
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -8,11 +19,88 @@ import torch
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, recall_score, roc_auc_score
 from torchmetrics.functional.classification import multiclass_calibration_error
 
+from fetalkit.utils.errors import FetalkitError
+
 CALIBRATION_BINS = 15
+
+# Probabilities (images, planes), labels (images,) and names of the planes -> one number, or one per name, e.g. per plane.
+Metric = Callable[[np.ndarray, np.ndarray, Sequence[str]], float | Mapping[str, float]]
+
+
+@dataclass(frozen=True)
+class _Registered:
+    title: str
+    function: Metric
+
+
+_REGISTRY: dict[str, _Registered] = {}
+
+
+def metric(name: str, title: str) -> Callable[[Metric], Metric]:
+    """Decorator that registers a metric of predictions.
+
+    Parameters
+    ----------
+    name
+        Its name in the long table; a metric that returns a mapping gets a row ``name[key]`` for every key.
+    title
+        What figures and pages call it.
+
+    Raises
+    ------
+    FetalkitError
+        When another function has registered the name.
+    """
+
+    def register(function: Metric) -> Metric:
+        known = _REGISTRY.get(name)
+        # The same function once more, as when a module is loaded again, takes its own place.
+        if known is not None and _origin(known.function) != _origin(function):
+            raise FetalkitError(
+                f"metric {name!r}: {_origin(function)} takes a name that {_origin(known.function)} has; choose another"
+            )
+        _REGISTRY[name] = _Registered(title, function)
+        return function
+
+    return register
+
+
+def _origin(function: Metric) -> str:
+    return f"{function.__module__}.{getattr(function, '__qualname__', function)}"
+
+
+def registered() -> dict[str, str]:
+    """Name → title of all metrics, in the order in which they were registered."""
+    return {name: entry.title for name, entry in _REGISTRY.items()}
+
+
+def load(modules: Sequence[str]) -> None:
+    """Import modules that register further metrics.
+
+    Parameters
+    ----------
+    modules
+        Names such as ``"package.module"``; ``metrics.further`` of ``params.yaml``.
+
+    Raises
+    ------
+    FetalkitError
+        When one cannot be imported, or registers a name twice.
+    """
+    for name in modules:
+        try:
+            importlib.import_module(name)
+        except FetalkitError:
+            raise
+        except Exception as error:
+            raise FetalkitError(
+                f"metrics.further: {name} cannot be imported ({type(error).__name__}: {error}); "
+                "install it, or correct its name in params.yaml"
+            ) from error
 
 
 def metrics(probabilities: np.ndarray, labels: np.ndarray, planes: Sequence[str]) -> dict[str, float]:
-    """Metrics of one set of predictions, all in [0, 1].
+    """All registered metrics of one set of predictions.
 
     Parameters
     ----------
@@ -27,26 +115,79 @@ def metrics(probabilities: np.ndarray, labels: np.ndarray, planes: Sequence[str]
     -------
     dict
         ``accuracy``, ``balanced_accuracy``, ``macro_f1``, ``macro_auroc`` (one against the rest), ``calibration_error``
-        (expected calibration error, 15 bins) and ``recall[<plane>]``. Averages are over the planes that occur in `labels`.
+        (expected calibration error, 15 bins) and ``recall[<plane>]``, all in [0, 1], and what else is registered. Averages
+        are over the planes that occur in `labels`.
+
+    Raises
+    ------
+    FetalkitError
+        When a metric returns neither a number nor a mapping of numbers.
     """
-    classes = np.arange(len(planes))
-    present = [number for number in classes if (labels == number).any()]
-    predicted = probabilities.argmax(axis=1)
-    recalls = recall_score(labels, predicted, labels=present, average=None, zero_division=0)
-    auroc = [
-        roc_auc_score(labels == number, probabilities[:, number]) for number in present if (labels != number).any()
+    values: dict[str, float] = {}
+    for name, entry in _REGISTRY.items():
+        result = entry.function(probabilities, labels, planes)
+        of = (
+            {f"{name}[{key}]": value for key, value in result.items()}
+            if isinstance(result, Mapping)
+            else {name: result}
+        )
+        try:
+            values |= {key: float(value) for key, value in of.items()}
+        except (TypeError, ValueError):
+            raise FetalkitError(
+                f"metric {name!r}: {_origin(entry.function)} returned {result!r}; return a number, or name -> number"
+            ) from None
+    return values
+
+
+@metric("accuracy", title="accuracy")
+def accuracy(probabilities: np.ndarray, labels: np.ndarray, planes: Sequence[str]) -> float:
+    """Share of the images that are called right, in [0, 1]."""
+    return float(accuracy_score(labels, probabilities.argmax(axis=1)))
+
+
+@metric("balanced_accuracy", title="balanced accuracy")
+def balanced_accuracy(probabilities: np.ndarray, labels: np.ndarray, planes: Sequence[str]) -> float:
+    """Mean recall of the planes that occur in `labels`, in [0, 1]."""
+    return float(balanced_accuracy_score(labels, probabilities.argmax(axis=1)))
+
+
+@metric("macro_f1", title="macro F1")
+def macro_f1(probabilities: np.ndarray, labels: np.ndarray, planes: Sequence[str]) -> float:
+    """Mean F1 score of the planes that occur in `labels`, in [0, 1]."""
+    present = _present(labels, planes)
+    return float(f1_score(labels, probabilities.argmax(axis=1), labels=present, average="macro", zero_division=0))
+
+
+@metric("macro_auroc", title="macro AUROC")
+def macro_auroc(probabilities: np.ndarray, labels: np.ndarray, planes: Sequence[str]) -> float:
+    """Mean area under the ROC curve of the planes that occur in `labels`, each against the rest; NaN if there is no rest."""
+    areas = [
+        roc_auc_score(labels == number, probabilities[:, number])
+        for number in _present(labels, planes)
+        if (labels != number).any()
     ]
-    calibration = multiclass_calibration_error(
-        torch.from_numpy(probabilities), torch.from_numpy(labels), len(planes), n_bins=CALIBRATION_BINS
-    )
-    return {
-        "accuracy": float(accuracy_score(labels, predicted)),
-        "balanced_accuracy": float(balanced_accuracy_score(labels, predicted)),
-        "macro_f1": float(f1_score(labels, predicted, labels=present, average="macro", zero_division=0)),
-        "macro_auroc": float(np.mean(auroc)) if auroc else float("nan"),
-        "calibration_error": float(calibration),
-        **{f"recall[{planes[number]}]": float(recall) for number, recall in zip(present, recalls, strict=True)},
-    }
+    return float(np.mean(areas)) if areas else float("nan")
+
+
+@metric("calibration_error", title="calibration error")
+def calibration_error(probabilities: np.ndarray, labels: np.ndarray, planes: Sequence[str]) -> float:
+    """Expected calibration error over 15 equal bins of the confidence, in [0, 1]."""
+    given, true = torch.from_numpy(probabilities), torch.from_numpy(labels)
+    return float(multiclass_calibration_error(given, true, len(planes), n_bins=CALIBRATION_BINS))
+
+
+@metric("recall", title="recall")
+def recall(probabilities: np.ndarray, labels: np.ndarray, planes: Sequence[str]) -> dict[str, float]:
+    """Share of the images of a plane that are called so, in [0, 1], for every plane that occurs in `labels`."""
+    present = _present(labels, planes)
+    recalls = recall_score(labels, probabilities.argmax(axis=1), labels=present, average=None, zero_division=0)
+    return {planes[number]: float(value) for number, value in zip(present, recalls, strict=True)}
+
+
+def _present(labels: np.ndarray, planes: Sequence[str]) -> list[int]:
+    """Numbers of the planes that occur in `labels`."""
+    return [number for number in range(len(planes)) if (labels == number).any()]
 
 
 def reliability(probabilities: np.ndarray, labels: np.ndarray, bins: int = 10) -> pd.DataFrame:
