@@ -12,7 +12,7 @@ ARCHIVE = Archive("africa", "10.5281/zenodo.7540448", "Zenodo_dataset.tar.xz", "
 TABLE = "African_planes_database.csv"
 
 
-class Africa(Cohort):
+class Africa(Cohort[Settings]):
     """Five centres with one machine setting each; a patient is (centre, number), since numbers repeat across centres."""
 
     title = "Five African centres (Algeria, Egypt, Ghana, Malawi, Uganda)"
@@ -23,6 +23,7 @@ class Africa(Cohort):
         "Zenodo 7540448"
     )
     planes = ("Fetal abdomen", "Fetal brain", "Fetal femur", "Fetal thorax")
+    settings = Settings
 
     def fetch(self, settings: Settings, folder: Path) -> Path:
         return locate(ARCHIVE, folder)

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Generic, TypeVar
 
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
@@ -19,17 +19,20 @@ class Settings(BaseModel):
     planes: list[str] = Field(min_length=2)
 
 
-class Cohort(ABC):
+SettingsT = TypeVar("SettingsT", bound=Settings)
+
+
+class Cohort(ABC, Generic[SettingsT]):
     """A collection of images with a table that says what they are."""
 
     title: ClassVar[str]
     licence: ClassVar[str]
     citation: ClassVar[str]
     planes: ClassVar[tuple[str, ...]]
-    settings: ClassVar[type[Settings]] = Settings
+    settings: type[SettingsT]
 
     @abstractmethod
-    def fetch(self, settings: Settings, folder: Path) -> Path:
+    def fetch(self, settings: SettingsT, folder: Path) -> Path:
         """Make sure that the source files exist, in `folder` or in the mirror, and return the folder that holds them.
 
         Raises
@@ -39,13 +42,13 @@ class Cohort(ABC):
         """
 
     @abstractmethod
-    def rows(self, settings: Settings, root: Path) -> pd.DataFrame:
+    def rows(self, settings: SettingsT, root: Path) -> pd.DataFrame:
         """Tidy table of the files below `root`: one row per image, the columns `COLUMNS`; all planes, all patients.
 
         ``official_split`` is ``"train"`` or ``"test"``; ``source`` is the path below `root`.
         """
 
-    def table(self, settings: Settings, root: Path) -> pd.DataFrame:
+    def table(self, settings: SettingsT, root: Path) -> pd.DataFrame:
         """Checked rows of the planes that `settings` asks for, sorted by ``image_id``.
 
         Raises
@@ -74,8 +77,9 @@ def check(rows: pd.DataFrame, planes: tuple[str, ...]) -> None:
     }
     for problem, bad in problems.items():
         if bad.any():
-            row = rows[bad].iloc[0]
+            number = int(bad.to_numpy().argmax())
+            row = rows.iloc[number]
             raise FetalkitError(
-                f"image table, row {row.name + 1} ({row.image_id}; plane {row.plane!r}) {problem}; correct the table "
+                f"image table, row {number + 1} ({row.image_id}; plane {row.plane!r}) {problem}; correct the table "
                 f"({int(bad.sum())} such rows)"
             )

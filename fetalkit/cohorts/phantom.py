@@ -39,7 +39,7 @@ class PhantomSettings(Settings):
     seed: int = Field(ge=0)
 
 
-class Phantom(Cohort):
+class Phantom(Cohort[PhantomSettings]):
     """Patients with a few images each; every patient was scanned with one of the simulated scanners."""
 
     title = "Simulated phantoms"

@@ -32,7 +32,7 @@ class SpainSettings(Settings):
     subset: str | None
 
 
-class Spain(Cohort):
+class Spain(Cohort[SpainSettings]):
     """Two hospitals, several machines and operators; the official table gives the split."""
 
     title = "FETAL_PLANES_DB (two hospitals in Barcelona)"

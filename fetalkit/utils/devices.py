@@ -1,7 +1,9 @@
 """Where tensors live, in which precision networks compute, and how many processes may work at one time."""
 
 import os
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from typing import Any
 
 import torch
 
@@ -32,7 +34,7 @@ def precision(name: str, on: torch.device) -> torch.dtype:
     return torch.bfloat16 if faster else torch.float32
 
 
-def _processor_is_faster_in_bfloat16(capabilities: dict) -> bool:
+def _processor_is_faster_in_bfloat16(capabilities: Mapping[str, Any]) -> bool:
     """Tell by the names of its instructions, not by a timing: the choice must be the same in every run.
 
     AVX512-BF16 alone does not say it: matrix products took a quarter of float32's time with it on an AMD EPYC, but twice
@@ -57,6 +59,6 @@ def workers(setting: str | int, on: torch.device) -> int:
     """Number of parallel processes: one per core on the CPU, one on a GPU, unless `setting` is a number."""
     if setting != "auto":
         return int(setting)
-    return (
-        1 if on.type != "cpu" else len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    )
+    if on.type != "cpu":
+        return 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -2,9 +2,9 @@
 
 import traceback
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import joblib
 import torch
@@ -30,17 +30,17 @@ def attempt(function: Callable, jobs: Sequence[dict], workers: int, label: str =
     Results do not depend on `workers`: every job has one thread, which fixes the order of all sums. With a `label`, the log
     tells how many jobs are done and how long the others will take.
     """
-    attempts: list[Attempt | None] = [None] * len(jobs)
+    attempts: dict[int, Attempt] = {}
     with joblib.parallel_config("loky", inner_max_num_threads=1):
         pool = joblib.Parallel(n_jobs=workers, return_as="generator_unordered")
         work = (joblib.delayed(_attempt)(function, number, job) for number, job in enumerate(jobs))
         with Progress(label or function.__name__, len(jobs), unit="job") as progress:
-            for number, found in pool(work):
-                attempts[number] = found
+            for number, outcome in cast(Iterable[tuple[int, Attempt]], pool(work)):
+                attempts[number] = outcome
                 progress.update()
                 if label:
                     progress.report()
-    return attempts
+    return [attempts[number] for number in range(len(jobs))]
 
 
 def run(function: Callable, jobs: Sequence[dict], workers: int, label: str = "") -> list:
@@ -52,10 +52,10 @@ def run(function: Callable, jobs: Sequence[dict], workers: int, label: str = "")
         After all other jobs have finished: names each job that failed, and why.
     """
     attempts = attempt(function, jobs, workers, label)
-    failures = [found.error for found in attempts if found.error]
+    failures = [one.error for one in attempts if one.error]
     if failures:
         raise FetalkitError(f"{len(failures)} of {len(jobs)} jobs failed:\n" + "\n".join(failures))
-    return [found.result for found in attempts]
+    return [one.result for one in attempts]
 
 
 def _attempt(function: Callable, number: int, job: dict) -> tuple[int, Attempt]:

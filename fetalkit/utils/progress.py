@@ -32,7 +32,7 @@ class Progress:
     def __init__(self, label: str, total: int, done: int = 0, unit: str = "step"):
         self.label, self.total, self.done, self.unit = label, total, done, unit
         self._first, self._started = done, time.monotonic()
-        self._file = os.environ.get(VARIABLE)
+        self._file = os.environ.get(VARIABLE, "")
         self._bar = None if self._file else tqdm(total=total, initial=done, desc=label, unit=unit, leave=False)
 
     def update(self, units: int = 1) -> None:
