@@ -1,43 +1,25 @@
-"""Published pages: self-contained, complete or not at all; and what notebooks show in them."""
+"""Pages of a report are self-contained; and what notebooks show in them."""
 
 import base64
-import errno
 import io
 import json
 import re
-from pathlib import Path
 
 import matplotlib
-import nbformat
 import numpy as np
 import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from executed_notebooks import execute
+from nbformat.v4 import new_output
 from PIL import Image
 
-from fetalkit.config import params
-from fetalkit.reporting import display, pages
-from fetalkit.reporting import publish as stage
+from fetalkit.reporting import display, page_body, pages
 from fetalkit.utils import paths
 from fetalkit.utils.errors import FetalkitError
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
-
-RECORD = {
-    "started": "2026-11-22T11:54:00+00:00",
-    "seconds": 190.4,
-    "commit": "0123456789abcdef0123456789abcdef01234567",
-    "dirty": True,
-    "python": "3.11.7",
-    "platform": "Linux-6",
-    "cpu": "A <fast> one",
-    "cores": 2,
-    "memory_gib": 23.5,
-    "gpu": None,
-    "versions": {"torch": "2.14.1"},
-}
 
 
 @pytest.fixture(autouse=True)
@@ -54,33 +36,14 @@ def shown(monkeypatch):
     return soups
 
 
-def execute(name, *cells):
-    """Store a notebook as the runner would: text is Markdown, a list is the outputs of a code cell."""
-    made = [new_markdown_cell(c) if isinstance(c, str) else new_code_cell("x = 1", outputs=c) for c in cells]
-    notebook = new_notebook(cells=made)
-    for number, cell in enumerate(notebook.cells, 1):
-        if cell.cell_type == "code":
-            cell.execution_count = number
-    notebook.metadata["fetalkit"] = RECORD | {"notebook": name, "cohort": "africa", "parameters": {"cohort": "africa"}}
-    path = paths.executed("africa", name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    nbformat.write(notebook, path)
-
-
 def html(text):
     return new_output("display_data", {"text/html": str(text), "text/plain": "<HTML>"})
 
 
-def publish(*names, tables=None, settings=None):
-    return pages.publish("africa", names, tables or {}, "09_report", settings or {})
-
-
-def page(name):
-    return BeautifulSoup(paths.reports("africa", name).read_text(encoding="utf-8"), "html.parser")
-
-
-def report():
-    return {file: file.read_bytes() for file in sorted(paths.reports("africa").rglob("*")) if file.is_file()}
+def render(*names, tables=(), settings=None):
+    """Pages of a report with the front page 09_report: file name -> soup."""
+    files = pages.render("africa", names, tables, "09_report", settings or {})
+    return {name: BeautifulSoup(content.decode(), "html.parser") for name, content in files.items()}
 
 
 def figure(shown, name="planes", caption="Planes & <centres>."):
@@ -104,29 +67,21 @@ def test_report_is_complete_and_needs_nothing_else(root, shown):
     )
     execute("02_generate", "No heading", [])
     execute("09_report", "# Does it help?", [])
-    (root / "results.csv").write_text("arm,accuracy\n")
     settings = {"shots": [5, "all"], "diffusion": {"steps": 4000}}
-    front = publish(
-        "01_cohort", "02_generate", "09_report", tables={"results.csv": root / "results.csv"}, settings=settings
-    )
+    report = render("01_cohort", "02_generate", "09_report", tables=["results.csv"], settings=settings)
 
-    assert front == paths.reports("africa", "index.html")
-    names = {file.relative_to(front.parent).as_posix() for file in report()}
-    assert names == {"index.html", "01_cohort.html", "02_generate.html", "figures/01_cohort-planes.png", "results.csv"}
-    assert paths.reports("africa", "results.csv").read_text() == "arm,accuracy\n"
-    with Image.open(paths.reports("africa", "figures", "01_cohort-planes.png")) as png:
-        assert f"{png.width} {png.height}" == f"{drawn.img['width']} {drawn.img['height']}"
-
-    cohort = page("01_cohort.html")
-    for found in (cohort, page("02_generate.html"), page("index.html")):
-        assert not found.select("script, link, iframe")
-        assert all(element["src"].startswith("data:") for element in found.select("[src]"))
-        assert "default-src 'none'" in found.find("meta", {"http-equiv": "Content-Security-Policy"})["content"]
-        assert found.html["lang"] == "en" and len(found.select("h1")) == 1
-        identifiers = [element["id"] for element in found.select("[id]")]
+    assert list(report) == ["index.html", "01_cohort.html", "02_generate.html"]
+    cohort = report["01_cohort.html"]
+    assert cohort.select_one("figure img")["src"] == drawn.img["src"]
+    for page in report.values():
+        assert not page.select("script, link, iframe")
+        assert all(element["src"].startswith("data:") for element in page.select("[src]"))
+        assert "default-src 'none'" in page.find("meta", {"http-equiv": "Content-Security-Policy"})["content"]
+        assert page.html["lang"] == "en" and len(page.select("h1")) == 1
+        identifiers = [element["id"] for element in page.select("[id]")]
         assert len(identifiers) == len(set(identifiers))
-        assert all(found.find(id=link["href"][1:]) for link in found.select("a[href^='#']") if "%" not in link["href"])
-    assert page("02_generate.html").h1.text == "2 Generate"
+        assert all(page.find(id=link["href"][1:]) for link in page.select("a[href^='#']") if "%" not in link["href"])
+    assert report["02_generate.html"].h1.text == "2 Generate"
     assert cohort.title.text.startswith("Which images? – africa")
 
     contents = [(item["class"], item.a["href"], item.text) for item in cohort.select(".side ol li")]
@@ -158,31 +113,18 @@ def test_report_is_complete_and_needs_nothing_else(root, shown):
 
 def test_code_is_folded_and_not_printed():
     execute("09_report", "# Title", [])
-    publish()
-    (fold,) = page("index.html").select("details.code")
+    page = render()["index.html"]
+    (fold,) = page.select("details.code")
     assert not fold.has_attr("open")
-    on_paper = page("index.html").style.text.partition("@media print")[2]
+    on_paper = page.style.text.partition("@media print")[2]
     hidden = [selectors for selectors, rule in re.findall(r"([^{}]+){([^{}]+)}", on_paper) if "display: none" in rule]
     assert ".code" in hidden[0].replace(",", " ").split()
 
 
 def test_code_without_output_joins_the_code_after_it():
     execute("09_report", "# Title", [], [], [new_output("stream", name="stdout", text="1")], "Text", [])
-    publish()
-    folds = [fold.pre.text.split() for fold in page("index.html").select("details.code")]
+    folds = [fold.pre.text.split() for fold in render()["index.html"].select("details.code")]
     assert [len(fold) // 3 for fold in folds] == [3, 1]
-
-
-def test_what_earlier_reports_left_goes_and_nothing_else(shown):
-    execute("01_cohort", "# Old", [html(figure(shown, "old"))])
-    execute("09_report", "# Report", [])
-    publish("01_cohort")
-    others = ["dvc.yaml", "dvc.lock", "summary.json", "figures/notes.txt"]
-    for name in others:
-        paths.reports("africa", name).write_text("kept")
-    publish()
-    names = {file.relative_to(paths.reports("africa")).as_posix() for file in report()}
-    assert names == {"index.html", *others}
 
 
 @pytest.mark.parametrize(
@@ -199,115 +141,33 @@ def test_what_earlier_reports_left_goes_and_nothing_else(shown):
     ],
     ids=["script", "image", "error", "size", "twice"],
 )
-def test_refused_page_leaves_the_old_report(output, message):
-    execute("01_cohort", "# Old", [])
+def test_page_that_is_not_complete_in_itself_is_refused(output, message):
+    execute("01_cohort", "# Title", [output])
     execute("09_report", "# Report", [])
-    publish("01_cohort")
-    old = report()
-    execute("01_cohort", "# New", [output])
-    execute("09_report", "# New report", [])
     with pytest.raises(FetalkitError, match=message) as caught:
-        publish("01_cohort")
+        render("01_cohort")
     assert "\n" not in str(caught.value)
-    assert report() == old
 
 
 def test_relative_image_in_text_is_refused():
     execute("09_report", "# Report\n\n![picture](picture.png)")
     with pytest.raises(FetalkitError, match="09_report: the page would need the file picture.png"):
-        publish()
+        render()
 
 
-def test_full_disk_leaves_the_old_report(monkeypatch):
-    execute("01_cohort", "# Old", [])
-    execute("09_report", "# Report", [])
-    publish("01_cohort")
-    old = report()
-    execute("01_cohort", "# New", [])
-    write = Path.write_bytes
-
-    def full(path, content):
-        if path.name == "01_cohort.html":
-            raise OSError(errno.ENOSPC, "No space left on device")
-        return write(path, content)
-
-    monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(FetalkitError, match="cannot be written .No space left on device."):
-        publish("01_cohort")
-    assert report() == old
+def test_missing_notebook_is_named():
+    with pytest.raises(FetalkitError, match="09_report.ipynb: there is no such notebook"):
+        render()
 
 
 def test_pages_name_no_place_of_this_machine(root):
     """Whatever a notebook shows, is given or is set to; pictures stay as they are."""
     place, picture = f"{root}/data/a.csv", f"<img alt='' src='data:image/png;base64,iVBO{root}/+'>"
     execute("09_report", f"# Report\n\n{place}", [html(f"<b title='{place}'>{place}</b>"), html(picture)])
-    publish(settings={"folder": place})
-    found = page("index.html")
+    found = render(settings={"folder": place})["index.html"]
     assert found.select_one("img")["src"].endswith(f"{root}/+")
     assert str(root) not in str(found).replace(found.select_one("img")["src"], "")
     assert found.b["title"] == found.b.text == "…/data/a.csv"
-
-
-def test_publish_writes_all_tables_and_the_summary(root, monkeypatch):
-    monkeypatch.setattr(paths, "NOTEBOOKS", root / "notebooks")
-    paths.NOTEBOOKS.mkdir()
-    for name in ("01_cohort", "07_classify", "09_report"):
-        (paths.NOTEBOOKS / f"{name}.ipynb").touch()
-        execute(name, f"# Title of {name}", [])
-    files = {name: paths.data("africa", *parts) for name, parts in stage.TABLES.items()}
-    files |= {kind: paths.data("africa", "timings", f"{kind}.csv") for kind in ("generators", "classifiers")}
-    files["summary"] = paths.data("africa", "report", "summary.json")
-    for name, file in files.items():
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text('{"n_test": 3}' if name.endswith(("summary", "json")) else "seconds\n1.25\n2\n")
-    with pytest.raises(FetalkitError, match="cards: not found; run the stage"):
-        stage.publish("africa")
-    card = paths.data("africa", "cards", "diffusion-k5-seed0", "dataset.md")
-    card.parent.mkdir(parents=True)
-    card.write_text("# A set")
-
-    assert stage.publish("africa") == paths.reports("africa", "index.html")
-    names = {file.relative_to(paths.reports("africa")).as_posix() for file in report()}
-    assert names == {
-        "index.html",
-        "01_cohort.html",
-        "07_classify.html",
-        "test_readings.csv",
-        "summary.json",
-        "cards/diffusion-k5-seed0/dataset.md",
-        *stage.TABLES,
-    }
-    summary = json.loads(paths.reports("africa", "summary.json").read_text())
-    assert summary == {
-        "n_test": 3,
-        "wall_seconds": 571.2,
-        "wall_seconds_by_notebook": {"01_cohort": 190.4, "07_classify": 190.4, "09_report": 190.4},
-        "training_core_seconds": {"generators": 3.2, "classifiers": 3.2},
-        "test_readings": 1,
-    }
-    foot = {row.dt.text: row.dd.text for row in page("index.html").select("footer details dl div")}
-    assert foot["classify.train_steps"] == str(params.load("africa").classify.train_steps)
-
-    old = report()
-    files["generators"].unlink()
-    monkeypatch.setattr("sys.argv", ["publish", "africa"])
-    with pytest.raises(SystemExit, match="fetalkit: publish: .*generators.csv: cannot be read .*; run the stage"):
-        stage.main()
-    monkeypatch.setattr("sys.argv", ["publish", "nowhere"])
-    with pytest.raises(SystemExit, match="fetalkit: publish: cohort 'nowhere' is not known"):
-        stage.main()
-    assert report() == old
-
-
-def test_missing_parts_are_named(root):
-    with pytest.raises(FetalkitError, match="09_report.ipynb: there is no such notebook"):
-        publish()
-    execute("09_report", "# Report")
-    with pytest.raises(FetalkitError, match="none.csv: cannot be read"):
-        publish(tables={"results.csv": root / "none.csv"})
-    with pytest.raises(FetalkitError, match="dvc.lock: is no name for a table"):
-        publish(tables={"dvc.lock": root / "none.csv"})
-    assert not paths.reports("africa").exists()
 
 
 @pytest.mark.parametrize(
@@ -319,7 +179,7 @@ def test_missing_parts_are_named(root):
     ],
 )
 def test_printed_text_is_tidied(printed, tidy):
-    assert pages._tidy(printed) == tidy
+    assert page_body._tidy(printed) == tidy
 
 
 def test_figure_is_escaped_closed_and_deterministic(shown):

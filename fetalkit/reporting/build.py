@@ -1,0 +1,165 @@
+"""The report of a run: pages, tables, cards and summary of one study, in ``data/<study>/pages``.
+
+It is the last stage of the pipeline. What git versions in ``reports/`` changes only when a report is published
+(`fetalkit.reporting.publish`).
+"""
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from fetalkit import runner
+from fetalkit.config import params
+from fetalkit.experiments.transfer import settings as transfers
+from fetalkit.reporting import pages, test_log
+from fetalkit.utils import paths
+from fetalkit.utils.errors import FetalkitError
+from fetalkit.utils.files import replacing, write_json, write_table
+
+FOLDER = "pages"
+FRONT, CLASSIFIED, TRANSFER = "09_report", "07_classify", "08_transfer"
+TEST_LOG, SUMMARY, CARDS = "test_readings.csv", "summary.json", "cards"
+# Name in the report → where the stages put it in data/<study>/.
+TABLES = {
+    "results.csv": ("classify", "results.csv"),
+    "budgets.csv": ("classify", "budgets.csv"),
+    "gains.csv": ("report", "gains.csv"),
+    "accuracy.csv": ("report", "accuracy.csv"),
+    "metrics.json": ("report", "metrics.json"),
+    "splits.csv": ("splits", "splits.csv"),
+    "shots.csv": ("splits", "shots.csv"),
+    "denoiser.csv": ("curves", "denoiser.csv"),
+    "fidelity.csv": ("fidelity", "fidelity.csv"),
+    "fidelity.json": ("fidelity", "fidelity.json"),
+}
+# The same of a transfer study: those beside a cohort's own tables, and those of a study between cohorts.
+TRANSFER_TABLES = {"transfer.csv": ("transfer", "results.csv"), "transfer.json": ("transfer", "summary.json")}
+BETWEEN_TABLES = {name: ("transfer", name) for name in ("results.csv", "gains.csv", "groups.csv", "gap.csv", SUMMARY)}
+
+
+def build(study: str) -> Path:
+    """Write the report of the latest run of a study to ``data/<study>/pages``, all or nothing; return its front page.
+
+    Parameters
+    ----------
+    study
+        A cohort, or the folder of a transfer study between cohorts.
+
+    Raises
+    ------
+    FetalkitError
+        When the study is unknown, a stage has not run, a page is too large or holds an error, or the folder cannot be
+        written.
+    """
+    if study in transfers.STUDIES:
+        return _build_between(study)
+    names, sources, settings = stages(study), TABLES, cohort_settings(study)
+    readings = {CLASSIFIED: TABLES["results.csv"]}
+    if TRANSFER in names:
+        sources, settings = sources | TRANSFER_TABLES, settings | {transfers.SECTION: _transfer_settings(study)}
+        readings[TRANSFER] = TRANSFER_TABLES["transfer.csv"]
+    tables = made(study, sources)
+    (cards,) = made(study, {CARDS: (CARDS,)}).values()
+    log = _test_log(study, readings)
+    summary = _timed_summary(study) | {"test_readings": len(log)}
+    content = pages.render(study, names, [*tables, SUMMARY], FRONT, settings)
+    folder = paths.data(study, FOLDER)
+    with replacing(folder) as temporary:
+        write(content, tables, temporary)
+        write_table(log, temporary / TEST_LOG)
+        write_json(summary, temporary / SUMMARY)
+        copy(cards, temporary / CARDS)
+    return folder / "index.html"
+
+
+def _build_between(study: str) -> Path:
+    """The report of a transfer study between cohorts, which is one page."""
+    tables = made(study, BETWEEN_TABLES)
+    log = _test_log(study, {TRANSFER: BETWEEN_TABLES["results.csv"]})
+    content = pages.render(study, [TRANSFER], list(tables), TRANSFER, _transfer_settings(study))
+    folder = paths.data(study, FOLDER)
+    with replacing(folder) as temporary:
+        write(content, tables, temporary)
+        write_table(log, temporary / TEST_LOG)
+    return folder / "index.html"
+
+
+def stages(cohort: str) -> list[str]:
+    """Names of the notebooks of a cohort's pipeline, in order."""
+    names = sorted(path.stem for path in paths.NOTEBOOKS.glob("[0-9]*.ipynb"))
+    return [name for name in names if name != TRANSFER or cohort in transfers.names()]
+
+
+def cohort_settings(cohort: str) -> dict[str, Any]:
+    """What is printed at the foot of each page; not where it ran, which is in the page's own record."""
+    return params.load(cohort).model_dump(exclude={"run"}, serialize_as_any=True)
+
+
+def _transfer_settings(study: str) -> dict[str, Any]:
+    return transfers.load(study).model_dump(exclude={"run", "cohorts"})
+
+
+def made(study: str, sources: Mapping[str, tuple[str, ...]]) -> dict[str, Path]:
+    """Name in the report → file or folder of ``data/<study>``.
+
+    Raises
+    ------
+    FetalkitError
+        When one is not there.
+    """
+    files = {name: paths.data(study, *parts) for name, parts in sources.items()}
+    for path in files.values():
+        if not path.exists():
+            raise FetalkitError(f"{path}: not found; run the notebook that makes it")
+    return files
+
+
+def write(content: Mapping[str, bytes], tables: Mapping[str, Path], folder: Path) -> None:
+    """Write pages, and copies of tables, to a new `folder`."""
+    folder.mkdir()
+    for name, html in content.items():
+        (folder / name).write_bytes(html)
+    for name, source in tables.items():
+        copy(source, folder / name)
+
+
+def copy(source: Path, target: Path) -> None:
+    """Copy a file or a folder without its rights, since what is in DVC's care may be read-only."""
+    if source.is_dir():
+        target.mkdir()
+        for path in source.iterdir():
+            copy(path, target / path.name)
+    else:
+        shutil.copyfile(source, target)
+
+
+def _test_log(study: str, readings: Mapping[str, tuple[str, ...]]) -> pd.DataFrame:
+    """Readings of the test set: those published, those of earlier runs, and those of this one.
+
+    Parameters
+    ----------
+    readings
+        Notebook that read it → its results in ``data/<study>``.
+    """
+    lines = []
+    for notebook, parts in readings.items():
+        run = runner.record(paths.executed(study, notebook))
+        lines.append(test_log.reading(paths.data(study, *parts), run["started"], run["commit"]))
+    return test_log.united([paths.reports(study, TEST_LOG), paths.data(study, FOLDER, TEST_LOG)], lines)
+
+
+def _timed_summary(cohort: str) -> dict[str, Any]:
+    """The summary with what the run cost; kept apart from the results, which are the same in every run."""
+    kinds = ("generators", "classifiers")
+    sources = {SUMMARY: ("report", SUMMARY), **{kind: ("timings", f"{kind}.csv") for kind in kinds}}
+    files = made(cohort, sources)
+    by_notebook = {name: runner.record(paths.executed(cohort, name))["seconds"] for name in stages(cohort)}
+    return json.loads(files[SUMMARY].read_text(encoding="utf-8")) | {
+        "wall_seconds": round(sum(by_notebook.values()), 1),
+        "wall_seconds_by_notebook": by_notebook,
+        "training_core_seconds": {kind: round(float(pd.read_csv(files[kind]).seconds.sum()), 1) for kind in kinds},
+    }

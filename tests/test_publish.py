@@ -1,0 +1,204 @@
+"""The report of a run is complete or not there; what is published changes only when somebody publishes."""
+
+import errno
+import json
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from bs4 import BeautifulSoup
+from executed_notebooks import RECORD, execute
+from nbformat.v4 import new_output
+
+from fetalkit.config import params
+from fetalkit.experiments.transfer import settings as transfers
+from fetalkit.reporting import build, publish
+from fetalkit.utils import paths
+from fetalkit.utils.errors import FetalkitError
+
+NOTEBOOKS = ("01_cohort", "07_classify", "09_report")
+
+
+@pytest.fixture(autouse=True)
+def root(elsewhere, monkeypatch):
+    monkeypatch.setattr(paths, "NOTEBOOKS", elsewhere / "notebooks")
+    paths.NOTEBOOKS.mkdir()
+    return elsewhere
+
+
+@pytest.fixture
+def run(root):
+    """Files of a finished run of africa."""
+    for name in NOTEBOOKS:
+        (paths.NOTEBOOKS / f"{name}.ipynb").touch()
+        execute(name, f"# Title of {name}", [])
+    files = {name: paths.data("africa", *parts) for name, parts in build.TABLES.items()}
+    files |= {kind: paths.data("africa", "timings", f"{kind}.csv") for kind in ("generators", "classifiers")}
+    files["summary"] = paths.data("africa", "report", "summary.json")
+    files["card"] = paths.data("africa", "cards", "diffusion-k5-seed0", "dataset.md")
+    for name, file in files.items():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text('{"n_test": 3}' if name.endswith(("summary", "json")) else "seconds\n1.25\n2\n")
+    return files
+
+
+def content(folder):
+    return {file.relative_to(folder).as_posix(): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+def built():
+    return content(paths.data("africa", "pages"))
+
+
+def published():
+    return content(paths.reports("africa"))
+
+
+def test_build_writes_pages_tables_cards_and_summary(run):
+    assert build.build("africa") == paths.data("africa", "pages", "index.html")
+    report = built()
+    assert set(report) == {
+        "index.html",
+        "01_cohort.html",
+        "07_classify.html",
+        "test_readings.csv",
+        "summary.json",
+        "cards/diffusion-k5-seed0/dataset.md",
+        *build.TABLES,
+    }
+    assert all(report[name] == run[name].read_bytes() for name in build.TABLES)
+    assert json.loads(report["summary.json"]) == {
+        "n_test": 3,
+        "wall_seconds": 571.2,
+        "wall_seconds_by_notebook": {"01_cohort": 190.4, "07_classify": 190.4, "09_report": 190.4},
+        "training_core_seconds": {"generators": 3.2, "classifiers": 3.2},
+        "test_readings": 1,
+    }
+    page = BeautifulSoup(report["index.html"], "html.parser")
+    foot = {row.dt.text: row.dd.text for row in page.select("footer details dl div")}
+    assert foot["classify.train_steps"] == str(params.load("africa").classify.train_steps)
+    links = [link["href"] for link in page.select("footer li a")]
+    assert links == [*build.TABLES, "summary.json"]
+    assert not paths.reports("africa").exists(), "a run publishes nothing"
+
+
+@pytest.mark.parametrize("missing", ["generators", "summary", "results.csv", "card"])
+def test_missing_part_is_named_and_the_earlier_report_stays(run, missing):
+    build.build("africa")
+    old = built()
+    gone = run[missing].parents[1] if missing == "card" else run[missing]
+    shutil.rmtree(gone) if gone.is_dir() else gone.unlink()
+    with pytest.raises(FetalkitError, match=f"{gone.name}: not found; run the notebook that makes it"):
+        build.build("africa")
+    assert built() == old
+
+
+def test_refused_page_leaves_the_earlier_report(run):
+    build.build("africa")
+    old = built()
+    execute("01_cohort", "# New", [new_output("error", ename="ValueError", evalue="no")])
+    with pytest.raises(FetalkitError, match=r"01_cohort.ipynb: cell 2 has failed; run"):
+        build.build("africa")
+    assert built() == old
+
+
+@pytest.mark.parametrize("step", [build.build, publish.publish])
+def test_full_disk_leaves_the_earlier_report(run, step, monkeypatch):
+    build.build("africa")
+    publish.publish("africa")
+    old = built(), published()
+    execute("01_cohort", "# New", [])
+    copy = shutil.copyfile
+
+    def full(source, target, **more):
+        if Path(target).name == "gains.csv":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return copy(source, target, **more)
+
+    monkeypatch.setattr(shutil, "copyfile", full)
+    with pytest.raises(FetalkitError, match=r"cannot be written \(No space left on device\)"):
+        step("africa")
+    assert (built(), published()) == old
+    assert not list(paths.data("africa").glob(".pages-*")) and not list((paths.ROOT / "reports").glob(".*"))
+
+
+def test_unknown_study_is_named():
+    with pytest.raises(FetalkitError, match="cohort 'nowhere' is not known"):
+        build.build("nowhere")
+    with pytest.raises(FetalkitError, match="pages: no report of a run is here; run `fetalkit repro nowhere` first"):
+        publish.publish("nowhere")
+    assert not (paths.ROOT / "reports").exists()
+
+
+def test_publishing_takes_the_run_s_report_and_keeps_what_is_not_of_it(run):
+    build.build("africa")
+    others = {"dvc.yaml": b"stages", "dvc.lock": b"locked", "notes/mine.txt": b"mine", "first_round.csv": b"a\n"}
+    old = {"02_images.html": b"old", "transfer.csv": b"old", "cards/gone/dataset.md": b"old", "index.html": b"old"}
+    for name, text in (others | old).items():
+        file = paths.reports("africa", name)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(text)
+    paths.data("africa", "pages", "gains.csv").chmod(0o444)  # as DVC does where its cache is linked
+
+    assert publish.publish("africa") == paths.reports("africa", "index.html")
+    assert published() == built() | others
+    publish.publish("africa")
+    assert published() == built() | others
+
+
+def test_the_test_log_unites_what_was_published_and_earlier_runs(run):
+    def readings():
+        return pd.read_csv(paths.data("africa", "pages", "test_readings.csv")).results_sha256.tolist()
+
+    build.build("africa")
+    publish.publish("africa")
+    (first,) = readings()
+    run["results.csv"].write_text("another")
+    build.build("africa")
+    run["results.csv"].write_text("a third")
+    build.build("africa")
+    assert len(readings()) == len(set(readings())) == 3 and readings()[0] == first
+    assert json.loads(built()["summary.json"])["test_readings"] == 3
+    # In a fresh clone, and of results that have been published already.
+    shutil.rmtree(paths.data("africa", "pages"))
+    run["results.csv"].write_text("seconds\n1.25\n2\n")
+    build.build("africa")
+    assert readings() == [first]
+    line = pd.read_csv(paths.data("africa", "pages", "test_readings.csv")).iloc[0]
+    assert (line.started, line.commit) == (RECORD["started"], RECORD["commit"])
+
+
+def test_a_study_between_cohorts_is_one_page(run, monkeypatch):
+    (folder,) = list(transfers.STUDIES)[:1]
+    monkeypatch.setattr(build, "_transfer_settings", lambda study: {"seeds": [0]})
+    execute(build.TRANSFER, "# Between", [], cohort=folder)
+    for name in build.BETWEEN_TABLES:
+        paths.data(folder, "transfer").mkdir(parents=True, exist_ok=True)
+        paths.data(folder, "transfer", name).write_text("{}")
+    build.build(folder)
+    assert publish.publish(folder) == paths.reports(folder, "index.html")
+    names = set(content(paths.reports(folder)))
+    assert names == {"index.html", "test_readings.csv", *build.BETWEEN_TABLES}
+
+
+@pytest.mark.parametrize("search", publish.SEARCHES)
+def test_a_search_is_built_and_published_in_one_go(search):
+    notebook, names, folder = publish.SEARCHES[search]
+    execute(notebook, "# Search", [])
+    with pytest.raises(FetalkitError, match=f"{names[0]}: not found; run the notebook that makes it"):
+        publish.publish("africa", search)
+    for name in names:
+        paths.data("africa", "search").mkdir(parents=True, exist_ok=True)
+        paths.data("africa", "search", name).write_text("a\n")
+    place = paths.reports(folder.format(cohort="africa"))
+    place.mkdir(parents=True)
+    (place / "first_round.csv").write_text("kept")
+    assert publish.publish("africa", search) == place / "index.html"
+    assert set(content(place)) == {"index.html", "first_round.csv", *names}
+    assert (place / "first_round.csv").read_text() == "kept"
+
+
+def test_unknown_search_is_named():
+    with pytest.raises(FetalkitError, match="there is no search 'x'; choose one of: generator, training"):
+        publish.publish("africa", "x")
