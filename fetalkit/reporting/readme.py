@@ -1,8 +1,7 @@
-"""The tables in README.md: results of all published reports, and speeds that `make bench` measured."""
+"""The tables in README.md and the documentation: results of all published reports, and speeds that `make bench` measured."""
 
 import json
 import re
-import sys
 
 import numpy as np
 
@@ -136,34 +135,36 @@ def _gained(entry: dict) -> str:
 
 
 TABLES = {"results": results, "transfer": transfer, "speeds": speeds, "quality": quality}
+PAGES = {"README.md": ("results", "transfer"), "docs/generator.md": ("quality", "speeds")}  # which tables a file shows
 
 
-def updated(text: str) -> str:
-    """`text` of README.md with the present tables between their marks.
+def updated(page: str, text: str) -> str:
+    """`text` of a file with the present tables between their marks.
+
+    Parameters
+    ----------
+    page
+        A key of `PAGES`.
+    text
+        Its content.
 
     Raises
     ------
     FetalkitError
         When a mark is not there.
     """
-    for name, table in TABLES.items():
-        start, end = f"<!-- {name}: `make glance` writes this table -->", f"<!-- end of {name} -->"
+    for name in PAGES[page]:
+        start, end = f"<!-- {name}: `make readme` writes this table -->", f"<!-- end of {name} -->"
         pattern = re.compile(re.escape(start) + ".*?" + re.escape(end), re.DOTALL)
         if not pattern.search(text):
-            raise FetalkitError(f"README.md: the lines {start} and {end} are missing; put them where the table belongs")
-        content = f"{start}\n\n{table()}\n{end}"
+            raise FetalkitError(f"{page}: the lines {start} and {end} are missing; put them where the table belongs")
+        content = f"{start}\n\n{TABLES[name]()}\n{end}"
         text = pattern.sub(lambda _, content=content: content, text)
     return text
 
 
-def main() -> None:
-    """``python -m fetalkit.reporting.readme``: bring README.md up to date."""
-    readme = paths.ROOT / "README.md"
-    try:
-        readme.write_text(updated(readme.read_text(encoding="utf-8")), encoding="utf-8")
-    except FetalkitError as error:
-        sys.exit(f"fetalkit: glance: {error}")
-
-
-if __name__ == "__main__":
-    main()
+def update() -> None:
+    """Bring the tables of all `PAGES` up to date."""
+    for page in PAGES:
+        path = paths.ROOT / page
+        path.write_text(updated(page, path.read_text(encoding="utf-8")), encoding="utf-8")
