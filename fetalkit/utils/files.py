@@ -11,6 +11,8 @@ import pandas as pd
 
 from fetalkit.utils.errors import FetalkitError
 
+_LITTLE = 1 << 16  # bytes; with less space left, an error while writing is put down to it
+
 
 @contextmanager
 def replacing(path: Path):
@@ -24,8 +26,11 @@ def replacing(path: Path):
         When the disk is full or the folder cannot be written.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    holder = Path(tempfile.mkdtemp(prefix=f".{path.stem}-", dir=path.parent))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        holder = Path(tempfile.mkdtemp(prefix=f".{path.stem}-", dir=path.parent))
+    except OSError as error:
+        raise _unwritable(path, error) from error
     temporary = holder / path.name
     try:
         yield temporary
@@ -37,9 +42,24 @@ def replacing(path: Path):
             os.replace(path, holder / "old")
         os.replace(temporary, path)
     except OSError as error:
-        raise FetalkitError(f"{path}: cannot be written ({error.strerror}); free some space or check rights") from error
+        raise _unwritable(path, error) from error
+    except Exception as error:
+        if _of_full_disk(error, holder):
+            raise FetalkitError(f"{path}: cannot be written (the disk is full); free some space") from error
+        raise
     finally:
         shutil.rmtree(holder, ignore_errors=True)
+
+
+def _unwritable(path: Path, error: OSError) -> FetalkitError:
+    return FetalkitError(f"{path}: cannot be written ({error.strerror}); free some space or check rights")
+
+
+def _of_full_disk(error: Exception, folder: Path) -> bool:
+    """Whether a full disk is behind an error that is no OSError: safetensors says so, torch says "unexpected pos"."""
+    if "No space left on device" in str(error):
+        return True
+    return isinstance(error, RuntimeError) and shutil.disk_usage(folder).free < _LITTLE
 
 
 def write_table(frame: pd.DataFrame, path: Path) -> None:
