@@ -3,7 +3,7 @@
 import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
@@ -16,6 +16,7 @@ from papermill.exceptions import PapermillExecutionError
 import fetalkit
 from fetalkit.runner import failures, kernel, records
 from fetalkit.runner.following import duration, follow, now
+from fetalkit.runner.lock import study_lock
 from fetalkit.runner.parameters import check
 from fetalkit.utils import paths
 from fetalkit.utils.errors import FetalkitError
@@ -26,7 +27,7 @@ from fetalkit.utils.progress import VARIABLE
 logging.getLogger("papermill").setLevel(logging.CRITICAL)
 
 
-def run(name: str, cohort: str, **parameters: Any) -> Path:
+def run(name: str, cohort: str, parameters: Mapping[str, Any] | None = None) -> Path:
     """Execute a notebook for one cohort.
 
     Parameters
@@ -35,7 +36,7 @@ def run(name: str, cohort: str, **parameters: Any) -> Path:
         Stem of a file in ``notebooks/``, e.g. ``"01_cohort"``.
     cohort
         Value of the notebook's parameter ``cohort``.
-    **parameters
+    parameters
         Values of further parameters of the notebook.
 
     Returns
@@ -46,11 +47,19 @@ def run(name: str, cohort: str, **parameters: Any) -> Path:
     Raises
     ------
     FetalkitError
-        When the notebook or a parameter is unknown or missing, when a cell fails, when an output is larger than 2.5 MB,
-        or when the kernel dies. The partly executed copy is then ``work/<cohort>/failed/<name>.ipynb``.
+        When the notebook or a parameter is unknown or missing, when another process works on the cohort, when a cell
+        fails, when an output is larger than 2.5 MB, or when the kernel dies. The partly executed copy is then
+        ``work/<cohort>/failed/<name>.ipynb``.
     """
-    parameters = {"cohort": cohort, **parameters}
-    check(name, parameters)
+    given = {"cohort": cohort, **(parameters or {})}
+    if given["cohort"] != cohort:
+        raise FetalkitError(f"{name}: two cohorts are given, {cohort} and {given['cohort']}; leave out the parameter")
+    check(name, given)
+    with study_lock(cohort, name):
+        return _run(name, cohort, given)
+
+
+def _run(name: str, cohort: str, parameters: dict[str, Any]) -> Path:
     final, partial = paths.executed(cohort, name), paths.work(cohort, "failed", f"{name}.ipynb")
     about = {"notebook": name, "cohort": cohort, "parameters": parameters} | records.surroundings()
     started = time.monotonic()
@@ -70,12 +79,16 @@ def run(name: str, cohort: str, **parameters: Any) -> Path:
 
 def _execute(name: str, partial: Path, parameters: dict, progress: Path, log: TextIO) -> nbformat.NotebookNode:
     """Execute the notebook, keeping its state in `partial` while it runs."""
-    progress.write_text("")
     kernel.end_orphans(progress)
+    for left in progress.parent.glob("*.progress"):
+        left.unlink()
+    progress.write_text("")
     # The kernel imports the package that this runner belongs to, wherever it works and whatever is installed.
     package = str(Path(fetalkit.__file__).resolve().parents[1])
     search = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
     environment = os.environ | {"PYTHONPATH": search, VARIABLE: str(progress)}
+    if (mirror := paths.mirror()) is not None:
+        environment[paths.MIRROR] = str(mirror)
     try:
         with follow(progress, log), kernel.running(environment, log) as manager:
             notebook = papermill.execute_notebook(
@@ -123,7 +136,7 @@ def _hide_places(notebook: nbformat.NotebookNode) -> None:
 
 
 def _store(notebook: nbformat.NotebookNode, path: Path) -> None:
-    # Here, not above: checkpoints brings torch along, for which a notebook's start need not wait.
+    # Here, not above: it brings pandas along, for which a notebook's start need not wait.
     from fetalkit.utils.files import replacing
 
     with replacing(path) as temporary:

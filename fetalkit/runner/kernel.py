@@ -1,13 +1,14 @@
 """The kernel that a notebook runs in: nothing that it has started may outlive it."""
 
 import logging
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
 import psutil
+from ipykernel.kernelspec import get_kernel_dict
+from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_core.utils import run_sync
 
@@ -20,10 +21,18 @@ NAME = "python3"
 _KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**32), "MALLOC_TRIM_THRESHOLD_": str(2**33)}
 
 
+class _OwnPython(KernelSpecManager):
+    """Kernels of this very Python, whichever other one JUPYTER_PATH or a home folder names "python3"."""
+
+    def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
+        """The kernel spec of the installed ipykernel."""
+        return KernelSpec(resource_dir="", **get_kernel_dict())
+
+
 @contextmanager
 def running(environment: Mapping[str, str], log: TextIO) -> Iterator[AsyncKernelManager]:
     """Yield the manager of a running kernel; in the end it is gone, and so are the processes that it has started."""
-    manager = AsyncKernelManager(kernel_name=NAME)
+    manager = AsyncKernelManager(kernel_name=NAME, kernel_spec_manager=_OwnPython())
     hurry = False
     try:
         run_sync(manager.start_kernel)(
@@ -46,15 +55,19 @@ def running(environment: Mapping[str, str], log: TextIO) -> Iterator[AsyncKernel
 
 
 def end_orphans(progress: Path) -> None:
-    """End workers of an earlier run whose runner was killed with SIGKILL; they would work against this run."""
+    """End kernels and workers of a study's earlier run whose runner was killed; they would work against this one.
+
+    Parameters
+    ----------
+    progress
+        The file that the new run is going to follow. Whoever holds the study's lock may call this: all that report to its
+        folder are then of a runner that is gone.
+    """
+    orphans = []
     for process in psutil.process_iter():
         with suppress(psutil.Error, OSError):
-            ours = process.environ().get(VARIABLE) == str(progress)
-            # The kernel leads the session of its workers; while it lives, they belong to a run that goes on.
-            if ours and not _lives(os.getsid(process.pid)):
+            followed = process.environ().get(VARIABLE)
+            if followed and Path(followed).parent == progress.parent:
                 process.kill()
-
-
-def _lives(pid: int) -> bool:
-    # In a container nobody may have collected a process that has ended.
-    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+                orphans.append(process)
+    psutil.wait_procs(orphans, timeout=10)

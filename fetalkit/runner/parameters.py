@@ -37,10 +37,10 @@ def declared(name: str, source: str) -> dict[str, bool]:
         statements = ast.parse(source).body
     except SyntaxError as error:
         raise FetalkitError(f"{name}: the parameters cell is not valid Python ({error.msg})") from error
-    found = {}
+    names: dict[str, bool] = {}
     for statement in statements:
         if isinstance(statement, ast.Assign):
-            found |= {target.id: True for target in statement.targets if isinstance(target, ast.Name)}
+            names |= {target.id: True for target in statement.targets if isinstance(target, ast.Name)}
         elif isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
-            found[statement.target.id] = statement.value is not None
-    return found
+            names[statement.target.id] = statement.value is not None
+    return names

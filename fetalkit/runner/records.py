@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+import psutil
 
 from fetalkit.utils import paths
 from fetalkit.utils.errors import FetalkitError
@@ -50,10 +51,10 @@ def record(path: Path) -> dict[str, Any]:
     FetalkitError
         When the file is missing, is no notebook, or was not made by :func:`run`.
     """
-    found = read(path).metadata.get("fetalkit")
-    if found is None:
-        raise FetalkitError(f"{path}: has no run record; execute it with `python -m fetalkit.runner`")
-    return json.loads(json.dumps(found))
+    stored = read(path).metadata.get("fetalkit")
+    if stored is None:
+        raise FetalkitError(f"{path}: has no run record; execute it with `fetalkit run`")
+    return json.loads(json.dumps(stored))
 
 
 def read(path: Path) -> nbformat.NotebookNode:
@@ -81,7 +82,7 @@ def surroundings() -> dict[str, Any]:
         "platform": platform.platform(),
         "cpu": _cpu(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
         "gpu": _gpu(),
         "versions": versions,
     }
@@ -91,7 +92,7 @@ def _dirty() -> bool:
     """Whether more than results differs from the commit; earlier stages of the same run have just written results."""
     status = _output("git", "-C", str(paths.ROOT), "status", "--porcelain", "--no-renames", "-uall", "-z") or ""
     changed = [Path(entry[3:]) for entry in status.split("\0") if entry]
-    return any(file.name != "dvc.lock" and (file.parts[0] != "reports" or file.name == "dvc.yaml") for file in changed)
+    return any(file.name != "dvc.lock" and file.parts[0] != "reports" for file in changed)
 
 
 def _cpu() -> str:

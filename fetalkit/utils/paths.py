@@ -1,7 +1,7 @@
 """Where things lie. No other module spells out a folder of the project.
 
-``data/`` holds what DVC versions (stage outputs), ``work/`` what may be thrown away (checkpoints, logs, finished cells),
-``reports/`` what git versions (pages, figures, small tables).
+``data/`` holds what DVC versions (stage outputs), ``work/`` what may be thrown away (checkpoints, logs, finished runs),
+``reports/`` what was published and git versions (pages, figures, small tables).
 """
 
 import os
@@ -10,6 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PARAMS = ROOT / "params.yaml"
 NOTEBOOKS = ROOT / "notebooks"
+MIRROR = "FETALKIT_MIRROR"  # Environment variable that names a folder of unpacked archives.
 
 
 def data(cohort: str, *parts: str) -> Path:
@@ -33,6 +34,12 @@ def executed(cohort: str, notebook: str) -> Path:
 
 
 def mirror() -> Path | None:
-    """Folder of unpacked archives that ``FETALKIT_MIRROR`` names, or None when the variable is unset or empty."""
-    value = os.environ.get("FETALKIT_MIRROR")
-    return Path(value).expanduser() if value else None
+    """Folder of unpacked archives that ``FETALKIT_MIRROR`` names, or None when the variable is unset or empty.
+
+    A relative one is looked for from the working folder and then from the project's top, since notebooks work elsewhere.
+    """
+    value = os.environ.get(MIRROR)
+    if not value:
+        return None
+    path = Path(value).expanduser()
+    return path.absolute() if path.exists() else ROOT / path

@@ -18,8 +18,8 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 import fetalkit
-from fetalkit.runner import __main__ as command
-from fetalkit.runner import execute, following, kernel, parameters, records
+from fetalkit import cli
+from fetalkit.runner import execute, following, kernel, lock, parameters, records
 from fetalkit.utils import paths, places
 from fetalkit.utils.errors import FetalkitError
 
@@ -57,13 +57,13 @@ def test_success_stores_outputs_record_and_log(capfd, monkeypatch):
         parameters=PARAMETERS + "\nshots: list",
     )
     environment = dict(os.environ)
-    path = execute.run("01_cohort", "africa", shots=[5, 10])
+    path = execute.run("01_cohort", "africa", {"shots": [5, 10]})
     assert path == paths.executed("africa", "01_cohort")
     assert os.environ == environment
 
     printed = nbformat.read(path, as_version=4).cells[3].outputs[0].text
     assert printed == places.hide(f"africa [5, 10] {paths.ROOT.name} {fetalkit.__file__}\n")
-    record = execute.record(path)
+    record = records.record(path)
     assert (record["notebook"], record["cohort"]) == ("01_cohort", "africa")
     assert record["parameters"] == {"cohort": "africa", "shots": [5, 10]}
     assert record["started"].endswith("+00:00") and record["seconds"] > 0 and record["cores"] >= 1
@@ -81,6 +81,7 @@ def test_success_stores_outputs_record_and_log(capfd, monkeypatch):
     assert files == {
         "notebooks/01_cohort.ipynb",
         "data/africa/executed/01_cohort.ipynb",
+        "work/africa/lock",
         "work/africa/logs/01_cohort.log",
     }
 
@@ -148,7 +149,7 @@ def test_outputs_name_no_place():
 )
 def test_failure_is_one_line_and_keeps_the_copy(source, line, capfd):
     write("02_fail", source, "print('not reached')")
-    assert command.main(["02_fail", "--cohort", "africa"]) == 1
+    assert cli.main(["run", "02_fail", "--cohort", "africa"]) == 1
     failed = paths.work("africa", "failed", "02_fail.ipynb")
     out, err = capfd.readouterr()
     assert out == ""
@@ -157,33 +158,146 @@ def test_failure_is_one_line_and_keeps_the_copy(source, line, capfd):
     assert not paths.executed("africa", "02_fail").exists()
 
 
-def test_terminated_runner_leaves_no_process():
-    write(
-        "03_long",
-        "import subprocess, sys, time\n"
-        "worker = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(300)'])\n"
-        "open('pids.part', 'w').write(f'{os.getpid()} {worker.pid}')\n"
-        "os.replace('pids.part', 'pids')\n"
-        "time.sleep(300)",
-    )
-    code = (
-        "import sys; from pathlib import Path; from fetalkit.utils import paths; from fetalkit.runner import __main__;"
-        "paths.ROOT = Path(sys.argv[1]); paths.NOTEBOOKS = paths.ROOT / 'notebooks';"
-        "sys.exit(__main__.main(['03_long', '--cohort', 'africa']))"
-    )
-    package = os.path.dirname(os.path.dirname(fetalkit.__file__))
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, str(paths.ROOT)], env=os.environ | {"PYTHONPATH": package}, stderr=subprocess.PIPE
-    )
+LONG = """import subprocess, sys, time
+worker = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(300)'])
+open('pids.part', 'w').write(f'{os.getpid()} {worker.pid}')
+os.replace('pids.part', 'pids')
+time.sleep(300)"""
+
+
+@pytest.fixture
+def start():
+    """A function that starts a runner in a process of its own; its pid and those of its kernel and worker are returned."""
+    started = []
+
+    def start(name, cohort="africa"):
+        code = (
+            "import sys; from pathlib import Path; from fetalkit import cli; from fetalkit.utils import paths;"
+            "paths.ROOT = Path(sys.argv[1]); paths.NOTEBOOKS = paths.ROOT / 'notebooks';"
+            f"sys.exit(cli.main(['run', {name!r}, '--cohort', {cohort!r}]))"
+        )
+        package = os.path.dirname(os.path.dirname(fetalkit.__file__))
+        environment = os.environ | {"PYTHONPATH": package}
+        process = subprocess.Popen(
+            [sys.executable, "-c", code, str(paths.ROOT)], env=environment, stderr=subprocess.PIPE, text=True
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def reported():
+    """Kernel and worker of the notebook `LONG`, as soon as both run."""
     pids = paths.ROOT / "pids"
     wait_for(pids.exists)
     processes = [psutil.Process(int(pid)) for pid in pids.read_text().split()]
+    pids.unlink()
+    return processes
+
+
+def test_terminated_runner_leaves_no_process(start):
+    write("03_long", LONG)
+    process = start("03_long")
+    processes = reported()
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 128 + signal.SIGTERM
-    assert errors == b""
+    assert errors == ""
     wait_for(lambda: not any(alive(other) for other in processes))
     assert not paths.executed("africa", "03_long").exists()
+
+
+def test_interrupted_runner_says_so(start):
+    write("03_long", LONG)
+    process = start("03_long")
+    processes = reported()
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 128 + signal.SIGINT
+    assert errors == "fetalkit: interrupted; run again to go on from the last checkpoint\n"
+    wait_for(lambda: not any(alive(other) for other in processes))
+
+
+def test_a_second_runner_of_a_study_is_refused(start):
+    write("03_long", LONG)
+    write("04_short")
+    first = start("03_long")
+    reported()
+    second, other = start("04_short"), start("04_short", cohort="spain")
+    _, errors = second.communicate(timeout=30)
+    assert second.returncode == 1
+    line = r"fetalkit: africa: process {0} is at work on 03_long since \d{{4}}-.*; wait until it ends, or end it: kill {0}\n"
+    assert re.fullmatch(line.format(first.pid), errors)
+    assert not paths.executed("africa", "04_short").exists()
+    assert other.wait(timeout=30) == 0, "another study's runner was refused"
+    with pytest.raises(FetalkitError, match=f"process {first.pid} "), lock.study_lock("africa", "report"):
+        pass
+    with pytest.raises(FetalkitError, match=f"process {first.pid} "):
+        lock.refuse_if_locked("africa")
+    lock.refuse_if_locked("spain")
+
+
+def test_a_killed_runner_leaves_nothing_behind(start):
+    write("03_long", LONG)
+    write("04_short", "print(1)")
+    first = start("03_long")
+    processes = reported()
+    # Stopped, the kernel cannot notice by itself that its runner is gone.
+    processes[0].suspend()
+    first.kill()
+    first.wait()
+    assert all(alive(process) for process in processes)
+    second = start("04_short")
+    _, errors = second.communicate(timeout=30)
+    assert (second.returncode, errors) == (0, "")
+    assert not any(alive(process) for process in processes)
+    assert {path.name for path in paths.work("africa").iterdir()} == {"lock", "logs", "failed"}
+    assert {path.name for path in paths.work("africa", "logs").iterdir()} == {"03_long.log", "04_short.log"}
+
+
+def test_a_lock_whose_file_cannot_be_made_is_one_line():
+    paths.work("africa").parent.mkdir()
+    paths.work("africa").write_text("a file where a folder should be")
+    with pytest.raises(FetalkitError, match="lock: cannot be locked"), lock.study_lock("africa", "report"):
+        pass
+
+
+def test_the_kernel_is_the_own_python(tmp_path, monkeypatch):
+    folder = tmp_path / "jupyter" / "kernels" / "python3"
+    folder.mkdir(parents=True)
+    spec = {"argv": ["/bin/false", "{connection_file}"], "display_name": "Old", "language": "python"}
+    (folder / "kernel.json").write_text(json.dumps(spec))
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
+    write("01_cohort", "import sys\nprint(sys.executable == os.environ['EXPECTED'])")
+    monkeypatch.setenv("EXPECTED", sys.executable)
+    path = execute.run("01_cohort", "africa")
+    assert nbformat.read(path, as_version=4).cells[3].outputs[0].text == "True\n"
+
+
+def test_the_mirror_may_be_relative(root, monkeypatch, tmp_path):
+    (root / "mirror").mkdir()
+    write("01_cohort", "from fetalkit.utils.paths import mirror\nos.chdir('notebooks')\nprint(mirror().is_dir())")
+    monkeypatch.chdir(root)
+    monkeypatch.setenv("FETALKIT_MIRROR", "mirror")
+    path = execute.run("01_cohort", "africa")
+    assert nbformat.read(path, as_version=4).cells[3].outputs[0].text == "True\n"
+    monkeypatch.chdir(root / "notebooks")
+    assert paths.mirror() == root / "mirror", "JupyterLab works in notebooks/"
+    (root / "notebooks" / "mirror").mkdir()
+    assert paths.mirror() == root / "notebooks" / "mirror"
+    monkeypatch.setenv("FETALKIT_MIRROR", "")
+    assert paths.mirror() is None
+
+
+@pytest.mark.parametrize(("module", "name"), [(signal, "SIGHUP"), (os, "sysconf"), (os, "sched_getaffinity")])
+def test_what_windows_lacks_is_not_needed(module, name, monkeypatch, capsys):
+    write("01_cohort")
+    monkeypatch.delattr(module, name, raising=False)
+    assert cli.main(["run", "01_cohort", "--cohort", "africa"]) == 0, capsys.readouterr().err
 
 
 @pytest.mark.parametrize("end", ["os.kill(os.getpid(), 9)", "1 / 0", "pass"])
@@ -205,22 +319,21 @@ def test_a_notebook_leaves_no_worker_however_it_ends(end):
     wait_for(lambda: not psutil.pid_exists(pid) or not alive(psutil.Process(pid)), seconds=5)
 
 
-def test_workers_of_a_dead_kernel_are_ended_and_others_are_not():
-    progress = paths.ROOT / "some.progress"
-    environment = os.environ | {"FETALKIT_PROGRESS": str(progress)}
+def test_workers_of_an_earlier_run_are_ended_and_others_are_not():
+    progress, other = paths.work("africa", "logs", "some.progress"), paths.work("spain", "logs", "some.progress")
     sleep = [sys.executable, "-c", "import time; time.sleep(300)"]
-    # The leader of the session ends at once, its child goes on: what SIGKILL on a runner leaves.
+    # The leader of the session ends at once, its child goes on: what SIGKILL on a kernel leaves.
     leader = subprocess.run(
         [sys.executable, "-c", f"import subprocess; print(subprocess.Popen({sleep!r}, stdout=subprocess.DEVNULL).pid)"],
-        env=environment,
+        env=os.environ | {"FETALKIT_PROGRESS": str(progress)},
         start_new_session=True,
         stdout=subprocess.PIPE,
         check=True,
     )
     orphan = psutil.Process(int(leader.stdout))
-    running = subprocess.Popen(sleep, env=environment, start_new_session=True)
+    running = subprocess.Popen(sleep, env=os.environ | {"FETALKIT_PROGRESS": str(other)}, start_new_session=True)
     try:
-        kernel.end_orphans(progress)
+        kernel.end_orphans(progress.with_name("another.progress"))
         wait_for(lambda: not alive(orphan))
         assert running.poll() is None
     finally:
@@ -247,6 +360,9 @@ def wait_for(condition, seconds=30):
     ("name", "given", "message"),
     [
         ("09_none", [], "09_none: there is no such notebook in .*; there are: 04_strict, 05_untagged, 06_broken"),
+        ("04_strict", ["-p", "cohort=spain"], "04_strict: two cohorts are given, africa and spain"),
+        ("04_strict", ["-p", "name"], "-p name: is not of the form NAME=VALUE"),
+        ("04_strict", ["-p", "seed=3", "-p", "seed=4"], "-p seed=4: seed is given twice"),
         ("04_strict", ["-p", "seeds=3"], "04_strict: unknown parameter seeds; it has: cohort, seed, rate, name"),
         ("04_strict", ["-p", "rate=0.5"], "04_strict: parameter seed has no default; give it: -p seed=VALUE"),
         ("05_untagged", [], "05_untagged: has no cell tagged `parameters`"),
@@ -257,7 +373,7 @@ def test_wrong_call_is_refused_before_anything_runs(name, given, message, capsys
     write("04_strict", parameters=PARAMETERS + "\nseed: int\nrate: float = float('1e-3')  # a == b\nname = 'x'")
     write("05_untagged", parameters=None)
     (paths.NOTEBOOKS / "06_broken.ipynb").write_text("{")
-    assert command.main([name, "--cohort", "africa", *given]) == 1
+    assert cli.main(["run", name, "--cohort", "africa", *given]) == 1
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert re.search(message, error)
@@ -286,15 +402,15 @@ def test_papermill_reads_the_parameters_cell_too():
     ],
 )
 def test_values_of_the_command_line(text, value):
-    assert command._parameter(text)[1] == value
+    assert list(cli._parameters([text]).values()) == [value]
 
 
 def test_record_of_something_else_is_refused():
     write("01_cohort")
     with pytest.raises(FetalkitError, match="has no run record"):
-        execute.record(paths.NOTEBOOKS / "01_cohort.ipynb")
+        records.record(paths.NOTEBOOKS / "01_cohort.ipynb")
     with pytest.raises(FetalkitError, match="there is no such notebook"):
-        execute.record(paths.executed("africa", "01_cohort"))
+        records.record(paths.executed("africa", "01_cohort"))
 
 
 def test_dirty_means_more_than_results(monkeypatch):

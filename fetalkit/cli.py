@@ -1,0 +1,193 @@
+"""The command line, ``fetalkit`` or ``python -m fetalkit``: every error is one line on stderr and exit code 1.
+
+What a command needs is imported when it runs: `fetalkit run`, which every stage of the pipeline calls, waits for no torch.
+"""
+
+import json
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from fetalkit.utils.errors import FetalkitError
+
+
+class Search(StrEnum):
+    """Searches for good settings, which have reports of their own."""
+
+    training = "training"
+    generator = "generator"
+
+
+class Kind(StrEnum):
+    """What `fetalkit list` knows."""
+
+    arms = "arms"
+    generators = "generators"
+    classifiers = "classifiers"
+    cohorts = "cohorts"
+    metrics = "metrics"
+
+
+class _Commands(TyperGroup):
+    """Commands whose errors are for the user."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; print a line instead of a trace where the user can act on the error."""
+        try:
+            return super().invoke(ctx)
+        except FetalkitError as error:
+            for line in str(error).splitlines():
+                print(f"fetalkit: {line}", file=sys.stderr)
+            raise typer.Exit(1) from None
+        except KeyboardInterrupt:
+            print("fetalkit: interrupted; run again to go on from the last checkpoint", file=sys.stderr)
+            raise typer.Exit(128 + signal.SIGINT) from None
+
+
+app = typer.Typer(
+    cls=_Commands,
+    help="Does pre-training on diffusion-generated fetal ultrasound planes make classifiers more accurate?",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+Study = Annotated[str, typer.Argument(metavar="COHORT", help="A section of params.yaml, or a study between cohorts.")]
+
+
+def _parameters(given: Sequence[str]) -> dict[str, Any]:
+    """Parse ``NAME=VALUE``; a value is JSON if it can be read as such (numbers, true, lists), else text."""
+    parameters: dict[str, Any] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or not name.isidentifier():
+            raise FetalkitError(f"-p {text}: is not of the form NAME=VALUE")
+        if name in parameters:
+            raise FetalkitError(f"-p {text}: {name} is given twice")
+        try:
+            parameters[name] = json.loads(value)
+        except ValueError:
+            parameters[name] = value
+    return parameters
+
+
+@app.command()
+def run(
+    notebook: Annotated[str, typer.Argument(help="Stem of a file in notebooks/, e.g. 01_cohort.")],
+    cohort: Annotated[str, typer.Option(help="The notebook's parameter `cohort`.")],
+    parameter: Annotated[
+        list[str] | None,
+        typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="Another parameter; the value is JSON or text."),
+    ] = None,
+) -> None:
+    """Run one notebook; its executed copy is then in data/COHORT/executed/."""
+    from fetalkit import runner
+
+    runner.run(notebook, cohort, _parameters(parameter or []))
+
+
+@app.command()
+def repro(
+    cohort: Study = "phantom",
+    stages: Annotated[list[str] | None, typer.Argument(help="These stages and what they need; else all.")] = None,
+) -> None:
+    """Run what is not up to date of a study's pipeline; the report is then in data/COHORT/pages/."""
+    from fetalkit.runner import pipeline
+
+    page = pipeline.repro(cohort, stages or [])
+    if page is not None:
+        print(f"The report is at {page}\nTo put it into reports/: fetalkit publish {cohort}")
+
+
+@app.command()
+def fetch(cohort: Study) -> None:
+    """Make sure that the cohort's source files are on this machine, and note which they are."""
+    from fetalkit.cohorts import source
+
+    source.fetch(cohort)
+
+
+@app.command()
+def report(cohort: Study) -> None:
+    """Build the pages of the report in data/COHORT/pages/ (the pipeline's last stage)."""
+    from fetalkit.reporting.build import build
+
+    print(f"The report is at {build(cohort)}")
+
+
+@app.command()
+def publish(
+    cohort: Study,
+    search: Annotated[Search | None, typer.Option(help="Publish this search instead of the study.")] = None,
+) -> None:
+    """Put a report into reports/COHORT/, which git versions."""
+    from fetalkit.reporting.publish import publish
+
+    print(f"The report is at {publish(cohort, None if search is None else search.value)}")
+
+
+@app.command()
+def export(
+    cohort: Study,
+    name: Annotated[str, typer.Argument(help="Of the generator and its set, e.g. diffusion-kall-seed0.")],
+    folder: Annotated[Path, typer.Argument(help="New or empty.")],
+) -> None:
+    """Hand a trained generator and its synthetic images to others."""
+    from fetalkit.reporting.export import export
+
+    export(cohort, name, folder)
+
+
+@app.command()
+def readme() -> None:
+    """Bring the tables of README.md up to date with what is published."""
+    from fetalkit.reporting import readme
+
+    readme.update()
+
+
+@app.command("list")
+def list_(kind: Annotated[Kind, typer.Argument(help="Of what.")]) -> None:
+    """Say what there is: name and one line."""
+    from fetalkit.config import listing
+
+    rows = listing.rows(kind.value)
+    width = max((len(name) for name, _ in rows), default=0)
+    for name, line in rows:
+        print(f"{name:<{width}}  {line}".rstrip())
+
+
+@app.command()
+def pipelines() -> None:
+    """Bring the pipelines in reports/*/dvc.yaml up to date with dvc.yaml."""
+    from fetalkit.runner import pipeline
+
+    for path in pipeline.update():
+        print(f"{path}: rewritten")
+
+
+def _stop(number: int, frame: Any) -> None:
+    raise SystemExit(128 + number)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line `arguments` (those of the process by default) and return the exit code."""
+    # An exception instead of sudden death: no kernel may be left behind, and no file half-way.
+    numbers = [
+        getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)
+    ]  # Windows has no SIGHUP
+    earlier: dict[int, Callable | int | None] = {number: signal.signal(number, _stop) for number in numbers}
+    try:
+        app(arguments, prog_name="fetalkit")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 1
+    finally:
+        for number, handler in earlier.items():
+            signal.signal(number, handler)
+    return 0
