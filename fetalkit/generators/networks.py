@@ -1,17 +1,46 @@
-"""What all generators with networks share: seeded weights, precision, files of weights, and the range of the pixels."""
+"""What all generators with networks share: settings of their shape, seeded weights, precision, files of weights, pixels."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
+from pydantic import Field
 from safetensors import SafetensorError
 from torch import nn
 
+from fetalkit.generators.base import TrainingSettings
 from fetalkit.utils.errors import FetalkitError
 from fetalkit.utils.streams import rng
+
+Channels = Annotated[tuple[Annotated[int, Field(ge=8, multiple_of=8)], ...], Field(min_length=1)]
+
+
+class NetworkSettings(TrainingSettings):
+    """Shape of networks that work at several resolutions, each half of the one before.
+
+    Attributes
+    ----------
+    unshuffle
+        Factor by which pixels are folded into channels before a network:
+        ``(1, size, size)`` becomes ``(unshuffle ** 2, size // unshuffle, size // unshuffle)``.
+    channels
+        Width at each resolution, finest first; multiples of 8.
+    """
+
+    unshuffle: Literal[1, 2, 4, 8] = 2
+    channels: Channels
+
+    def check(self, planes: Sequence[str], image_size: int) -> None:
+        """Raise ValueError unless images of `image_size` px can be folded and halved so often."""
+        multiple = self.unshuffle * 2 ** (len(self.channels) - 1)
+        if image_size % multiple:
+            raise ValueError(
+                f"image_size = {image_size}: must be a multiple of {multiple}, as training.unshuffle = {self.unshuffle} and "
+                f"the halvings of training.channels = {self.channels} ask for"
+            )
 
 
 def seeded(make: Callable[[], nn.Module], seed: int, device: torch.device) -> Any:
@@ -48,6 +77,6 @@ def pixels(images: np.ndarray, device: torch.device) -> torch.Tensor:
     return torch.from_numpy(np.ascontiguousarray(images)).to(device)[:, None].float() / 127.5 - 1
 
 
-def as_images(found: torch.Tensor) -> np.ndarray:
+def as_images(values: torch.Tensor) -> np.ndarray:
     """Inverse of `pixels`, rounded and cut to uint8."""
-    return ((found[:, 0] + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).cpu().numpy()
+    return ((values[:, 0] + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).cpu().numpy()

@@ -9,111 +9,66 @@ References
 """
 
 import hashlib
-import json
 import zipfile
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import Field
 from sklearn.neighbors import NearestNeighbors
 
-from fetalkit.generators import read_card
-from fetalkit.generators.checks import check_labels, check_training_set
-from fetalkit.utils.checkpoints import Checkpoint
+from fetalkit.generators.base import Generator, SamplingSettings, TrainingSettings
 from fetalkit.utils.errors import FetalkitError
-from fetalkit.utils.files import replacing
 from fetalkit.utils.streams import rng
 
 # File of the real images that a saved generator draws from.
 IMAGES = "images.npz"
 
 
-class InterpolationGenerator:
-    """Convex combinations of real images behind the protocol :class:`fetalkit.generators.Generator`.
+class SmoteSampling(SamplingSettings):
+    """How images are interpolated.
 
-    Parameters
+    Attributes
     ----------
-    n_classes, planes
-        Number of the planes, and their names, empty or one per class.
-    size
-        Height and width of the images in pixels.
-    device, precision
-        Not used: nothing is computed by a network.
-
-    Raises
-    ------
-    FetalkitError
-        When `planes` has another length than `n_classes`.
+    neighbours
+        Number of nearest images that the second one is one of; a class that has fewer others offers all of them.
     """
 
-    def __init__(
-        self,
-        *,
-        n_classes: int,
-        planes: tuple[str, ...] = (),
-        size: int = 64,
-        device: str = "auto",
-        precision: str = "auto",
-    ):
-        if planes and len(planes) != n_classes:
-            raise FetalkitError(f"interpolation: {len(planes)} planes are named, but n_classes is {n_classes}")
-        self.n_classes, self.planes, self.size = n_classes, tuple(planes), size
-        self.images, self.labels = np.zeros((0, size, size), np.uint8), np.zeros(0, np.int64)
-        self.losses: list[float] = []
-        self.seconds = 0.0
+    neighbours: Annotated[int, Field(ge=1)] = 5
 
-    def describe(self) -> dict[str, Any]:
-        """Kind and settings, of JSON types."""
-        settings = {"n_classes": self.n_classes, "planes": list(self.planes), "size": self.size}
-        return {"generator": "interpolation", "settings": settings}
 
-    def fit(
-        self,
-        images: np.ndarray,
-        labels: np.ndarray,
-        *,
-        seed: int,
-        checkpoint: Checkpoint | None = None,
-        label: str = "",
-    ) -> None:
-        """Remember the images, uint8 (n, size, size), and their labels (n,); every class must occur."""
-        check_training_set(images, labels, self.n_classes, self.size)
+class SmoteGenerator(Generator[TrainingSettings, SmoteSampling]):
+    """Convex combinations of real images.
+
+    An image is ``a + u (b - a)`` with `u` uniform in [0, 1): `a` is a random image of the class, `b` one of the images of the
+    class that are nearest to it, pixel by pixel. A class with a single image yields that image.
+
+    Parameters are those of :class:`fetalkit.generators.base.Generator`; there is nothing to choose of the training.
+
+    Attributes
+    ----------
+    images, labels : numpy.ndarray
+        uint8 (n, image_size, image_size) and int64 (n,), once `fit`.
+    """
+
+    Sampling = SmoteSampling
+
+    images = np.zeros((0, 0, 0), np.uint8)
+    labels = np.zeros(0, np.int64)
+
+    @property
+    def loaded(self) -> bool:
+        """Whether it holds images."""
+        return len(self.images) > 0
+
+    def _fit(self, images: np.ndarray, labels: np.ndarray, **options: Any) -> None:
         self.images, self.labels = images.copy(), labels.astype(np.int64)
 
-    def sample(self, labels: np.ndarray, *, seed: int, neighbours: int = 5) -> np.ndarray:
-        """Draw one image for every label: ``a + u (b - a)`` with `u` uniform in [0, 1).
-
-        `a` is a random image of the class, `b` one of the images of the class that are nearest to it, pixel by pixel. A
-        class with a single image yields that image.
-
-        Parameters
-        ----------
-        labels
-            Integers, shape ``(n,)``, in ``[0, n_classes)``.
-        seed
-            Image `i` depends on `seed`, `i` and its label alone.
-        neighbours
-            Number of nearest images that `b` is one of, at least 1; a class that has fewer others offers all of them.
-
-        Returns
-        -------
-        numpy.ndarray
-            uint8, shape ``(n, size, size)``.
-
-        Raises
-        ------
-        FetalkitError
-            When the generator holds no images, a label is not valid, or `neighbours` is below 1.
-        """
-        if not len(self.images):
-            raise FetalkitError("the interpolation generator has no images yet; call fit() or load() first")
-        check_labels(labels, self.n_classes)
-        if neighbours < 1:
-            raise FetalkitError(f"interpolation needs at least 1 neighbour, not {neighbours}")
-        drawn = np.empty((len(labels), self.size, self.size), np.uint8)
+    def _sample(self, labels: np.ndarray, *, seed: int, sampling: SmoteSampling, batch_size: int) -> np.ndarray:
+        drawn = np.empty((len(labels), self.image_size, self.image_size), np.uint8)
         for plane in np.unique(labels):
             pixels = self.images[self.labels == plane].astype(np.float64)
-            near = _nearest(pixels, neighbours)
+            near = _nearest(pixels, sampling.neighbours)
             for place in np.flatnonzero(labels == plane):
                 random = np.random.default_rng(rng(seed, "image", int(place)).initial_seed())
                 first = random.integers(len(pixels))
@@ -122,41 +77,21 @@ class InterpolationGenerator:
                 drawn[place] = np.rint(between)
         return drawn
 
-    def save(self, folder: Path) -> None:
-        """Write ``fetalkit.json``, with a digest of the images, and the images themselves; all or nothing.
+    def _write(self, folder: Path) -> dict[str, Any]:
+        """The images themselves, and their digest for the card: what is drawn follows from them."""
+        np.savez_compressed(folder / IMAGES, images=self.images, labels=self.labels)
+        return {"images": _digest(self.images, self.labels)}
 
-        Raises
-        ------
-        FetalkitError
-            When `folder` cannot be written.
-        """
-        with replacing(folder) as temporary:
-            temporary.mkdir()
-            np.savez_compressed(temporary / IMAGES, images=self.images, labels=self.labels)
-            # Equal cards mean equal generators: what is drawn follows from the images.
-            card = self.describe() | {"images": _digest(self.images, self.labels)}
-            (temporary / "fetalkit.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
-
-    @classmethod
-    def load(cls, folder: Path, device: str = "auto", precision: str = "auto") -> Self:
-        """Read what `save` wrote.
-
-        Raises
-        ------
-        FetalkitError
-            When the folder holds no such generator, or its images are missing or damaged.
-        """
-        card, path = read_card(folder), Path(folder, IMAGES)
-        generator = cls(device=device, precision=precision, **card["settings"])
+    def _read(self, folder: Path, about: dict[str, Any]) -> None:
+        path = folder / IMAGES
         try:
             with np.load(path, allow_pickle=False) as content:
                 images, labels = content["images"], content["labels"]
-            if _digest(images, labels) != card["images"]:
+            if _digest(images, labels) != about["images"]:
                 raise ValueError("not the images of its card")
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise FetalkitError(f"{path}: missing or damaged ({error}); make the generator again") from error
-        generator.images, generator.labels = images, labels
-        return generator
+        self.images, self.labels = images, labels
 
 
 def _nearest(pixels: np.ndarray, neighbours: int) -> np.ndarray:

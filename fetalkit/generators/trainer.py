@@ -1,6 +1,6 @@
 """Training loop of the generators' networks: progress, averaged weights, exact resume.
 
-`run` is the loop, whatever is trained; `fit` trains one network with AdamW on a loss.
+`run` is the loop, whatever is trained; `train_network` trains one network with AdamW on a loss.
 
 References
 ----------
@@ -29,7 +29,7 @@ REPORT_EVERY = 100
 
 @dataclass(frozen=True)
 class Schedule:
-    """How a network is trained; fields as in :class:`fetalkit.generators.diffusion.settings.Settings`."""
+    """How a network is trained; fields as in :class:`fetalkit.generators.diffusion.settings.DiffusionTraining`."""
 
     steps: int
     learning_rate: float
@@ -44,7 +44,7 @@ class Schedule:
 
 
 @dataclass
-class Fitted:
+class TrainingResult:
     """What a training leaves behind.
 
     Attributes
@@ -92,6 +92,11 @@ class Average:
         self._ema.to(self.parameters[0].device)
 
 
+def snapshot_step(share: float, steps: int) -> int:
+    """Step of a training of `steps` after which the snapshot at this share of it is taken."""
+    return max(1, round(share * steps))
+
+
 class Trainer(Protocol):
     """Networks with their optimisers: everything that changes during a training.
 
@@ -124,7 +129,7 @@ def run(
     label: str,
     advice: str,
     snapshots: Sequence[float] = (),
-) -> Fitted:
+) -> TrainingResult:
     """Train; the wanted network ends with its averaged weights. A run that was interrupted ends with the same bits.
 
     Parameters
@@ -147,32 +152,32 @@ def run(
     FetalkitError
         When the loss is no longer a number.
     """
-    fitted = Fitted()
+    result = TrainingResult()
     saved = checkpoint.load() if checkpoint else None
     if saved:
         trainer.restore(saved)
-        fitted = Fitted(list(saved["losses"]), saved["seconds"], dict(saved["snapshots"]))
-    due = {max(1, round(share * steps)): share for share in snapshots}
-    began, first = time.monotonic() - fitted.seconds, len(fitted.losses)
+        result = TrainingResult(list(saved["losses"]), saved["seconds"], dict(saved["snapshots"]))
+    due = {snapshot_step(share, steps): share for share in snapshots}
+    began, first = time.monotonic() - result.seconds, len(result.losses)
     with Progress(label, steps, done=first) as progress, devices.reproducible():
         for number in range(first, steps):
             value, done = trainer.step(number), number + 1
             if value is None:
                 raise FetalkitError(f"{label}: the loss is not a number at step {done}; {advice}")
-            fitted.losses.append(value)
-            fitted.seconds = time.monotonic() - began
+            result.losses.append(value)
+            result.seconds = time.monotonic() - began
             if done in due:
-                fitted.snapshots[due[done]] = trainer.average.weights()
+                result.snapshots[due[done]] = trainer.average.weights()
             progress.update()
             if done == steps or done % REPORT_EVERY == 0:
-                progress.report(loss=float(np.mean(fitted.losses[-REPORT_EVERY:])))
+                progress.report(loss=float(np.mean(result.losses[-REPORT_EVERY:])))
             if checkpoint and (done == steps or checkpoint.due(done)):
-                checkpoint.save(trainer.state() | vars(fitted))
+                checkpoint.save(trainer.state() | vars(result))
     trainer.average.apply()
-    return fitted
+    return result
 
 
-def descend(loss: torch.Tensor, optimiser: torch.optim.Optimizer, limit: float = math.inf) -> bool:
+def gradient_step(loss: torch.Tensor, optimiser: torch.optim.Optimizer, limit: float = math.inf) -> bool:
     """Step down the gradient of `loss`, whose norm is cut to `limit`; False when either is not a number."""
     loss.backward()
     parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
@@ -184,8 +189,8 @@ def descend(loss: torch.Tensor, optimiser: torch.optim.Optimizer, limit: float =
     return True
 
 
-class _Single:
-    """One network that learns from a loss."""
+class SingleNetworkTraining:
+    """One network that learns from a loss with AdamW; see `train_network`."""
 
     def __init__(self, network: nn.Module, loss: Callable[[int], torch.Tensor], schedule: Schedule):
         self.network, self.loss, self.schedule = network, loss, schedule
@@ -202,7 +207,7 @@ class _Single:
         for group in self.optimiser.param_groups:
             group["lr"] = self.schedule.rate(number)
         value = self.loss(number)
-        if not descend(value, self.optimiser, limit=1.0):
+        if not gradient_step(value, self.optimiser, limit=1.0):
             return None
         self.average.update()
         return value.item()
@@ -220,7 +225,9 @@ class _Single:
         self.average.restore(state["ema"])
 
 
-def fit(network: nn.Module, loss: Callable[[int], torch.Tensor], schedule: Schedule, **options: Any) -> Fitted:
+def train_network(
+    network: nn.Module, loss: Callable[[int], torch.Tensor], schedule: Schedule, **options: Any
+) -> TrainingResult:
     """Train `network` in place with AdamW; it ends with its averaged weights.
 
     Parameters
@@ -239,6 +246,6 @@ def fit(network: nn.Module, loss: Callable[[int], torch.Tensor], schedule: Sched
     FetalkitError
         When the loss is no longer a number.
     """
-    fitted = run(_Single(network.train(), loss, schedule), schedule.steps, **options)
+    result = run(SingleNetworkTraining(network.train(), loss, schedule), schedule.steps, **options)
     network.eval()
-    return fitted
+    return result

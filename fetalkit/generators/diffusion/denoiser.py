@@ -20,8 +20,10 @@ from diffusers.models.unets.unet_2d import UNet2DOutput
 from torch import nn
 from torch.nn import functional
 
-# Channels of one attention head, groups of the normalisations, and Fourier features of the noise level.
-HEAD, GROUPS, FREQUENCIES = 32, 8, 64
+from fetalkit.generators.diffusion.settings import HEAD
+
+# Groups of the normalisations, and Fourier features of the noise level.
+GROUPS, FREQUENCIES = 8, 64
 # Numbers that tell the network how a training image was moved; see `fetalkit.generators.diffusion.augmentation`.
 MOVES = 5
 
@@ -140,7 +142,7 @@ class Denoiser(ModelMixin, ConfigMixin):
     n_labels
         Number of labels, "no class" included.
     unshuffle, channels, attention, blocks
-        As in :class:`fetalkit.generators.diffusion.settings.Settings`.
+        As in :class:`fetalkit.generators.diffusion.settings.DiffusionTraining`.
     """
 
     @register_to_config
@@ -208,7 +210,7 @@ class NoisyClassifier(ModelMixin, ConfigMixin):
     n_classes
         Number of planes.
     unshuffle, channels, attention, blocks
-        As in :class:`fetalkit.generators.diffusion.settings.Settings`.
+        As in :class:`fetalkit.generators.diffusion.settings.DiffusionTraining`.
     """
 
     @register_to_config

@@ -1,5 +1,7 @@
 """How samples are drawn towards their plane: the prediction that the sampler follows at each noise level.
 
+Guidance is classifier-free [1]_ or that of a classifier [2]_, and acts at some noise levels only [3]_.
+
 References
 ----------
 .. [1] Ho and Salimans, Classifier-Free Diffusion Guidance, 2022, arXiv 2207.12598.
@@ -9,52 +11,17 @@ References
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 
 from fetalkit.generators.diffusion import edm
 from fetalkit.generators.diffusion.denoiser import Denoiser, NoisyClassifier
+from fetalkit.generators.diffusion.settings import DiffusionSampling
 from fetalkit.utils.errors import FetalkitError
-
-KINDS = ("classifier-free", "classifier")
-
-
-@dataclass(frozen=True)
-class Guidance:
-    """What kind of guidance, how much, and where.
-
-    Attributes
-    ----------
-    kind
-        ``"classifier-free"`` [1]_ or ``"classifier"`` [2]_.
-    scale
-        Classifier-free: 1 is none, i.e. purely conditional, and 0 unconditional. Classifier: 0 is none.
-    interval
-        Lowest and highest noise level (sigma) at which it acts [3]_; data have standard deviation `edm.SIGMA_DATA`.
-
-    Raises
-    ------
-    FetalkitError
-        When there is no such kind.
-    """
-
-    kind: str = "classifier-free"
-    scale: float = 1.5
-    interval: tuple[float, float] = (0.0, 100.0)
-
-    def __post_init__(self):
-        if self.kind not in KINDS:
-            raise FetalkitError(f"guidance {self.kind!r} is not known; choose one of: {', '.join(KINDS)}")
-
-    def acts(self, sigma: float) -> bool:
-        """Whether it changes the prediction at this noise level."""
-        nothing = 1.0 if self.kind == "classifier-free" else 0.0
-        return self.scale != nothing and self.interval[0] <= sigma <= self.interval[1]
 
 
 def predictor(
-    denoiser: Denoiser, guide: NoisyClassifier | None, labels: torch.Tensor, no_class: int, guidance: Guidance
+    denoiser: Denoiser, guide: NoisyClassifier | None, labels: torch.Tensor, no_class: int, sampling: DiffusionSampling
 ) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
     """Function of scaled noisy images and their time (one number) that predicts what `edm.denoise` asks for.
 
@@ -63,24 +30,25 @@ def predictor(
     FetalkitError
         When classifier guidance is wanted and there is no `guide`.
     """
-    if guidance.kind == "classifier" and guide is None and guidance.scale:
+    kind, scale = sampling.guidance_kind, sampling.guidance
+    if kind == "classifier" and guide is None and scale:
         raise FetalkitError(
-            "this generator has no noise-aware classifier; train it with diffusion.guide_steps > 0, "
+            "this generator has no noise-aware classifier; train it with training.guide_steps > 0, "
             "or use classifier-free guidance"
         )
 
     def predict(seen: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
         sigma = float(torch.exp(4 * time))
-        if not guidance.acts(sigma):
+        if not sampling.guides_at(sigma):
             return denoiser(seen, time, labels).sample
-        if guidance.kind == "classifier-free":
+        if kind == "classifier-free":
             both = torch.cat([labels, torch.full_like(labels, no_class)])
             conditional, unconditional = denoiser(torch.cat([seen, seen]), time, both).sample.chunk(2)
-            return unconditional + guidance.scale * (conditional - unconditional)
+            return unconditional + scale * (conditional - unconditional)
         # The denoised image moves by scale * sigma^2 * d log p(label | noisy) / d noisy; in terms of what the network
         # sees and predicts, that is scale * sigma / SIGMA_DATA * d log p / d seen.
         slope = _slope(guide, seen, time, labels)
-        return denoiser(seen, time, labels).sample + guidance.scale * sigma / edm.SIGMA_DATA * slope
+        return denoiser(seen, time, labels).sample + scale * sigma / edm.SIGMA_DATA * slope
 
     return predict
 

@@ -1,28 +1,28 @@
-"""Settings of the diffusion generator, checked before anything is built."""
+"""What can be chosen of the diffusion generator, checked before anything is built."""
 
-from dataclasses import dataclass
-from typing import ClassVar
+import math
+from typing import Annotated, Literal, Self
 
-from fetalkit.generators.checks import Checked
+from pydantic import AfterValidator, Field, model_validator
+
+from fetalkit.config.sections import Rate, Steps, unique
+from fetalkit.generators.base import SamplingSettings
+from fetalkit.generators.networks import Channels, NetworkSettings
+from fetalkit.generators.trainer import snapshot_step
+
+# Channels of one attention head.
+HEAD = 32
+GuidanceKind = Literal["classifier-free", "classifier"]
+NoiseLevel = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Settings(Checked):
-    """Settings of a diffusion generator; all are stored with the trained model.
+class DiffusionTraining(NetworkSettings):
+    """Networks of a diffusion generator and their training.
 
     Attributes
     ----------
-    n_classes
-        Number of planes. Index `n_classes` stands for "no class" in classifier-free guidance.
-    planes
-        Names of the planes, for the card of the saved model; empty or one per class.
-    size
-        Height and width of the images in pixels; a multiple of ``unshuffle * 2 ** (len(channels) - 1)``.
-    unshuffle
-        Factor by which pixels are folded into channels before the network:
-        ``(1, size, size)`` becomes ``(unshuffle ** 2, size // unshuffle, size // unshuffle)``.
-    channels
-        Width of the network at each resolution, finest first; multiples of 8.
+    unshuffle, channels
+        As in :class:`fetalkit.generators.networks.NetworkSettings`.
     attention
         Whether there is self-attention, per resolution; such widths are multiples of 32.
     blocks
@@ -46,42 +46,66 @@ class Settings(Checked):
         Shares of the training, in (0, 1), after which the averaged weights are kept beside the final ones.
     """
 
-    KIND: ClassVar[str] = "diffusion"
-
-    n_classes: int
-    planes: tuple[str, ...] = ()
-    size: int = 64
-    unshuffle: int = 2
-    channels: tuple[int, ...] = (32, 64, 128)
+    channels: Channels = (32, 64, 128)
     attention: tuple[bool, ...] = (False, False, True)
-    blocks: int = 1
-    steps: int = 1000
-    batch_size: int = 8
-    learning_rate: float = 2e-3
-    warmup_fraction: float = 0.05
-    weight_decay: float = 0.01
-    ema_length: float = 0.1
-    label_dropout: float = 0.1
-    sigma_mean: float = -1.2
-    sigma_std: float = 1.2
-    augment: float = 0.5
-    guide_steps: int = 0
-    snapshots: tuple[float, ...] = ()
+    blocks: Annotated[int, Field(ge=1, le=8)] = 1
+    steps: Steps = 1000
+    batch_size: Annotated[int, Field(ge=1)] = 8
+    learning_rate: Rate = 2e-3
+    warmup_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    weight_decay: Annotated[float, Field(ge=0, lt=1)] = 0.01
+    ema_length: Rate = 0.1
+    label_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    sigma_mean: Annotated[float, Field(allow_inf_nan=False)] = -1.2
+    sigma_std: Annotated[float, Field(gt=0, lt=math.inf)] = 1.2
+    augment: Annotated[float, Field(ge=0, le=1)] = 0.5
+    guide_steps: Annotated[int, Field(ge=0, le=10_000_000)] = 0
+    snapshots: Annotated[tuple[Rate, ...], AfterValidator(unique)] = ()
 
-    def _problem(self) -> str | None:
-        small = self._too_small(
-            ("n_classes", "size", "unshuffle", "blocks", "steps", "batch_size"), ("learning_rate", "sigma_std")
-        )
-        if small:
-            return small
-        if not self.channels or len(self.channels) != len(self.attention):
-            return f"channels {self.channels} and attention {self.attention} must be equally long and not empty"
-        if misfit := self._misfit():
-            return misfit
-        if any(width % 32 for width, attention in zip(self.channels, self.attention, strict=True) if attention):
-            return f"channels {self.channels} must be multiples of 32 where there is attention {self.attention}"
-        if not (0 <= self.label_dropout < 1 and 0 <= self.warmup_fraction < 1 and 0 < self.ema_length < 1):
-            return "label_dropout and warmup_fraction must lie in [0, 1), and ema_length in (0, 1)"
-        if not 0 <= self.augment <= 1 or self.guide_steps < 0 or not all(0 < share < 1 for share in self.snapshots):
-            return "augment must lie in [0, 1], snapshots in (0, 1), and guide_steps must not be negative"
-        return None
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        widths, attention = self.channels, self.attention
+        if len(widths) != len(attention):
+            raise ValueError(f"channels {widths} and attention {attention} must be equally long")
+        if any(width % HEAD for width, attended in zip(widths, attention, strict=True) if attended):
+            raise ValueError(f"channels {widths} must be multiples of {HEAD} where there is attention {attention}")
+        for number, share in enumerate(self.snapshots):
+            for other in self.snapshots[:number]:
+                if snapshot_step(share, self.steps) == snapshot_step(other, self.steps):
+                    step = snapshot_step(share, self.steps)
+                    raise ValueError(f"snapshots {other} and {share} are both step {step} of {self.steps}; drop one")
+                if snapshot_name(share) == snapshot_name(other):
+                    raise ValueError(f"snapshots {other} and {share} are one in whole percent; drop one")
+        return self
+
+
+def snapshot_name(share: float) -> str:
+    """Folder, below ``snapshots``, of the generator as it was after this share of its training: whole percent."""
+    return f"{100 * share:.0f}"
+
+
+class DiffusionSampling(SamplingSettings):
+    """How images are drawn from a trained diffusion model.
+
+    Attributes
+    ----------
+    steps
+        Noise levels of the sampler: evaluations of the network per image, twice that with guidance.
+    guidance_kind
+        ``"classifier-free"`` or ``"classifier"``; see `fetalkit.generators.diffusion.guidance`.
+    guidance
+        Scale. Classifier-free: 1 is none, i.e. purely conditional, and 0 unconditional. Classifier: 0 is none.
+    guidance_interval
+        Lowest and highest noise level (sigma) at which it acts; data have standard deviation `edm.SIGMA_DATA`.
+    """
+
+    steps: Annotated[int, Field(ge=2, le=1000)] = 18
+    guidance_kind: GuidanceKind = "classifier-free"
+    guidance: Annotated[float, Field(ge=0, le=20)] = 1.5
+    guidance_interval: tuple[NoiseLevel, NoiseLevel] = (0.0, 100.0)
+
+    def guides_at(self, sigma: float) -> bool:
+        """Whether guidance changes the prediction at this noise level."""
+        nothing = 1.0 if self.guidance_kind == "classifier-free" else 0.0
+        lowest, highest = self.guidance_interval
+        return self.guidance != nothing and lowest <= sigma <= highest

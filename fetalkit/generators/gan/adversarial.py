@@ -20,8 +20,8 @@ from torch.nn import functional
 
 from fetalkit.generators import networks, trainer
 from fetalkit.generators.gan.diffaugment import augment
-from fetalkit.generators.gan.gan_networks import Discriminator, Painter
-from fetalkit.generators.gan.settings import Settings
+from fetalkit.generators.gan.networks import Discriminator, GeneratorNetwork
+from fetalkit.generators.gan.settings import GanTraining
 from fetalkit.utils.streams import rng
 
 
@@ -30,16 +30,16 @@ def _adam(network: nn.Module, rate: float) -> torch.optim.Optimizer:
     return torch.optim.Adam(network.parameters(), lr=rate, betas=(0.5, 0.99), fused=True)
 
 
-class Adversaries:
+class AdversarialTraining:
     """The two networks as a :class:`fetalkit.generators.trainer.Trainer`; its loss is that of the discriminator.
 
     Parameters
     ----------
-    painter, discriminator
+    network, discriminator
         On their device.
     batch
         Gives the real images (batch, 1, size, size), in [-1, 1], and labels (batch,) of a step.
-    settings
+    training
         Rates, augmentation and penalty.
     precision
         Of convolutions and matrix products.
@@ -49,61 +49,65 @@ class Adversaries:
 
     def __init__(
         self,
-        painter: Painter,
+        network: GeneratorNetwork,
         discriminator: Discriminator,
         batch: Callable[[int], tuple[torch.Tensor, torch.Tensor]],
-        settings: Settings,
+        training: GanTraining,
         precision: torch.dtype,
         seed: int,
     ):
-        self.painter, self.discriminator = painter.train(), discriminator.train()
-        self.batch, self.settings, self.precision, self.seed = batch, settings, precision, seed
-        self.rates = settings.learning_rate, settings.discriminator_rate
+        self.network, self.discriminator = network.train(), discriminator.train()
+        self.batch, self.training, self.precision, self.seed = batch, training, precision, seed
+        self.rates = training.learning_rate, training.discriminator_rate
         self.optimisers = [
-            _adam(network, rate) for network, rate in zip((painter, discriminator), self.rates, strict=True)
+            _adam(network, rate) for network, rate in zip((network, discriminator), self.rates, strict=True)
         ]
-        self.average = trainer.Average(painter, settings.ema_length)
+        self.average = trainer.Average(network, training.ema_length)
 
     def step(self, number: int) -> float | None:
         """Both networks learn once, from the same drawn images; that saves drawing others."""
         for optimiser, rate in zip(self.optimisers, self.rates, strict=True):
-            optimiser.param_groups[0]["lr"] = rate * min(1.0, 2 * (1 - number / self.settings.steps))
+            optimiser.param_groups[0]["lr"] = rate * min(1.0, 2 * (1 - number / self.training.steps))
         real, labels = self.batch(number)
         random = rng(self.seed, "gan", number)
-        latent = torch.randn(len(real), self.settings.latent, generator=random).to(real.device)
+        latent = torch.randn(len(real), self.training.latent, generator=random).to(real.device)
         self.discriminator.requires_grad_(True)
         with networks.autocast(real.device, self.precision):
-            drawn = self.painter(latent, labels)
-            loss = self._mistakes(self._seen(real, random), self._seen(drawn.detach(), random), labels, number)
-        if not trainer.descend(loss, self.optimisers[1]):
+            drawn = self.network(latent, labels)
+            loss = self._discriminator_loss(
+                self._augmented(real, random), self._augmented(drawn.detach(), random), labels, number
+            )
+        if not trainer.gradient_step(loss, self.optimisers[1]):
             return None
         self.discriminator.requires_grad_(False)
         with networks.autocast(real.device, self.precision):
-            found_out = -self.discriminator(self._seen(drawn, random), labels).mean()
-        if not trainer.descend(found_out, self.optimisers[0]):
+            generator_loss = -self.discriminator(self._augmented(drawn, random), labels).mean()
+        if not trainer.gradient_step(generator_loss, self.optimisers[0]):
             return None
         self.average.update()
         return loss.item()
 
-    def _seen(self, images: torch.Tensor, random: torch.Generator) -> torch.Tensor:
-        return augment(images, self.settings.augment, random)
+    def _augmented(self, images: torch.Tensor, random: torch.Generator) -> torch.Tensor:
+        return augment(images, self.training.augment, random)
 
-    def _mistakes(self, real: torch.Tensor, drawn: torch.Tensor, labels: torch.Tensor, number: int) -> torch.Tensor:
-        """Loss of the discriminator."""
-        penalised = self.settings.penalty > 0 and number % self.settings.penalty_every == 0
+    def _discriminator_loss(
+        self, real: torch.Tensor, drawn: torch.Tensor, labels: torch.Tensor, number: int
+    ) -> torch.Tensor:
+        """Hinge loss, and the gradient penalty where one is due."""
+        penalised = self.training.penalty > 0 and number % self.training.penalty_every == 0
         real.requires_grad_(penalised)
         of_real, of_drawn = self.discriminator(real, labels), self.discriminator(drawn, labels)
         loss = functional.relu(1 - of_real).mean() + functional.relu(1 + of_drawn).mean()
         if not penalised:
             return loss
         (slope,) = torch.autograd.grad(of_real.sum(), real, create_graph=True)
-        weight = self.settings.penalty / 2 * self.settings.penalty_every
+        weight = self.training.penalty / 2 * self.training.penalty_every
         return loss + weight * slope.square().sum(dim=(1, 2, 3)).mean()
 
     def state(self) -> dict[str, Any]:
         """As `Checkpoint` asks for."""
         return {
-            "painter": self.painter.state_dict(),
+            "generator": self.network.state_dict(),
             "discriminator": self.discriminator.state_dict(),
             "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
             "ema": self.average.state(),
@@ -111,7 +115,7 @@ class Adversaries:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go back to a saved `state`."""
-        self.painter.load_state_dict(state["painter"])
+        self.network.load_state_dict(state["generator"])
         self.discriminator.load_state_dict(state["discriminator"])
         for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
             optimiser.load_state_dict(saved)

@@ -1,27 +1,22 @@
-"""Settings of the GAN, checked before anything is built."""
+"""What can be chosen of the GAN, checked before anything is built."""
 
-from dataclasses import dataclass
-from typing import ClassVar
+import math
+from typing import Annotated
 
-from fetalkit.generators.checks import Checked
+from pydantic import Field
+
+from fetalkit.config.sections import Rate, Steps
+from fetalkit.generators.base import SamplingSettings
+from fetalkit.generators.networks import Channels, NetworkSettings
 
 
-@dataclass(frozen=True, kw_only=True)
-class Settings(Checked):
-    """Settings of a conditional GAN; all are stored with the trained model.
+class GanTraining(NetworkSettings):
+    """Both networks of a conditional GAN and their training.
 
     Attributes
     ----------
-    n_classes
-        Number of planes.
-    planes
-        Names of the planes, for the card of the saved model; empty or one per class.
-    size
-        Height and width of the images in pixels; a multiple of ``unshuffle * 2 ** (len(channels) - 1)``.
-    unshuffle
-        Factor by which pixels are folded into channels, as in the diffusion generator.
-    channels
-        Width of both networks at each resolution, finest first; multiples of 8.
+    unshuffle, channels
+        As in :class:`fetalkit.generators.networks.NetworkSettings`, of both networks.
     latent
         Length of the random vectors that images are drawn from.
     steps, batch_size
@@ -39,31 +34,25 @@ class Settings(Checked):
         Steps from one penalty to the next; its weight is multiplied by them.
     """
 
-    KIND: ClassVar[str] = "gan"
+    channels: Channels = (32, 48, 96, 128)
+    latent: Annotated[int, Field(ge=1)] = 64
+    steps: Steps = 1000
+    batch_size: Annotated[int, Field(ge=1)] = 16
+    learning_rate: Rate = 1e-3
+    discriminator_rate: Rate = 5e-4
+    ema_length: Rate = 0.1
+    augment: Annotated[float, Field(ge=0, le=1)] = 1.0
+    penalty: Annotated[float, Field(ge=0, lt=math.inf)] = 0.003
+    penalty_every: Annotated[int, Field(ge=1)] = 8
 
-    n_classes: int
-    planes: tuple[str, ...] = ()
-    size: int = 64
-    unshuffle: int = 2
-    channels: tuple[int, ...] = (32, 48, 96, 128)
-    latent: int = 64
-    steps: int = 1000
-    batch_size: int = 16
-    learning_rate: float = 1e-3
-    discriminator_rate: float = 5e-4
-    ema_length: float = 0.1
-    augment: float = 1.0
-    penalty: float = 0.003
-    penalty_every: int = 8
 
-    def _problem(self) -> str | None:
-        counts = ("n_classes", "size", "unshuffle", "latent", "steps", "batch_size", "penalty_every")
-        if small := self._too_small(counts, ("learning_rate", "discriminator_rate")):
-            return small
-        if not self.channels:
-            return "channels must not be empty"
-        if misfit := self._misfit():
-            return misfit
-        if not (0 < self.ema_length < 1 and 0 <= self.augment <= 1 and self.penalty >= 0):
-            return "ema_length must lie in (0, 1), augment in [0, 1], and penalty must not be negative"
-        return None
+class GanSampling(SamplingSettings):
+    """How images are drawn from a trained GAN.
+
+    Attributes
+    ----------
+    temperature
+        Standard deviation of the latent vectors: below 1 images are more typical and less varied.
+    """
+
+    temperature: Annotated[float, Field(ge=0, le=2)] = 1.0

@@ -45,19 +45,21 @@ class _Stage(nn.Module):
         return _active(torch.addcmul(shift, hidden.float(), 1 + scale))
 
 
-class Painter(ModelMixin, ConfigMixin):
+class GeneratorNetwork(ModelMixin, ConfigMixin):
     """Network that turns a latent vector and a class into an image.
 
     Parameters
     ----------
-    n_classes, size, unshuffle, channels, latent
-        As in :class:`fetalkit.generators.gan.settings.Settings`.
+    n_classes, image_size
+        Number of planes, and height and width of the images in pixels.
+    unshuffle, channels, latent
+        As in :class:`fetalkit.generators.gan.settings.GanTraining`.
     """
 
     @register_to_config
-    def __init__(self, n_classes: int, size: int, unshuffle: int, channels: list[int], latent: int):
+    def __init__(self, n_classes: int, image_size: int, unshuffle: int, channels: list[int], latent: int):
         super().__init__()
-        self.side, style = size // unshuffle // 2 ** (len(channels) - 1), latent + PLANE
+        self.side, style = image_size // unshuffle // 2 ** (len(channels) - 1), latent + PLANE
         self.plane = nn.Embedding(n_classes, PLANE)
         self.first = nn.Linear(style, channels[-1] * self.side**2)
         self.stages = nn.ModuleList(_Stage(inputs, outputs, style) for inputs, outputs in pairwise(channels[::-1]))
@@ -87,7 +89,7 @@ class Discriminator(nn.Module):
     Parameters
     ----------
     n_classes, unshuffle, channels
-        As in :class:`fetalkit.generators.gan.settings.Settings`.
+        As in :class:`fetalkit.generators.gan.settings.GanTraining`.
     """
 
     def __init__(self, n_classes: int, unshuffle: int, channels: list[int]):
@@ -143,28 +145,30 @@ def variety(features: torch.Tensor) -> torch.Tensor:
 
 
 @torch.no_grad()
-def settle(painter: Painter, latents: torch.Tensor, labels: torch.Tensor, batch_size: int) -> None:
-    """Measure the means and variances of `painter`'s normalisations anew, and leave it in evaluation mode.
+def recompute_batch_norm(
+    network: GeneratorNetwork, latents: torch.Tensor, labels: torch.Tensor, batch_size: int
+) -> None:
+    """Measure the means and variances of the network's batch normalisations anew, and leave it in evaluation mode.
 
     Those of the training belong to other weights than the averaged ones ("standing statistics" [3]_).
 
     Parameters
     ----------
-    painter
+    network
         Changed in place.
     latents, labels
-        As for `Painter.forward`; many batches of them.
+        As for `GeneratorNetwork.forward`; many batches of them.
     batch_size
         As in training: what is measured is the mean over batches.
     """
-    norms = [module for module in painter.modules() if isinstance(module, nn.BatchNorm2d)]
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # the plain mean over all batches
-    painter.train()
-    for some, of in zip(latents.split(batch_size), labels.split(batch_size), strict=True):
-        painter(some, of)
+    network.train()
+    for vectors, classes in zip(latents.split(batch_size), labels.split(batch_size), strict=True):
+        network(vectors, classes)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
-    painter.eval()
+    network.eval()
