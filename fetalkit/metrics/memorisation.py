@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 from sklearn.neighbors import NearestNeighbors
+from statsmodels.stats.proportion import proportion_confint
 
 from fetalkit.utils.errors import FetalkitError
 
@@ -118,9 +118,15 @@ def share(distances: np.ndarray, limit: float) -> dict[str, float | int]:
     Wilson EB. Probable inference, the law of succession, and statistical inference. JASA 22, 209-212 (1927).
     """
     distances = np.asarray(distances)
-    found = float((distances < limit).mean())
-    low, high = _wilson(found, len(distances))
-    return {"share": found, "low": low, "high": high, "threshold": float(limit), "n": len(distances)}
+    copied = distances < limit
+    low, high = proportion_confint(int(copied.sum()), len(copied), method="wilson")
+    return {
+        "share": float(copied.mean()),
+        "low": float(low),
+        "high": float(high),
+        "threshold": float(limit),
+        "n": len(distances),
+    }
 
 
 def pooled(shares: Sequence[Mapping[str, float]]) -> dict[str, float | int]:
@@ -146,34 +152,26 @@ def pooled(shares: Sequence[Mapping[str, float]]) -> dict[str, float | int]:
     """
     n = np.array([each["n"] for each in shares], dtype=float)
     copies = n * [each["share"] for each in shares]
-    found = float(copies.sum() / n.sum())
+    copied = float(copies.sum() / n.sum())
     effect = 1.0
-    if len(n) > 1 and 0 < found < 1:
-        between = len(n) / (len(n) - 1) * np.square(copies - n * found).sum() / n.sum() ** 2
-        effect = max(1.0, between * n.sum() / (found * (1 - found)))
-    low, high = _wilson(found, n.sum() / effect)
+    if len(n) > 1 and 0 < copied < 1:
+        between = len(n) / (len(n) - 1) * np.square(copies - n * copied).sum() / n.sum() ** 2
+        effect = max(1.0, between * n.sum() / (copied * (1 - copied)))
+    effective = n.sum() / effect  # of images; it need not be a whole number
+    low, high = (float(end) for end in proportion_confint(copies.sum() / effect, effective, method="wilson"))
     limit = float(np.mean([each["threshold"] for each in shares]))
-    return {"share": found, "low": low, "high": high, "threshold": limit, "n": int(n.sum())}
+    return {"share": copied, "low": low, "high": high, "threshold": limit, "n": int(n.sum())}
 
 
-def _wilson(found: float, n: float) -> tuple[float, float]:
-    """Wilson's 95 % interval of a share `found` among `n`, which may be an effective number and so no whole one."""
-    z = stats.norm.ppf(0.975)
-    centre = found + z**2 / (2 * n)
-    half = z * np.sqrt(found * (1 - found) / n + z**2 / (4 * n**2))
-    low, high = (float((centre + sign * half) / (1 + z**2 / n)) for sign in (-1, 1))
-    return low if found > 0 else 0.0, high if found < 1 else 1.0  # the ends themselves, without rounding noise
-
-
-def closest(found: Nearest, count: int) -> pd.DataFrame:
+def closest(matches: Nearest, count: int) -> pd.DataFrame:
     """The `count` closest pairs, closest first: ``synthetic`` and ``train`` (rows), ``distance``, ``mirrored``."""
-    order = np.argsort(found.distance, kind="stable")[:count]
+    order = np.argsort(matches.distance, kind="stable")[:count]
     return pd.DataFrame(
         {
             "synthetic": order,
-            "train": found.row[order],
-            "distance": found.distance[order],
-            "mirrored": found.mirrored[order],
+            "train": matches.row[order],
+            "distance": matches.distance[order],
+            "mirrored": matches.mirrored[order],
         }
     )
 
