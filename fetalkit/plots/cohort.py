@@ -1,12 +1,15 @@
 """Figures of images, cohorts and generators. Each function draws from tables and arrays; none trains, loads or saves."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
+
+from fetalkit.plots.missing import FAILED, mark_row
+from fetalkit.plots.palette import styles
 
 WIDTH = 7.2  # inches: the text width of the report's pages
 
@@ -21,7 +24,7 @@ def contact_sheet(rows: dict[str, np.ndarray], columns: int, titles: Sequence[st
     columns
         Images per row.
     titles
-        Text above the columns.
+        Text above each column.
     """
     side = WIDTH / (columns + 1)
     figure, axes = plt.subplots(
@@ -39,8 +42,9 @@ def contact_sheet(rows: dict[str, np.ndarray], columns: int, titles: Sequence[st
         line[0].text(
             -0.1, 0.5, name.replace(" ", "\n"), transform=line[0].transAxes, ha="right", va="center", fontsize=8
         )
-    for axis, title in zip(axes[0], titles or (), strict=False):
-        axis.set_title(title, fontsize=8)
+    if titles:
+        for axis, title in zip(axes[0], titles, strict=True):
+            axis.set_title(title, fontsize=8)
     return figure
 
 
@@ -50,14 +54,14 @@ def pairs_sheet(pairs: Sequence[tuple[np.ndarray, np.ndarray]], titles: Sequence
     figure, axes = plt.subplots(lines, columns, figsize=(WIDTH, 1.55 * lines), squeeze=False)
     for axis in axes.flat:
         axis.set_axis_off()
-    for axis, (a, b), title in zip(axes.flat, pairs, titles, strict=False):
+    for axis, (a, b), title in zip(axes.flat[: len(pairs)], pairs, titles, strict=True):
         gap = np.full((a.shape[0], max(1, a.shape[1] // 32)), 255, np.uint8)
         axis.imshow(np.hstack([a, gap, b]), cmap="gray", vmin=0, vmax=255)
         axis.set_title(title, fontsize=7)
     return figure
 
 
-def counts(table: pd.DataFrame, by: str, split: str = "official_split") -> Figure:
+def image_counts(table: pd.DataFrame, by: str, split: str = "official_split") -> Figure:
     """Number of images per plane, split and `by` (a column such as centre or machine), as a heat map."""
     number = table.groupby([by, split, "plane"]).size().unstack("plane", fill_value=0)
     number.index = [f"{place}, {side}" if place else str(side) for place, side in number.index]
@@ -69,15 +73,16 @@ def counts(table: pd.DataFrame, by: str, split: str = "official_split") -> Figur
     return figure
 
 
-def sizes(index: pd.DataFrame, by: str) -> Figure:
+def file_sizes(index: pd.DataFrame, by: str) -> Figure:
     """Width against height of the source files; the area of a dot grows with the number of files."""
     number = index.groupby([by, "width", "height"]).size().rename("images").reset_index()
     figure, axis = plt.subplots(figsize=(WIDTH, 3.4))
     many = number[by].nunique() > 1
     hue = by if many else None
-    # Areas from zero up, so that twice the files is twice the area.
-    span = dict(sizes=(0, 260), size_norm=(0, number.images.max()))
-    sns.scatterplot(number, x="width", y="height", size="images", hue=hue, alpha=0.8, ax=axis, **span)
+    sns.scatterplot(
+        number, x="width", y="height", size="images", hue=hue, alpha=0.8, ax=axis,
+        sizes=(0, 260), size_norm=(0, number.images.max()),  # from zero up: twice the files is twice the area
+    )  # fmt: skip
     axis.set(xlabel="width (px)", ylabel="height (px)")
     axis.margins(0.12)
     axis.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=8)
@@ -95,11 +100,15 @@ def grey_levels(store: np.ndarray, places: Sequence[str]) -> Figure:
         Centre or machine of each image.
     """
     figure, axis = plt.subplots(figsize=(WIDTH, 3))
-    places = np.asarray(places)
-    for place, style in zip(sorted(set(places)), styles(), strict=False):
-        # One image at a time: memory stays flat however many there are.
-        number = sum(np.bincount(store[row].ravel(), minlength=256) for row in np.flatnonzero(places == place))[1:]
-        axis.plot(np.arange(1, 256), number / number.sum() * 100, label=place or "all", **style)
+    of_image = np.asarray(places)
+    for place, style in styles(sorted(set(places))).items():
+        number = np.zeros(256)
+        for row in np.flatnonzero(of_image == place):  # one at a time: memory stays flat however many there are
+            number += np.bincount(store[row].ravel(), minlength=256)
+        share = number[1:] / number[1:].sum() * 100
+        axis.plot(
+            np.arange(1, 256), share, label=place or "all", color=style.colour, linestyle=style.linestyle, linewidth=1.4
+        )
     axis.set(xlabel="grey level", ylabel="share of non-black pixels (%)", xlim=(0, 255), yscale="log")
     axis.legend(frameon=False, fontsize=8)
     return figure
@@ -121,44 +130,48 @@ def patients_per_part(splits: pd.DataFrame) -> Figure:
     return grid.figure
 
 
-def training_losses(losses: dict[str, Sequence[float]], window: int, name: str, scale: str = "log") -> Figure:
+def training_losses(losses: Mapping[str, Sequence[float]], window: int, name: str, scale: str = "log") -> Figure:
     """Loss of every training, averaged over `window` steps.
 
     Parameters
     ----------
     losses
-        Name of the training → loss per step.
+        Name of the training → loss per step; none where the training failed.
     window
-        Steps that one point stands for.
+        Steps that one point stands for; a shorter training is one point.
     name
         Label of the axis.
     scale
         Of both axes: ``"log"`` or ``"linear"``.
     """
     figure, axis = plt.subplots(figsize=(WIDTH, 3.2))
-    for (label, values), style in zip(losses.items(), styles(), strict=False):
-        usable = len(values) // window * window
-        if usable:
-            means = np.reshape(values[:usable], (-1, window)).mean(axis=1)
-            axis.plot(np.arange(1, len(means) + 1) * window, means, label=label, **style)
+    for (label, values), style in zip(losses.items(), styles(losses).values(), strict=True):
+        width = max(1, min(window, len(values)))
+        means = np.reshape(values[: len(values) // width * width], (-1, width)).mean(axis=1)
+        axis.plot(
+            np.arange(1, len(means) + 1) * width, means, label=label if len(values) else f"{label}: {FAILED}",
+            color=style.colour, linestyle=style.linestyle, linewidth=1.4, marker="o" if len(means) == 1 else "",
+        )  # fmt: skip
     axis.set(xlabel="training step", ylabel=name, xscale=scale, yscale=scale)
     axis.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
     return figure
 
 
-def candidates(found: pd.DataFrame, real: float) -> Figure:
+def candidate_scores(candidates: pd.DataFrame, real: float) -> Figure:
     """Classification accuracy score of the candidates of a search, best first; a line for real images.
 
     Parameters
     ----------
-    found
-        ``candidate`` and ``cas`` (0-1).
+    candidates
+        ``candidate`` and ``cas`` (0-1); a score that is NaN is marked as failed.
     real
         The score of real images (0-1).
     """
-    shown = found.sort_values("cas", ascending=False)
+    shown = candidates.sort_values("cas", ascending=False)  # NaN comes last
     figure, axis = plt.subplots(figsize=(WIDTH, 0.32 * len(shown) + 1.0))
     sns.pointplot(shown.assign(percent=100 * shown.cas), x="percent", y="candidate", linestyle="none", ax=axis)
+    for place in np.flatnonzero(shown.cas.isna()).tolist():
+        mark_row(axis, place)
     axis.axvline(100 * real, color="0.3", linestyle="--", linewidth=1.2)
     axis.set(xlabel="accuracy on validation images (%); dashed: learnt from real images", ylabel="")
     axis.grid(axis="x")
@@ -169,11 +182,3 @@ def facets(plot: Callable, *arguments, **settings) -> sns.FacetGrid:
     """Figure-level seaborn plot; these lay themselves out and dislike matplotlib's constrained layout."""
     with plt.rc_context({"figure.constrained_layout.use": False}):
         return plot(*arguments, **settings)
-
-
-def styles() -> Iterator[dict]:
-    """Line styles that stay apart without colour."""
-    palette = sns.color_palette("colorblind")
-    for dashes in ("-", "--", ":", "-."):
-        for colour in palette:
-            yield {"color": colour, "linestyle": dashes, "linewidth": 1.4}

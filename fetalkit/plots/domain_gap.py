@@ -7,20 +7,25 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import NullLocator
 
 from fetalkit.metrics.compare import ALL
 from fetalkit.metrics.domain_gap import matrix
 from fetalkit.plots.cohort import WIDTH
+from fetalkit.plots.missing import NOT_MEASURED, mark_row
+from fetalkit.plots.palette import Style, styles
 
-_MARKERS = "osD^vPX*<>"
 _WITHIN = "0.55"  # grey: references, which are no gap
+_SHARES, _PERCENT = "cividis", Normalize(0, 100)
 # Of a whole figure, as `fetalkit.reporting.display.style` sets those of axes.
 _TITLE = dict(x=0.01, ha="left", fontsize=11, fontweight="bold")
 
 
-def distances(table: pd.DataFrame, plane: str = ALL) -> Figure:
+def frechet_matrices(table: pd.DataFrame, plane: str = ALL) -> Figure:
     """Fréchet distances between centres, as they are and in units of the reference; one heat map each.
 
     Parameters
@@ -30,22 +35,22 @@ def distances(table: pd.DataFrame, plane: str = ALL) -> Figure:
     plane
         Of which plane, or ``"all"``.
     """
-    found = matrix(table, plane)
-    times = found / matrix(table, plane, "within")
+    frechet = matrix(table, plane)
+    times = frechet / matrix(table, plane, "within")
     n = int(table[table.plane == plane].n.max())
-    figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 0.45 * len(found) + 1.4), sharey=True)
+    figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 0.45 * len(frechet) + 1.4), sharey=True)
     of = "all planes" if plane == ALL else plane
     titles = (f"Fréchet distance\n{of}, n = {n}", "times the distance\nwithin a centre")
-    for axis, values, title in zip(axes, (found, times), titles, strict=True):
+    for axis, values, title in zip(axes, (frechet, times), titles, strict=True):
         most = np.max(values.to_numpy(), where=values.notna().to_numpy(), initial=0.0) or 1.0
-        decimals = max(0, 2 - int(np.floor(np.log10(most)))) if values is found else 1
+        decimals = max(0, 2 - int(np.floor(np.log10(most)))) if values is frechet else 1
         sns.heatmap(
             values, annot=True, fmt=f".{decimals}f", cmap="Blues", vmin=0, vmax=most, cbar=False, square=True,
             linewidths=0.5, ax=axis, annot_kws={"fontsize": 9},
         )  # fmt: skip
-        for place, name in enumerate(values):  # the diagonal is the reference, not a gap
-            if pd.notna(values.loc[name, name]):
-                axis.add_patch(plt.Rectangle((place, place), 1, 1, fill=False, edgecolor="0.2", linewidth=1.5))
+        for place, reference in enumerate(np.diag(values)):  # no gap
+            if not np.isnan(reference):
+                axis.add_patch(Rectangle((place, place), 1, 1, fill=False, edgecolor="0.2", linewidth=1.5))
         axis.set(title=title, xlabel="centre", ylabel="", facecolor="0.92")
         axis.grid(visible=False)
         axis.tick_params(axis="x", rotation=45, length=0)
@@ -66,12 +71,13 @@ def embedding(points: np.ndarray, centres: Sequence[str], planes: Sequence[str])
     """
     figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 4.4), sharex=True, sharey=True)
     for axis, of, title in zip(axes, (centres, planes), ("by centre", "by plane"), strict=True):
-        of = np.asarray(of)
-        names = sorted(set(of))
+        groups, names = np.asarray(of), sorted(set(of))
+        looks = styles(names)
         # The largest group first, so that it hides none.
-        for name in sorted(names, key=lambda name, of=of: -(of == name).sum()):
-            style = dict(**_style(names.index(name)), markersize=3.5, markeredgewidth=0, alpha=0.7, linestyle="")
-            axis.plot(*points[of == name].T, label=name, **style)
+        for name in sorted(names, key=lambda name, groups=groups: -(groups == name).sum()):
+            x, y = points[groups == name].T
+            style = dict(markersize=3.5, markeredgewidth=0, alpha=0.7, linestyle="")
+            axis.plot(x, y, label=name, **_dots(looks[name]), **style)
         axis.set(title=title, xlabel="t-SNE 1", ylabel="t-SNE 2", xticks=[], yticks=[])
         axis.set_box_aspect(1)
         handles, labels = axis.get_legend_handles_labels()
@@ -84,7 +90,7 @@ def embedding(points: np.ndarray, centres: Sequence[str], planes: Sequence[str])
     return figure
 
 
-def appearance(means: Mapping[str, np.ndarray], spectra: pd.DataFrame) -> Figure:
+def mean_images_and_spectra(means: Mapping[str, np.ndarray], spectra: pd.DataFrame) -> Figure:
     """Average image of every centre, and below their power spectra.
 
     Parameters
@@ -94,9 +100,9 @@ def appearance(means: Mapping[str, np.ndarray], spectra: pd.DataFrame) -> Figure
     spectra
         As `fetalkit.metrics.domain_gap.radial_spectrum` gives them.
     """
-    cell = WIDTH / len(means)
-    figure = plt.figure(figsize=(WIDTH, min(cell, 1.8) + 3.2))
-    above, below = figure.subfigures(2, 1, height_ratios=[min(cell, 1.8) + 0.3, 2.9])
+    side = min(WIDTH / len(means), 1.8)
+    figure = plt.figure(figsize=(WIDTH, side + 3.2))
+    above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=[side + 0.3, 2.9]).flat
     above.suptitle("average image", **_TITLE)
     # Averages are dim: one brightness for all, at which the brightest is white.
     brightest = max(1.0, *(mean.max() for mean in means.values()))
@@ -106,9 +112,9 @@ def appearance(means: Mapping[str, np.ndarray], spectra: pd.DataFrame) -> Figure
         axis.set_title(name, fontsize=9, fontweight="normal", loc="center")
     axis = below.subplots()
     octaves = [2**number for number in range(int(np.log2(len(spectra))) + 1)]
-    for number, (name, power) in enumerate(spectra.items()):
-        style = dict(**_style(number), linewidth=1.4, markersize=5, linestyle=("-", "--")[number % 2])
-        axis.plot(spectra.index, power, markevery=[cycles - 1 for cycles in octaves], label=name, **style)
+    for number, (name, look) in enumerate(styles(map(str, spectra)).items()):
+        style = dict(**_dots(look), linewidth=1.4, markersize=5, linestyle=("-", "--")[number % 2])
+        axis.plot(spectra.index, spectra[name], markevery=[cycles - 1 for cycles in octaves], label=name, **style)
     axis.set(xscale="log", yscale="log", xlabel="cycles per image", ylabel="power (grey levels²)")
     axis.set_title("power spectrum")
     axis.set_xticks(octaves, [str(cycles) for cycles in octaves])
@@ -124,15 +130,17 @@ def proxy_distances(table: pd.DataFrame) -> Figure:
     Parameters
     ----------
     table
-        As `fetalkit.metrics.separability.proxy_between` makes it.
+        As `fetalkit.metrics.separability.proxy_between` makes it. A distance that is NaN is marked.
     """
     shown = table.assign(within=table.a == table.b).sort_values(["within", "distance"], ascending=[True, False])
-    names = [row.a + (", halves" if row.within else f" – {row.b}") for row in shown.itertuples()]
+    names = [f"{row.a}, halves" if row.within else f"{row.a} – {row.b}" for row in shown.itertuples()]
     figure, axis = plt.subplots(figsize=(WIDTH, 0.24 * len(shown) + 1.4))
     for within, label in ((False, "between two centres"), (True, "within a centre")):
         bars = np.flatnonzero(shown.within == within)
         rows = shown.iloc[bars]
-        _bars(axis, bars, rows, _WITHIN if within else sns.color_palette("colorblind")[0], label)
+        _bars(axis, bars, rows, _WITHIN if within else styles([label])[label].colour, label)
+    for place in np.flatnonzero(shown.distance.isna()).tolist():
+        mark_row(axis, place, word=NOT_MEASURED)
     axis.set_yticks(range(len(names)), names, fontsize=9)
     axis.set(ylim=(len(names) - 0.5, -0.5), xlim=(0, 2.05), xlabel="proxy A-distance (0: alike, 2: always told apart)")
     axis.set_title("how well a linear classifier tells centres apart")
@@ -141,24 +149,27 @@ def proxy_distances(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def centre_told(table: pd.DataFrame) -> Figure:
+def centre_recognition(table: pd.DataFrame) -> Figure:
     """How well the centre is told from border or size alone, with 95 % intervals; dashed: chance.
 
     Parameters
     ----------
     table
         As `fetalkit.metrics.outline.centre_table` makes it, with a further column ``images`` that says which images the
-        features are of, e.g. ``"as they are"``.
+        features are of, e.g. ``"as they are"``. An accuracy that is NaN is marked.
     """
     kinds, sets = list(dict.fromkeys(table.features)), list(dict.fromkeys(table.images))
     figure, axis = plt.subplots(figsize=(WIDTH, 0.5 * len(kinds) + 1.6))
     offsets = np.linspace(-0.15, 0.15, len(sets)) if len(sets) > 1 else [0.0]
-    for number, (name, offset) in enumerate(zip(sets, offsets, strict=True)):
+    for (name, look), offset in zip(styles(sets).items(), offsets, strict=True):
         rows = table[table.images == name]
+        places = np.array([kinds.index(kind) + offset for kind in rows.features])
         axis.errorbar(
-            100 * rows.balanced_accuracy, [kinds.index(kind) + offset for kind in rows.features],
-            xerr=100 * _error(rows, "balanced_accuracy"), **_style(number), linestyle="", capsize=3, label=name,
+            100 * rows.balanced_accuracy, places, xerr=100 * _error(rows, "balanced_accuracy"), linestyle="", capsize=3,
+            label=name, **_dots(look),
         )  # fmt: skip
+        for place in places[rows.balanced_accuracy.isna()]:
+            mark_row(axis, place, look.colour, NOT_MEASURED)
     axis.axvline(100 * table.chance.iloc[0], color="0.25", linestyle="--", linewidth=1.2, label="chance")
     axis.set_yticks(range(len(kinds)), kinds, fontsize=9)
     axis.set(ylim=(len(kinds) - 0.5, -0.5), xlim=(0, 103), xlabel="balanced accuracy (%)")
@@ -174,37 +185,38 @@ def mean_masks(rows: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
     Parameters
     ----------
     rows
-        Name of the row, e.g. ``"standard mask"`` → centre → float (size, size), the mean of its masks in [0, 1]; the same
-        centres in every row.
+        Name of the row, e.g. ``"standard mask"`` → centre → float (size, size), the mean of its masks in [0, 1]. The place of a
+        centre that a row lacks stays empty.
     """
-    columns = max(len(of) for of in rows.values())
+    centres = list(dict.fromkeys(centre for masks in rows.values() for centre in masks))
+    columns = len(centres)
     figure, axes = plt.subplots(
         len(rows), columns, figsize=(WIDTH, (WIDTH / columns + 0.15) * len(rows) + 1.0), squeeze=False
     )
     for axis in axes.flat:
         axis.set(xticks=[], yticks=[])
         axis.grid(visible=False)
-    for number, (line, (name, masks)) in enumerate(zip(axes, rows.items(), strict=True)):
+    for axis, centre in zip(axes[0], centres, strict=True):
+        axis.set_title(centre, fontsize=9, fontweight="normal", loc="center")
+    for line, (name, masks) in zip(axes, rows.items(), strict=True):
         line[0].set_ylabel(name, fontsize=9)
-        for axis, (centre, mean) in zip(line, masks.items(), strict=False):
-            picture = axis.imshow(100 * mean, cmap="cividis", vmin=0, vmax=100)
-            if not number:
-                axis.set_title(centre, fontsize=9, fontweight="normal", loc="center")
+        for centre, mean in masks.items():
+            line[centres.index(centre)].imshow(100 * mean, cmap=_SHARES, norm=_PERCENT)
     figure.suptitle("where the fan lies", **_TITLE)
-    bar = figure.colorbar(picture, ax=axes, location="bottom", shrink=0.5, aspect=40)
+    bar = figure.colorbar(ScalarMappable(_PERCENT, _SHARES), ax=axes, location="bottom", shrink=0.5, aspect=40)
     bar.set_label("images with the pixel inside the fan (%)", fontsize=9)
     return figure
 
 
-def _style(number: int) -> dict:
-    """Colour and marker, both different for any ten numbers in a row."""
-    palette = sns.color_palette("colorblind")
-    return {"color": palette[number % len(palette)], "marker": _MARKERS[number % len(_MARKERS)]}
+def _dots(style: Style) -> dict:
+    return {"color": style.colour, "marker": style.marker}
 
 
 def _bars(axis: Axes, places: np.ndarray, rows: pd.DataFrame, colour, label: str) -> None:
-    style = dict(error_kw=dict(ecolor="0.2", elinewidth=1), capsize=2.5, height=0.7)
-    axis.barh(places, rows.distance, xerr=_error(rows, "distance"), color=colour, label=label, **style)
+    axis.barh(
+        places, rows.distance, 0.7, xerr=_error(rows, "distance"), color=colour, label=label, capsize=2.5,
+        error_kw=dict(ecolor="0.2", elinewidth=1),
+    )  # fmt: skip
 
 
 def _error(rows: pd.DataFrame, value: str) -> np.ndarray:

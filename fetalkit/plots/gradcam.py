@@ -20,7 +20,7 @@ def overlay(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
     return (1 - opacity) * grey + opacity * plt.get_cmap(_MAP)(heat)[..., :3]
 
 
-def gallery(
+def attribution_gallery(
     images: np.ndarray, maps: np.ndarray, titles: Sequence[str], right: Sequence[bool], columns: int = 3
 ) -> Figure:
     """Pairs of an image and the same image under its map: rows of right calls, then rows of wrong calls.
@@ -38,9 +38,9 @@ def gallery(
     columns
         Pairs per row.
     """
-    right = np.asarray(right, bool)
+    is_right = np.asarray(right, bool)
     rows = []
-    for name, members in (("right calls", np.flatnonzero(right)), ("wrong calls", np.flatnonzero(~right))):
+    for name, members in (("right calls", np.flatnonzero(is_right)), ("wrong calls", np.flatnonzero(~is_right))):
         rows += [(name, members[start : start + columns]) for start in range(0, len(members), columns)]
     figure, axes = plt.subplots(
         len(rows), columns, figsize=(WIDTH, 1.4 * len(rows) + 0.5), squeeze=False, layout="constrained"
@@ -49,7 +49,7 @@ def gallery(
         axis.set_axis_off()
     for line, (name, members) in zip(axes, rows, strict=True):
         line[0].text(-0.04, 0.5, name, transform=line[0].transAxes, rotation=90, ha="right", va="center", fontsize=9)
-        for axis, member in zip(line, members, strict=False):
+        for axis, member in zip(line[: len(members)], members, strict=True):
             image = images[member]
             gap = np.ones((image.shape[0], max(1, image.shape[1] // 32), 3))
             plain = np.repeat(image[..., None] / 255, 3, axis=2)

@@ -1,6 +1,9 @@
-"""Figures of what the classifiers reach. Each function draws from tables and arrays; none trains, loads or saves."""
+"""Figures of what the classifiers reach. Each function draws from tables and arrays; none trains, loads or saves.
 
-from collections.abc import Sequence
+A run that failed is NaN in the tables. It is marked where its value is missing, and no mean is drawn over the other runs.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -10,40 +13,41 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
+from fetalkit.plots import missing
 from fetalkit.plots.cohort import WIDTH, facets
+from fetalkit.plots.palette import Style, arm_styles
 
-# Arms that stand together in a figure have different colours; ten colours are all that the colour-blind tell apart.
-ARM_ORDER = (
-    "real",
-    "real-long",
-    "diffusion",
-    "gan",
-    "interpolation",
-    "simulation",
-    "mixup",
-    "synthetic-only",
-    "diffusion-phantoms",
-    "real+ultrasound",
-)
-_MARKERS = "osD^vPX<>*"
+# matplotlib's kinds of lines as seaborn wants them.
+_DASHES = {"-": "", "--": (4, 1.5), ":": (1, 1), "-.": (3, 1.25, 1.5, 1.25)}
 
 
-def arm_colours(arms: Sequence[str]) -> dict[str, tuple]:
-    """One colour per arm, the same in every figure; from seaborn's colour-blind-safe palette."""
-    palette = sns.color_palette("colorblind")
-    known = [*ARM_ORDER, *sorted(set(arms) - set(ARM_ORDER))]
-    return {arm: palette[known.index(arm) % len(palette)] for arm in arms}
+def learning_curves(curves: pd.DataFrame, all_arms: Sequence[str]) -> Figure:
+    """Validation accuracy against training steps, one panel per classifier and k; mean over seeds.
 
-
-def learning_curves(curves: pd.DataFrame) -> Figure:
-    """Validation accuracy against training steps, one panel per classifier and k; mean over seeds."""
-    mean = curves.groupby(["classifier", "k", "arm", "total_step"], sort=False).validation_accuracy.mean().reset_index()
-    colours, panels = arm_colours(mean.arm.unique()), mean.classifier.nunique()
+    Parameters
+    ----------
+    curves
+        ``classifier``, ``k``, ``arm``, ``total_step``, ``validation_accuracy`` (0-1), one row per run and point. A run that
+        failed has at least one row with NaN; its arm is named in the panel instead of drawn.
+    all_arms
+        Every arm of the study in the order of params.yaml.
+    """
+    panel = ["classifier", "k", "arm"]
+    failed = curves.validation_accuracy.isna().groupby([curves[key] for key in panel], sort=False).any()
+    means = curves.groupby([*panel, "total_step"], sort=False).validation_accuracy.mean().reset_index()
+    means.loc[failed.loc[pd.MultiIndex.from_frame(means[panel])].to_numpy(), "validation_accuracy"] = np.nan
+    arms, classifiers = list(dict.fromkeys(means.arm)), list(dict.fromkeys(means.classifier))
+    looks = arm_styles(all_arms, arms)
     grid = facets(
         sns.relplot,
-        mean, x="total_step", y="validation_accuracy", hue="arm", style="arm", palette=colours, kind="line",
-        row="k", col="classifier", height=2.3, aspect=WIDTH / 2.5 / panels, facet_kws={"margin_titles": True},
+        means, x="total_step", y="validation_accuracy", hue="arm", style="arm", hue_order=arms, style_order=arms,
+        palette=_colours(looks, arms), dashes={arm: _DASHES[looks[arm].linestyle] for arm in arms}, kind="line",
+        row="k", col="classifier", col_order=classifiers, row_order=list(dict.fromkeys(means.k)), height=2.3,
+        aspect=WIDTH / 2.5 / len(classifiers), facet_kws={"margin_titles": True},
     )  # fmt: skip
+    for (k, classifier), axis in grid.axes_dict.items():
+        here = [(arm, missing.FAILED) for arm in arms if failed.get((classifier, k, arm), False)]
+        missing.list_missing(axis, looks, here)
     grid.set_axis_labels("training step", "validation accuracy").set_titles(
         col_template="{col_name}", row_template="k = {row_name}"
     )
@@ -51,114 +55,76 @@ def learning_curves(curves: pd.DataFrame) -> Figure:
     return grid.figure
 
 
-def accuracies(table: pd.DataFrame, metric: str = "accuracy") -> Figure:
-    """`metric` on test of every run of one k (dots) and its mean over seeds (bars): one panel per classifier."""
+def accuracy_by_arm(table: pd.DataFrame, all_arms: Sequence[str], metric: str = "accuracy") -> Figure:
+    """`metric` on test of every run of one k (dots) and its mean over seeds (bars): one panel per classifier.
+
+    Parameters
+    ----------
+    table
+        The long table of one k. Runs that failed are counted in the arm's row, which then has no mean.
+    all_arms
+        Every arm of the study in the order of params.yaml.
+    metric
+        One of the metrics in the table.
+    """
     rows = table[table.metric == metric]
     order, classifiers = list(dict.fromkeys(rows.arm)), list(dict.fromkeys(rows.classifier))
     height = 0.26 * len(order) + 0.8
     grid = facets(
         sns.catplot, rows.dropna(subset="value"), x="value", y="arm", hue="arm", col="classifier", kind="strip",
-        order=order, hue_order=order, palette=arm_colours(order), size=5, alpha=0.7, jitter=False, height=height,
-        aspect=WIDTH / height / len(classifiers), legend=False,
+        order=order, hue_order=order, col_order=classifiers, palette=_colours(arm_styles(all_arms, order), order),
+        size=5, alpha=0.7, jitter=False, height=height, aspect=WIDTH / height / len(classifiers), legend=False,
     )  # fmt: skip
     for classifier, axis in grid.axes_dict.items():
-        mean = rows[rows.classifier == classifier].groupby("arm").value.mean()
-        for place, arm in enumerate(order):
-            if arm in mean:
-                axis.plot([mean[arm]] * 2, [place - 0.3, place + 0.3], color="black", linewidth=1.5)
+        for arm, values in rows[rows.classifier == classifier].groupby("arm").value:
+            place, failed = order.index(str(arm)), int(values.isna().sum())
+            if failed:
+                missing.mark_row(axis, place, word=f"{failed} of {len(values)} {missing.FAILED}")
+            else:
+                axis.plot([values.mean()] * 2, [place - 0.3, place + 0.3], color="black", linewidth=1.5)
         axis.grid(axis="x", alpha=0.4)
     return grid.set_axis_labels(f"{metric.replace('_', ' ')} (test)", "").set_titles("{col_name}").figure
 
 
-def forest(gained: pd.DataFrame, by: str = "arm") -> Figure:
-    """Gains with their 95 % intervals, one panel per k; filled dots are gains over the control chosen on validation.
-
-    Parameters
-    ----------
-    gained
-        Rows of `fetalkit.analysis.gains.table`, one per k, control and value of `by`.
-    by
-        Column whose values stand below each other.
-    """
-    shots, names = list(dict.fromkeys(gained.k)), list(dict.fromkeys(gained[by]))
-    controls = sorted(dict.fromkeys(gained.control))
-    colours = dict(zip(controls, sns.color_palette("colorblind"), strict=False))
-    offsets = dict(zip(controls, np.linspace(-0.17, 0.17, len(controls)) if len(controls) > 1 else [0.0], strict=True))
-    figure, axes = plt.subplots(
-        1, len(shots), figsize=(WIDTH, 0.36 * len(names) + 1.3), sharey=True, sharex=True, squeeze=False
-    )
-    for axis, k in zip(axes[0], shots, strict=True):
-        axis.axvline(0, color="0.4", linewidth=1)
-        for row in gained[gained.k == k].itertuples():
-            interval(
-                axis,
-                row,
-                names.index(getattr(row, by)) + offsets[row.control],
-                colours[row.control],
-                filled=row.better_control,
-            )
-        axis.set(title=f"k = {k}")
-        axis.grid(axis="x", alpha=0.4)
-    lines(axes[0, 0], names)
-    handles = [plt.Line2D([], [], color=colours[c], marker="o", label=f"over {c}") for c in controls]
-    figure.legend(handles=handles, loc="outside upper right", ncols=len(controls))
-    figure.supxlabel("gain in accuracy (points)", fontsize=10.5)
-    return figure
-
-
-def interval(axis: Axes, row, place: float, colour, filled: bool = True) -> None:
-    """Draw ``row.gain`` as a dot and from ``row.low`` to ``row.high`` as a line, at `place` on the vertical axis."""
-    axis.plot([row.low, row.high], [place, place], color=colour, linewidth=1.6)
-    axis.plot(row.gain, place, "o", color=colour, markerfacecolor=colour if filled else "white", markersize=5)
-
-
-def lines(axis: Axes, names: Sequence[str]) -> None:
-    """Name the lines of a forest plot, the first one on top, with room above and below."""
-    axis.set_yticks(range(len(names)), names, fontsize=9)
-    axis.set_ylim(len(names) - 0.5, -0.5)
-
-
-def group_gains(gained: pd.DataFrame, of: str) -> Figure:
-    """Gains in parts of the test set with their 95 % intervals, one panel per k; as `gains.by_group` returns them."""
-    shots, names = list(dict.fromkeys(gained.k)), list(dict.fromkeys(gained[of]))
-    figure, axes = plt.subplots(
-        1, len(shots), figsize=(WIDTH, 0.34 * len(names) + 1.1), sharey=True, sharex=True, squeeze=False
-    )
-    for axis, k in zip(axes[0], shots, strict=True):
-        axis.axvline(0, color="0.4", linewidth=1)
-        for row in gained[gained.k == k].itertuples():
-            interval(axis, row, names.index(getattr(row, of)), sns.color_palette("colorblind")[0], filled=True)
-        axis.set(title=f"k = {k}")
-        axis.grid(axis="x", alpha=0.4)
-    number = gained.groupby(of, sort=False).n.first()
-    lines(axes[0, 0], [f"{name} (n = {number[name]})" for name in names])
-    figure.supxlabel("gain in accuracy (points)", fontsize=10.5)
-    return figure
-
-
-def accuracy_against_k(table: pd.DataFrame, images: dict[str, float], factors: dict[str, float | None]) -> Figure:
+def accuracy_against_k(
+    table: pd.DataFrame,
+    images: Mapping[str, float],
+    factors: Mapping[str, float | None],
+    all_arms: Sequence[str],
+) -> Figure:
     """Test accuracy against the number of real images per plane, mean over classifiers, with the spread of seeds.
 
     Parameters
     ----------
     table
-        The long table, of the arms that are to be shown.
+        The long table, of the arms that are to be shown. Where a run of an arm failed, its curve has a gap and a cross below.
     images
         k → images per plane.
     factors
         Arm → by which factor it multiplies the real images; arms without one are not among its keys.
+    all_arms
+        Every arm of the study in the order of params.yaml.
     """
-    rows = table[table.metric == "accuracy"].assign(images=table.k.map(images))
-    per_seed = rows.groupby(["arm", "images", "seed"], sort=False).value.mean().unstack("seed")
-    colours = arm_colours(list(dict.fromkeys(rows.arm)))
+    rows = table[table.metric == "accuracy"].assign(images=table.k.map(images), value=100 * table.value)
+    per_seed = rows.groupby(["arm", "images", "seed"], sort=False).value.agg(missing.mean)
+    arms = list(dict.fromkeys(rows.arm))
+    looks, crosses = arm_styles(all_arms, arms), 0
     figure, axis = plt.subplots(figsize=(WIDTH, 4.2))
-    for marker, arm in zip(_MARKERS, dict.fromkeys(rows.arm), strict=False):
-        found = 100 * per_seed.loc[arm].sort_index()
-        label = f"{arm} (× {factors[arm]:.2g})" if factors.get(arm) else arm
-        axis.fill_between(
-            found.index, found.min(axis=1), found.max(axis=1), color=colours[arm], alpha=0.12, linewidth=0
+    for arm in arms:
+        at = per_seed.loc[arm].groupby("images")  # which sorts
+        low, high, mean = (
+            at.agg(lambda values, of=of: getattr(values, of)(skipna=False)) for of in ("min", "max", "mean")
         )
-        axis.plot(found.index, found.mean(axis=1), color=colours[arm], marker=marker, markersize=5, label=label)
+        factor = factors.get(arm)
+        colour, marker = looks[arm].colour, looks[arm].marker
+        axis.fill_between(mean.index, low, high, color=colour, alpha=0.12, linewidth=0)
+        label = f"{arm} (× {factor:.2g})" if factor else arm
+        axis.plot(mean.index, mean, label=label, color=colour, marker=marker, markersize=5)
+        if mean.isna().any():
+            missing.mark_columns(axis, list(mean.index[mean.isna()]), colour, crosses)
+            crosses += 1
+    if crosses:
+        missing.explain_crosses(axis)
     axis.set(xscale="log", xlabel="real images per plane", ylabel="accuracy on test patients (%)")
     ticks = sorted(images.values())
     axis.set_xticks(ticks, [f"{value:.0f}" for value in ticks])
@@ -167,30 +133,43 @@ def accuracy_against_k(table: pd.DataFrame, images: dict[str, float], factors: d
     return figure
 
 
-def reliability(bins: dict[str, pd.DataFrame]) -> Figure:
+def reliability(bins: Mapping[str, pd.DataFrame | None], all_arms: Sequence[str]) -> Figure:
     """Accuracy against confidence; on the dashed line a classifier is as often right as it is sure.
 
     Parameters
     ----------
     bins
-        Arm → ``confidence``, ``accuracy`` and ``share`` (all 0-1) of each bin, as `fetalkit.metrics.classification.reliability`
-        returns them.
+        Arm → ``confidence``, ``accuracy`` and ``share`` (all 0-1) of each bin, as
+        `fetalkit.metrics.classification.reliability` returns them; None where a run of the arm failed.
+    all_arms
+        Every arm of the study in the order of params.yaml.
     """
-    colours = arm_colours(list(bins))
+    looks = arm_styles(all_arms, bins)
     figure, (axis, below) = plt.subplots(2, 1, figsize=(WIDTH, 4.8), sharex=True, gridspec_kw={"height_ratios": [3, 1]})
     axis.plot([0, 100], [0, 100], color="0.4", linestyle="--", linewidth=1)
-    for marker, (arm, found) in zip(_MARKERS, bins.items(), strict=False):
-        percent = 100 * found
-        axis.plot(percent.confidence, percent.accuracy, color=colours[arm], marker=marker, markersize=5, label=arm)
-        below.plot(percent.confidence, percent.share, color=colours[arm], marker=marker, markersize=4)
+    for arm, of_arm in bins.items():
+        if of_arm is None:
+            axis.plot([], [], "x", color=looks[arm].colour, label=f"{arm}: {missing.FAILED}")
+            continue
+        percent, look = 100 * of_arm, looks[arm]
+        axis.plot(percent.confidence, percent.accuracy, color=look.colour, marker=look.marker, markersize=5, label=arm)
+        below.plot(percent.confidence, percent.share, color=look.colour, marker=look.marker, markersize=4)
     axis.set(ylabel="accuracy (%)", ylim=(0, 102))
     below.set(xlabel="confidence (%)", ylabel="share of\nimages (%)", ylim=(0, None))
     axis.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
     return figure
 
 
-def confusion(matrices: dict[str, np.ndarray], planes: Sequence[str]) -> Figure:
-    """Confusion matrices, rows normalised: percentage of the images of a true plane, by predicted plane."""
+def confusion_matrices(matrices: Mapping[str, np.ndarray | None], planes: Sequence[str]) -> Figure:
+    """Confusion matrices, rows normalised: percentage of the images of a true plane, by predicted plane.
+
+    Parameters
+    ----------
+    matrices
+        Arm → numbers of images (planes, planes), true plane by predicted plane; None where a run of the arm failed.
+    planes
+        Names of the planes.
+    """
     short = [plane.removeprefix("Fetal ").removeprefix("Maternal ").lower() for plane in planes]
     columns = min(2, len(matrices))
     lines = -(-len(matrices) // columns)
@@ -199,12 +178,16 @@ def confusion(matrices: dict[str, np.ndarray], planes: Sequence[str]) -> Figure:
     )
     for axis in axes.flat[len(matrices) :]:
         axis.set_axis_off()
-    for axis, (name, matrix) in zip(axes.flat, matrices.items(), strict=False):
-        share = 100 * matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    for axis, (name, matrix) in zip(axes.flat[: len(matrices)], matrices.items(), strict=True):
+        counts = np.full((len(planes), len(planes)), np.nan) if matrix is None else matrix
+        share = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
         sns.heatmap(
             share, annot=True, fmt=".0f", cmap="Blues", vmin=0, vmax=100, cbar=False, square=True, ax=axis,
             xticklabels=short, yticklabels=short, annot_kws={"fontsize": 8},
         )  # fmt: skip
+        if matrix is None:
+            axis.text(0.5, 0.5, missing.FAILED, transform=axis.transAxes, ha="center", va="center")
+            axis.set_facecolor("0.92")
         axis.set(title=name, xlabel="predicted plane", ylabel="true plane")
         axis.tick_params(axis="x", rotation=30)
         axis.tick_params(axis="y", rotation=0)
@@ -212,24 +195,44 @@ def confusion(matrices: dict[str, np.ndarray], planes: Sequence[str]) -> Figure:
     return figure
 
 
-def candidates(found: pd.DataFrame, arms: Sequence[str]) -> Figure:
+def candidate_accuracies(candidates: pd.DataFrame, arms: Sequence[str], all_arms: Sequence[str]) -> Figure:
     """Validation accuracy of some arms under the candidates of a search, one panel per k.
 
     Parameters
     ----------
-    found
-        ``candidate``, ``k``, and one column per arm with accuracies (0-1).
+    candidates
+        ``candidate``, ``k``, and one column per arm with accuracies (0-1). Where one of them is NaN, its mean is marked as
+        failed.
     arms
         Columns to show.
+    all_arms
+        Every arm of the study in the order of params.yaml.
     """
-    long = found.melt(["candidate", "k"], list(arms), "arm", "accuracy").assign(accuracy=lambda of: 100 * of.accuracy)
-    names, panels = long.candidate.nunique(), long.k.nunique()
-    height = 0.36 * names + 1.0
-    grid = facets(
-        sns.catplot, long, x="accuracy", y="candidate", hue="arm", col="k", kind="point", linestyle="none", dodge=0.3,
-        errorbar=None, palette=arm_colours(arms), markers=list(_MARKERS[: len(arms)]), markersize=5, height=height,
-        aspect=WIDTH / height / panels, sharex=False,
-    )  # fmt: skip
-    grid.set_axis_labels("accuracy on patients not seen (%)", "").set_titles("k = {col_name}")
-    sns.move_legend(grid, "upper center", ncol=len(arms), title=None, bbox_to_anchor=(0.5, 0.0))
-    return grid.figure
+    names, shots, looks = (
+        list(dict.fromkeys(candidates.candidate)),
+        list(dict.fromkeys(candidates.k)),
+        arm_styles(all_arms, arms),
+    )
+    offsets = np.linspace(-0.15, 0.15, len(arms)) if len(arms) > 1 else [0.0]
+    figure, axes = plt.subplots(1, len(shots), figsize=(WIDTH, 0.36 * len(names) + 1.0), sharey=True, squeeze=False)
+    for axis, k in zip(axes[0], shots, strict=True):
+        means = 100 * candidates[candidates.k == k].groupby("candidate", sort=False)[list(arms)].agg(missing.mean)
+        for arm, offset in zip(arms, offsets, strict=True):
+            _dots(axis, means[arm], [names.index(name) + offset for name in means.index], looks[arm], arm)
+        axis.set(title=f"k = {k}", xlabel="accuracy on patients not seen (%)")
+    axes[0, 0].set_yticks(range(len(names)), names)
+    axes[0, 0].set_ylim(len(names) - 0.5, -0.5)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=min(4, len(arms)))
+    return figure
+
+
+def _dots(axis: Axes, values: pd.Series, places: Sequence[float], style: Style, label: str) -> None:
+    """One dot per value, or a mark where there is none."""
+    axis.plot(values, places, color=style.colour, marker=style.marker, linestyle="", markersize=5, label=label)
+    for value, place in zip(values, places, strict=True):
+        if np.isnan(value):
+            missing.mark_row(axis, place, style.colour)
+
+
+def _colours(looks: Mapping[str, Style], arms: Iterable[str]) -> dict[str, tuple]:
+    return {arm: looks[arm].colour for arm in arms}
