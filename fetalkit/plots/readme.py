@@ -44,7 +44,9 @@ def gains(headlines: Mapping[str, Mapping[str, Any]]) -> Figure:
     axes[0, 0].set_yticks(range(len(arms)), arms)
     axes[0, 0].set_ylim(len(arms) - 0.5, -0.5)
     handles = [
-        plt.Line2D([], [], color=looks[column].colour, marker=looks[column].marker, markerfacecolor="white", label=label)
+        plt.Line2D(
+            [], [], color=looks[column].colour, marker=looks[column].marker, markerfacecolor="white", label=label
+        )
         for column, (label, _) in _COLUMNS.items()
     ]
     figure.legend(handles=handles, loc="outside upper right", ncols=len(handles))

@@ -1,47 +1,79 @@
-"""The tables in README.md and the documentation: results of all published reports, and speeds that `make bench` measured."""
+"""What README.md and the documentation show of the published reports: tables and a figure; and of `make bench`: speeds.
+
+Only ``reports/`` and ``benchmarks/results.json`` are read. Where a run has failed, it is said in place of the number.
+"""
 
 import json
 import re
+from collections.abc import Mapping
+from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 
-from fetalkit.config import arms
+from fetalkit.analysis.gains import MEAN
+from fetalkit.plots import readme as plots
+from fetalkit.reporting import display
 from fetalkit.utils import paths
 from fetalkit.utils.errors import FetalkitError
+from fetalkit.utils.files import replacing
 
-COLUMNS = ("cohort", "images per plane", "test images (patients)", *arms.CONTROLS, "diffusion")
-HEADER = f"| {' | '.join(COLUMNS)} | gain, points (95 % interval) | over |\n{'|---' * (len(COLUMNS) + 2)}|\n"
+ARM = "diffusion"  # what the study is about; the figure shows the other arms
+FIGURE = "docs/images/results.png"
+
+
+def _summaries() -> list[dict[str, Any]]:
+    """Summaries of the published reports of cohorts, by the cohorts' names; transfer studies between cohorts have none such."""
+    files = sorted(paths.ROOT.glob("reports/*/summary.json"))
+    summaries = [json.loads(path.read_text(encoding="utf-8")) for path in files]
+    return [summary for summary in summaries if "shots" in summary]
+
+
+def _table(columns: list[str], lines: list[list[str]]) -> str:
+    """Markdown table."""
+    rows = [columns, ["---"] * len(columns), *lines]
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows).replace("| --- ", "|---").replace("--- |", "---|")
 
 
 def results() -> str:
     """Markdown table: mean accuracy over classifiers and seeds, and the gain over the better control, per cohort and k."""
-    lines = []
-    for path in sorted(paths.ROOT.glob("reports/*/summary.json")):
-        summary = json.loads(path.read_text(encoding="utf-8"))
-        for k in summary.get("shots", []):  # the transfer study has none
-            lines.append(f"| {' | '.join(_cells(summary, k))} |\n")
-    return HEADER + "".join(lines)
+    summaries = _summaries()
+    controls = list(dict.fromkeys(row["control"] for summary in summaries for row in summary["gains"]))
+    columns = ["cohort", "images per plane", "test images (patients)", *controls, ARM]
+    lines = [_line(summary, k, [*controls, ARM]) for summary in summaries for k in summary["shots"]]
+    return _table([*columns, "gain, points (95 % interval)", "over"], lines)
 
 
-def _cells(summary: dict, k: str) -> list[str]:
-    """One line of the table."""
-    accuracy = {
-        arm: 100 * np.mean([by_k[k]["accuracy"]["mean"] for by_k in summary["arms"][arm].values()])
-        for arm in (*arms.CONTROLS, "diffusion")
-    }
-    (gain,) = [
-        row
-        for row in summary["gains"]
-        if (row["arm"], row["k"], row["classifier"]) == ("diffusion", k, "mean of all") and row["better_control"]
-    ]
+def _line(summary: Mapping[str, Any], k: str, arms: list[str]) -> list[str]:
+    """One line of the table of results."""
+    of_arm = [row for row in summary["gains"] if (row["arm"], row["k"], row["classifier"]) == (ARM, k, MEAN)]
+    gain = next((row for row in of_arm if row["better_control"]), None)
     return [
         f"[{summary['cohort']}](reports/{summary['cohort']}/index.html)",
         k,
         f"{summary['n_test']} ({summary['patients_test']})",
-        *(f"{value:.1f} %" for value in accuracy.values()),
-        f"{gain['gain']:+.1f} ({gain['low']:+.1f} to {gain['high']:+.1f})",
-        gain["control"],
+        *(_accuracy(summary, arm, k) for arm in arms),
+        _points(gain["gain"], gain["low"], gain["high"]) if gain else "not run",
+        gain["control"] if gain else "–",
     ]
+
+
+def _accuracy(summary: Mapping[str, Any], arm: str, k: str) -> str:
+    """Mean over classifiers and seeds, which there is only if no run has failed."""
+    measured = [by_k[k]["accuracy"] for by_k in summary["arms"].get(arm, {}).values() if k in by_k]
+    if not measured:
+        return "not run"
+    runs = [value for accuracy in measured for value in accuracy["per_seed"].values()]
+    if failed := runs.count(None):
+        return f"failed ({failed} of {len(runs)} runs)"
+    return f"{100 * np.mean([accuracy['mean'] for accuracy in measured]):.1f} %"
+
+
+def _points(gain: float | None, low: float | None, high: float | None) -> str:
+    """A gain with its interval."""
+    if gain is None:
+        return "– (a run failed)"
+    return f"{gain:+.1f} (no interval)" if low is None or high is None else f"{gain:+.1f} ({low:+.1f} to {high:+.1f})"
 
 
 def _benchmark(name: str) -> list[dict]:
@@ -52,62 +84,64 @@ def _benchmark(name: str) -> list[dict]:
 def speeds() -> str:
     """Markdown table of speeds, one column per kind of machine."""
     lines: dict[str, dict[str, str]] = {}
-    for name, measured in (("simulator", _drawn), ("generator", _generated), ("classifier", _classified)):
-        for found in _benchmark(name):
-            for what, speed in measured(found).items():
-                lines.setdefault(what, {})[found["machine"]] = speed
+    for name, speeds_of in (("simulator", _drawn), ("generator", _generated), ("classifier", _classified)):
+        for measured in _benchmark(name):
+            for what, speed in speeds_of(measured).items():
+                lines.setdefault(what, {})[measured["machine"]] = speed
     machines = list(dict.fromkeys(machine for line in lines.values() for machine in line))
-    header = f"| images per second on one core | {' | '.join(machines)} |\n|---{'|---' * len(machines)}|\n"
-    cells = {what: " | ".join(line.get(machine, "") for machine in machines) for what, line in lines.items()}
-    return header + "".join(f"| {what} | {line} |\n" for what, line in cells.items())
+    rows = [[what, *(line.get(machine, "") for machine in machines)] for what, line in lines.items()]
+    return _table(["images per second on one core", *machines], rows)
 
 
-def _drawn(found: dict) -> dict[str, str]:
-    return {"simulator, 128 px": f"{found['images_per_second']:.0f}"}
+def _drawn(measured: dict) -> dict[str, str]:
+    return {"simulator, 128 px": f"{measured['images_per_second']:.0f}"}
 
 
-def _generated(found: dict) -> dict[str, str]:
+def _generated(measured: dict) -> dict[str, str]:
     # Samplers differ between measurements, as params.yaml did: their steps are part of what is named.
-    lines = {"training": "generator, training", "sampling": f"generator, sampling in {found['sampler']['steps']} steps"}
+    lines = {
+        "training": "generator, training",
+        "sampling": f"generator, sampling in {measured['sampler']['steps']} steps",
+    }
     return {
-        what: f"{found[work]['images_per_second']:.1f} in {found['precision']} "
-        f"({found[work]['fraction_of_matrix_product']:.0%})"
+        what: f"{measured[work]['images_per_second']:.1f} in {measured['precision']} "
+        f"({measured[work]['fraction_of_matrix_product']:.0%})"
         for work, what in lines.items()
     }
 
 
-def _classified(found: dict) -> dict[str, str]:
+def _classified(measured: dict) -> dict[str, str]:
     lines = {}
-    for name, pair in found.items():
+    for name, pair in measured.items():
         if isinstance(pair, dict):
             what = "loading and augmentation alone" if name == "images_alone" else f"an epoch of {name}"
-            lines[what] = f"{found['images'] / pair['epoch_seconds_batched']:.0f} ({pair['speed_up']:.1f} ×)"
+            lines[what] = f"{measured['images'] / pair['epoch_seconds_batched']:.0f} ({pair['speed_up']:.1f} ×)"
     return lines
 
 
 def quality() -> str:
     """Markdown table of what a classifier learns from generated images alone, after equal minutes."""
-    measured = _benchmark("quality")
-    if not measured:
+    benchmarks = _benchmark("quality")
+    if not benchmarks:
         return "Not measured yet: `make bench`.\n"
-    found = measured[-1]
+    latest = benchmarks[-1]
     names = {
         "real": "the real train images",
-        "ours": f"{found['sampling']['images']} images of our generator",
+        "ours": f"{latest['sampling']['images']} images of our generator",
         "ours_250_steps": "the same, drawn in 250 steps",
         "reference": "as many of the reference recipe",
     }
-    lines = [f"| {what} | {found['cas'][name]:.1%} |\n" for name, what in names.items() if name in found["cas"]]
-    copies, sampling = found["near_copies"], found["sampling"]
+    lines = [[what, f"{latest['cas'][name]:.1%}"] for name, what in names.items() if name in latest["cas"]]
+    copies, sampling = latest["near_copies"], latest["sampling"]
     sentences = (
-        f"Each generator trained for {found['minutes']:g} minutes of {found['of_cores']} cores: ours {found['steps']:,} steps, "
-        f"the reference {found['reference_steps']:,}.",
+        f"Each generator trained for {latest['minutes']:g} minutes of {latest['of_cores']} cores: ours "
+        f"{latest['steps']:,} steps, the reference {latest['reference_steps']:,}.",
         f"Near-copies of train images among ours: {copies['share']:.1%} (95 % interval {copies['low']:.1%} to "
         f"{copies['high']:.1%}).",
         f"Drawing {sampling['images']} images in {sampling['steps']} steps with guidance took {sampling['seconds']:.0f} s on "
-        f"{found['cores']} cores.",
+        f"{latest['cores']} cores.",
     )
-    return f"| a classifier trained on | knows |\n|---|---|\n{''.join(lines)}\n{' '.join(sentences)}\n"
+    return f"{_table(['a classifier trained on', 'knows'], lines)}\n{' '.join(sentences)}\n"
 
 
 def transfer() -> str:
@@ -118,20 +152,31 @@ def transfer() -> str:
     lines = []
     for direction, by_level in json.loads(path.read_text(encoding="utf-8"))["directions"].items():
         for level, by_method in by_level.items():
-            # Holm's correction is over the main directions alone: single centres are left to the page.
-            gained = {method: entry for method, entry in by_method.items() if entry["p_holm"] is not None}
-            if gained:
-                method = max(gained, key=lambda name: gained[name]["gain_over_unaligned"])
-                lines.append(f"| {direction} | {level} | {method} | {_gained(gained[method])} |\n")
-    columns = ("from, to", "known of the target", "best method", "its accuracy", "unaligned")
-    header = f"| {' | '.join(columns)} | gain, points (95 % interval) | p (Holm) |\n{'|---' * (len(columns) + 2)}|\n"
-    return header + "".join(lines)
+            if entries := _best(by_method):
+                lines.append([direction, level, *entries])
+    columns = ["from, to", "known of the target", "best method", "its accuracy", "unaligned"]
+    return _table([*columns, "gain, points (95 % interval)", "p (Holm)"], lines)
 
 
-def _gained(entry: dict) -> str:
-    accuracies = " | ".join(f"{100 * entry[name]:.1f} %" for name in ("accuracy", "accuracy_unaligned"))
-    gain, low, high = (entry[name] for name in ("gain_over_unaligned", "gain_low", "gain_high"))
-    return f"{accuracies} | {gain:+.1f} ({low:+.1f} to {high:+.1f}) | {entry['p_holm']:.3f}"
+def _best(by_method: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Entries of a level's line, from its best method on; none where the level is left to the page.
+
+    Holm's correction is over the main directions alone: a p tells that this is one of them. Methods with a run that failed have
+    neither gain nor p, and cannot be the best; they are named.
+    """
+    measured = {method: entry for method, entry in by_method.items() if entry["p_holm"] is not None}
+    failed = [name for name, entry in by_method.items() if None in (entry["accuracy"], entry["accuracy_unaligned"])]
+    note = f"failed: {', '.join(failed)}"
+    if not measured:
+        return [note, *["–"] * 4] if failed else []
+    method = max(measured, key=lambda name: measured[name]["gain_over_unaligned"])
+    entry = measured[method]
+    return [
+        f"{method} ({note})" if failed else method,
+        *(f"{100 * entry[name]:.1f} %" for name in ("accuracy", "accuracy_unaligned")),
+        _points(entry["gain_over_unaligned"], entry["gain_low"], entry["gain_high"]),
+        f"{entry['p_holm']:.3f}",
+    ]
 
 
 TABLES = {"results": results, "transfer": transfer, "speeds": speeds, "quality": quality}
@@ -164,7 +209,27 @@ def updated(page: str, text: str) -> str:
 
 
 def update() -> None:
-    """Bring the tables of all `PAGES` up to date."""
-    for page in PAGES:
-        path = paths.ROOT / page
-        path.write_text(updated(page, path.read_text(encoding="utf-8")), encoding="utf-8")
+    """Bring the tables of all `PAGES`, and the figure, up to date.
+
+    Raises
+    ------
+    FetalkitError
+        When a mark is not there, or a file cannot be written.
+    """
+    texts = {page: updated(page, (paths.ROOT / page).read_text(encoding="utf-8")) for page in PAGES}
+    content = _figure()
+    for page, text in texts.items():
+        with replacing(paths.ROOT / page) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    with replacing(paths.ROOT / FIGURE) as temporary:
+        temporary.write_bytes(content)
+
+
+def _figure() -> bytes:
+    """PNG of the gains of all arms of the headline."""
+    with plt.rc_context():
+        display.style()
+        fig = plots.gains({summary["cohort"]: summary["headline"] for summary in _summaries()})
+        content, _, _ = display.png(fig)
+        plt.close(fig)
+    return content

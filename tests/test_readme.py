@@ -1,0 +1,186 @@
+"""The tables and the figure of README.md: what is published, and a failed run shown as one."""
+
+import copy
+import io
+import json
+import re
+
+import pytest
+from matplotlib import pyplot as plt
+from PIL import Image
+
+from fetalkit.plots import readme as plots
+from fetalkit.reporting import readme
+from fetalkit.utils import paths
+from fetalkit.utils.errors import FetalkitError
+
+
+def entry(*accuracies):
+    missing = None in accuracies
+    mean = None if missing else sum(accuracies) / len(accuracies)
+    return {"10": {"accuracy": {"mean": mean, "per_seed": {str(seed): value for seed, value in enumerate(accuracies)}}}}
+
+
+def gain(control, better, value=1.25, classifier="mean of all"):
+    row = {"arm": "diffusion", "k": "10", "classifier": classifier, "control": control, "better_control": better}
+    return row | {"gain": value, "low": value - 1, "high": value + 1}
+
+
+SUMMARY = {
+    "cohort": "africa",
+    "n_test": 12,
+    "patients_test": 5,
+    "shots": ["10"],
+    "arms": {
+        "real": {"resnet": entry(0.5, 0.7), "vit": entry(0.4, 0.4)},
+        "real-long": {"resnet": entry(0.6, 0.7), "vit": entry(0.5, 0.4)},
+        "diffusion": {"resnet": entry(0.6, 0.8), "vit": entry(0.5, 0.4)},
+    },
+    "gains": [
+        gain("real", False, 7.0),
+        gain("real-long", True, 9.0, "resnet"),
+        gain("real-long", True),
+    ],
+    "headline": {
+        "diffusion": {"few_shot": {"gain": 1.25, "low": 0.25, "high": 2.25, "p_holm": 0.01}, "full": None},
+        "own-arm": {"few_shot": {"gain": -1.0, "low": None, "high": None, "p_holm": None}, "full": None},
+    },
+}
+METHOD = {
+    "accuracy": 0.8,
+    "accuracy_unaligned": 0.7,
+    "gain_over_unaligned": 10.0,
+    "gain_low": 4.0,
+    "gain_high": 16.0,
+    "p_holm": 0.04,
+}
+FAILED = dict.fromkeys(METHOD)
+
+
+@pytest.fixture
+def publish(elsewhere):
+    """Write summaries of published reports."""
+
+    def write(**summaries):
+        for folder, summary in summaries.items():
+            paths.reports(folder).mkdir(parents=True, exist_ok=True)
+            paths.reports(folder, "summary.json").write_text(json.dumps(summary))
+
+    return write
+
+
+def rows(table):
+    return [line.strip("| \n").split(" | ") for line in table.splitlines()]
+
+
+def test_results_are_means_over_runs_beside_the_gain_over_the_better_control(publish):
+    publish(africa=SUMMARY, transfer={"directions": {}})
+    header, line, row = rows(readme.results())
+    assert header[3:6] == ["real", "real-long", "diffusion"] and set("".join(line)) == set("|-")
+    assert row == [
+        *("[africa](reports/africa/index.html)", "10", "12 (5)"),
+        *("50.0 %", "55.0 %", "57.5 %"),
+        *("+1.2 (+0.2 to +2.2)", "real-long"),
+    ]
+
+
+def test_a_failed_run_is_shown_and_no_mean_is_taken_over_the_others(publish):
+    summary = copy.deepcopy(SUMMARY)
+    summary["arms"]["diffusion"]["vit"] = entry(0.5, None)
+    summary["gains"][-1] |= {"gain": None, "low": None, "high": None}
+    publish(africa=summary)
+    row = rows(readme.results())[-1]
+    assert row[3:] == ["50.0 %", "55.0 %", "failed (1 of 4 runs)", "– (a run failed)", "real-long"]
+    summary["arms"]["real"] = {"resnet": entry(None, None)}
+    del summary["arms"]["diffusion"]
+    summary["gains"] = [{**gain("real", False), "arm": "gan"}, {**gain("real-long", True), "arm": "gan"}]
+    publish(africa=summary)
+    row = rows(readme.results())[-1]
+    assert row[3:] == ["failed (2 of 2 runs)", "55.0 %", "not run", "not run", "–"]
+
+
+def test_a_gain_without_an_interval_says_so(publish):
+    summary = copy.deepcopy(SUMMARY)
+    summary["gains"][-1] |= {"low": None}
+    publish(africa=summary)
+    assert rows(readme.results())[-1][-2] == "+1.2 (no interval)"
+
+
+def test_the_transfer_table_takes_the_best_method_and_names_those_that_failed(publish):
+    better = METHOD | {"gain_over_unaligned": 11.0, "accuracy": 0.81, "gain_high": 18.0}
+    single = METHOD | {"p_holm": None}
+    by_direction = {
+        "a to b": {
+            "none": {"unaligned": METHOD | {"gain_over_unaligned": None, "p_holm": None}, "x": METHOD, "y": better},
+            "labelled": {"x": METHOD, "y": FAILED},
+            "unlabelled": {"x": FAILED, "y": FAILED | {"accuracy": 0.5}},
+        },
+        "a to one centre": {"none": {"x": single}},
+    }
+    assert "Not run yet" in readme.transfer()
+    publish(transfer={"directions": by_direction})
+    assert rows(readme.transfer())[2:] == [
+        ["a to b", "none", "y", "81.0 %", "70.0 %", "+11.0 (+4.0 to +18.0)", "0.040"],
+        ["a to b", "labelled", "x (failed: y)", "80.0 %", "70.0 %", "+10.0 (+4.0 to +16.0)", "0.040"],
+        ["a to b", "unlabelled", "failed: x, y", "–", "–", "–", "–"],
+    ]
+
+
+def panel(figure):
+    """Places of points, intervals and words of the first panel, by arm."""
+    axis = figure.axes[0]
+    arms = [label.get_text() for label in axis.get_yticklabels()]
+    drawn = [(line.get_xdata(), line.get_ydata()) for line in axis.lines[1:]]
+    points = [(arms[round(y[0])], x[0]) for x, y in drawn if len(x) == 1]
+    intervals = [(arms[round(y[0])], *x) for x, y in drawn if len(x) == 2]
+    return points, intervals, [text.get_text() for text in axis.texts]
+
+
+def test_the_figure_shows_every_arm_of_the_headline_and_marks_failures():
+    figure = plots.gains({"africa": SUMMARY["headline"], "spain": {}})
+    points, intervals, words = panel(figure)
+    assert points == [("diffusion", 1.25), ("own-arm", -1.0)]
+    assert intervals == [("diffusion", 0.25, 2.25)] and not words
+    filled, hollow = [line for line in figure.axes[0].lines[1:] if len(line.get_xdata()) == 1]
+    assert filled.get_markerfacecolor() != "white" and hollow.get_markerfacecolor() == "white"
+
+    broken = copy.deepcopy(SUMMARY["headline"])
+    broken["diffusion"]["few_shot"] |= {"gain": None, "low": None, "high": None, "p_holm": None}
+    points, intervals, words = panel(plots.gains({"africa": broken}))
+    assert points == [("own-arm", -1.0)] and not intervals and words == ["× failed"]
+    plt.close("all")
+
+
+def test_update_writes_tables_and_figure_all_or_nothing(publish, elsewhere):
+    publish(africa=SUMMARY)
+    (elsewhere / "benchmarks").mkdir()
+    (elsewhere / "benchmarks" / "results.json").write_text("{}")
+    for page, names in readme.PAGES.items():
+        marks = [f"<!-- {name}: `make readme` writes this table -->\nold\n<!-- end of {name} -->\n" for name in names]
+        (elsewhere / page).parent.mkdir(exist_ok=True)
+        (elsewhere / page).write_text("Before\n" + "between\n".join(marks) + "after\n")
+    readme.update()
+    text = (elsewhere / "README.md").read_text()
+    assert "| 57.5 % | +1.2 (+0.2 to +2.2) |" in text and "old" not in text
+    assert text.startswith("Before\n") and text.endswith("after\n") and text.count("between") == 1
+    figure = (elsewhere / readme.FIGURE).read_bytes()
+    with Image.open(io.BytesIO(figure)) as picture:
+        assert picture.width > 600
+    readme.update()
+    assert (elsewhere / readme.FIGURE).read_bytes() == figure and (elsewhere / "README.md").read_text() == text
+
+    (elsewhere / list(readme.PAGES)[-1]).write_text("no marks")
+    publish(africa=SUMMARY | {"n_test": 99})
+    with pytest.raises(FetalkitError, match=r"the lines <!-- .* are missing; put them where the table belongs"):
+        readme.update()
+    assert (elsewhere / "README.md").read_text() == text
+
+
+def test_the_readme_shows_the_published_results():
+    for page in readme.PAGES:
+        text = (paths.ROOT / page).read_text()
+        assert readme.updated(page, text) == text, "run `make readme`"
+    assert len(readme.results().splitlines()) > 2, "no report is published"
+    text = (paths.ROOT / "README.md").read_text()
+    assert f"]({readme.FIGURE})" in text and (paths.ROOT / readme.FIGURE).is_file()
+    assert not re.search(r"\]\(reports/\S+\.(png|svg)\)", text), "figures of a report are in its pages alone"
