@@ -1,11 +1,12 @@
 # make repro [COHORT=phantom|africa|spain]   run the study; FETALKIT_MIRROR names a folder with unpacked archives
 # make repro COHORT=transfer                 from one hospital to another; first what it needs of spain and africa
+# make check                                 style, types and the quick tests; under a minute
 # make test                                  the whole test suite
 # make lab [COHORT=...]                      explore the notebooks in JupyterLab
 # make bench                                 measure speed and quality of the generator; about two hours
 # make search                                compare settings of the generator on validation patients; an hour
 # make search-training [COHORT=spain|africa] compare settings of the classifiers' training, likewise
-# make lint | make glance | make pipelines | make lock
+# make lint | make readme | make docs | make pipelines | make lock
 
 PYTHON ?= python3
 COHORT ?= phantom
@@ -20,11 +21,16 @@ PIPELINE := $(if $(filter phantom,$(COHORT)),dvc.yaml,reports/$(COHORT)/dvc.yaml
 # The training protocol is searched on a real cohort.
 SEARCHED := $(if $(filter phantom,$(COHORT)),spain,$(COHORT))
 
-.PHONY: repro test lab lint bench search search-training glance pipelines lock
+.PHONY: repro check test lab lint bench search search-training readme docs pipelines lock
 
 repro: $(READY) $(PIPELINE)
 	dvc repro $(PIPELINE)
-	@echo "The report is at $(CURDIR)/reports/$(COHORT)/index.html"
+	@echo "The report is at $(CURDIR)/data/$(COHORT)/pages/index.html"
+
+# Types beside the quick tests: the checker works on one core, and tests wait now and then.
+check: lint
+	pyright & types=$$!; pytest --quiet --numprocesses auto --maxprocesses 8 --dist loadfile -m "not slow"; tests=$$?; \
+	wait $$types && exit $$tests
 
 # Files side by side, one process per core; a file's tests share what they prepare, and stay together.
 test: $(READY)
@@ -47,16 +53,21 @@ bench: $(READY)
 
 search: $(READY)
 	dvc repro reports/spain/dvc.yaml:decode reports/spain/dvc.yaml:split
-	python -m fetalkit.notebooks search_generator --cohort spain
-	python -m fetalkit.publish spain --search generator
+	fetalkit run search_generator --cohort spain
+	fetalkit publish spain --search generator
 
 search-training: $(READY)
 	dvc repro reports/$(SEARCHED)/dvc.yaml:synthesise
-	python -m fetalkit.notebooks search_training --cohort $(SEARCHED)
-	python -m fetalkit.publish $(SEARCHED) --search training
+	fetalkit run search_training --cohort $(SEARCHED)
+	fetalkit publish $(SEARCHED) --search training
 
-glance: $(READY)
-	python -m fetalkit.glance
+readme: $(READY)
+	fetalkit readme
+
+# The site, in work/site; mkdocs-material is in no lock file, as no study needs it.
+docs: $(READY)
+	pip install --quiet --no-build-isolation --editable '.[docs]'
+	mkdocs build
 
 $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "fetalkit needs Python 3.11 or newer; name one with PYTHON=...")'
