@@ -1,13 +1,15 @@
 """The long table of metrics, and stored predictions. A run that failed is NaN in both, and so is every mean over it."""
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
-from fetalkit.config.runs import Cell, Outcome
+from fetalkit.config.runs import Run
 from fetalkit.data.study import Study
-from fetalkit.metrics.classification import metrics
+from fetalkit.experiments.outcome import Outcome
+from fetalkit.metrics import classification
 
 KEYS = ["arm", "classifier", "k", "seed"]
 # Test sets by name: how rows of the test part are chosen. The first is the one that the study reports.
@@ -19,32 +21,50 @@ TEST_SETS = {
 SUMMARISED = ("accuracy", "balanced_accuracy")
 
 
-def long_table(study: Study, outcomes: Sequence[Outcome]) -> pd.DataFrame:
-    """One row per arm, classifier, k, seed and metric.
+def values_of(
+    outcome: Outcome,
+    planes: Sequence[str],
+    test: pd.DataFrame,
+    validation: pd.DataFrame,
+    others: Mapping[str, pd.DataFrame],
+) -> dict[str, float]:
+    """All values of one run; every one is NaN if it has failed.
 
-    ``accuracy`` and its like are on the de-duplicated test set; ``accuracy_official`` on the whole official one,
-    ``accuracy_unlinked`` without patients who share an image with a train patient, ``validation_accuracy`` on validation.
-    Every value of a run that failed is NaN.
+    Parameters
+    ----------
+    outcome
+        The run with its predictions.
+    planes
+        Names of the classes.
+    test, validation
+        Rows (``image_id``, ``plane``, ``centre``, ``machine``) of the images that the metrics are of.
+    others
+        Name → rows of further sets of test images, whose accuracies are added as ``accuracy_<name>``.
     """
-    validation, test = study.part("validation"), study.part("test")
-    rows = []
-    for outcome in outcomes:
-        on_validation, on_test = np.split(np.nan_to_num(outcome.probabilities), [len(validation)])
-        values = metrics(on_test[TEST_SETS[""](test)], study.labels(test[TEST_SETS[""](test)]), study.planes)
-        for name in ("official", "unlinked"):
-            used = TEST_SETS[name](test).to_numpy()
-            found = metrics(on_test[used], study.labels(test[used]), study.planes)
-            values |= {f"{metric}_{name}": found[metric] for metric in SUMMARISED}
-        found = metrics(on_validation, study.labels(validation), study.planes)
-        values |= {f"validation_{metric}": found[metric] for metric in SUMMARISED}
-        used = test[TEST_SETS[""](test)]
-        right = on_test[test.index.get_indexer(used.index)].argmax(axis=1) == study.labels(used)
-        values |= by_place(used, right)
-        if outcome.error:
-            values = dict.fromkeys(values, np.nan)
-        cell = outcome.cell
-        rows += [(study.cohort, cell.arm, cell.classifier, cell.k, cell.seed, *item) for item in values.items()]
-    return pd.DataFrame(rows, columns=["cohort", *KEYS, "metric", "value"])
+    values = _metrics(outcome, test, planes)
+    for name, rows in others.items():
+        values |= {f"{metric}_{name}": value for metric, value in _summarised(outcome, rows, planes).items()}
+    values |= {f"validation_{metric}": value for metric, value in _summarised(outcome, validation, planes).items()}
+    values |= by_place(test, outcome.of(list(test.image_id)).argmax(axis=1) == labels_of(test, planes))
+    return dict.fromkeys(values, np.nan) if outcome.error else values
+
+
+def _metrics(outcome: Outcome, rows: pd.DataFrame, planes: Sequence[str]) -> dict[str, float]:
+    probabilities = np.nan_to_num(outcome.of(list(rows.image_id)))
+    with warnings.catch_warnings():
+        # Not every set of images has every plane, which the metrics allow for.
+        warnings.filterwarnings("ignore", "y_pred contains classes not in y_true")
+        return classification.metrics(probabilities, labels_of(rows, planes), planes)
+
+
+def _summarised(outcome: Outcome, rows: pd.DataFrame, planes: Sequence[str]) -> dict[str, float]:
+    values = _metrics(outcome, rows, planes)
+    return {metric: values[metric] for metric in SUMMARISED}
+
+
+def labels_of(rows: pd.DataFrame, planes: Sequence[str]) -> np.ndarray:
+    """Class numbers, int64, of rows of a table: positions of their planes in `planes`."""
+    return rows.plane.map(list(planes).index).to_numpy(np.int64)
 
 
 def by_place(rows: pd.DataFrame, right: np.ndarray) -> dict[str, float]:
@@ -57,21 +77,47 @@ def by_place(rows: pd.DataFrame, right: np.ndarray) -> dict[str, float]:
     }
 
 
+def long_table(study: Study, outcomes: Sequence[Outcome]) -> pd.DataFrame:
+    """One row per arm, classifier, k, seed and metric.
+
+    ``accuracy`` and its like are on the de-duplicated test set; ``accuracy_official`` on the whole official one,
+    ``accuracy_unlinked`` without patients who share an image with a train patient, ``validation_accuracy`` on validation.
+    Every value of a run that failed is NaN.
+    """
+    classification.load(study.params.metrics)
+    validation, part = study.part("validation"), study.part("test")
+    sets = {name: part[chosen(part)] for name, chosen in TEST_SETS.items()}
+    test = sets.pop("")
+    rows = []
+    for outcome in outcomes:
+        values, run = values_of(outcome, study.planes, test, validation, sets), outcome.run
+        rows += [(study.cohort, run.arm, run.classifier, run.k, run.seed, *item) for item in values.items()]
+    return pd.DataFrame(rows, columns=["cohort", *KEYS, "metric", "value"])
+
+
 def mean(table: pd.DataFrame, keys: list[str]) -> pd.Series:
     """Mean of ``value`` by `keys`, in the order of the table; NaN where one of the values is."""
     return table.groupby(keys, sort=False).value.agg(lambda values: values.mean(skipna=False))
 
 
+def correctness(outcome: Outcome, rows: pd.DataFrame, planes: Sequence[str]) -> np.ndarray:
+    """0/1, or NaN where the run failed, for each of the images of `rows`."""
+    probabilities = outcome.of(list(rows.image_id))
+    right = (probabilities.argmax(axis=1) == labels_of(rows, planes)).astype(float)
+    return np.where(np.isnan(probabilities).any(axis=1), np.nan, right)
+
+
 def predictions(outcomes: Sequence[Outcome]) -> dict[str, np.ndarray]:
-    """Arrays of all predictions: ``probabilities`` (cells, images, planes) and the keys of the cells, to be saved as npz."""
+    """Arrays to be saved as npz: ``probabilities`` (runs, images, planes), ``image_id`` and the keys of the runs."""
     return {
         "probabilities": np.stack([outcome.probabilities for outcome in outcomes]).astype(np.float32),
-        **{key: np.array([getattr(outcome.cell, key) for outcome in outcomes]) for key in KEYS},
+        "image_id": np.array(outcomes[0].image_ids),
+        **{key: np.array([getattr(outcome.run, key) for outcome in outcomes]) for key in KEYS},
     }
 
 
 class Predictions:
-    """Correctness of stored predictions on the de-duplicated test set.
+    """Stored predictions on the de-duplicated test set.
 
     Parameters
     ----------
@@ -81,27 +127,22 @@ class Predictions:
         As `predictions` returns them.
     """
 
-    def __init__(self, study: Study, arrays: dict[str, np.ndarray]):
-        validation, test = study.part("validation"), study.part("test")
-        self.study = study
-        self.test = test[TEST_SETS[""](test)]
-        self._columns = len(validation) + test.index.get_indexer(self.test.index)
+    def __init__(self, study: Study, arrays: Mapping[str, np.ndarray]):
+        part, image_ids = study.part("test"), tuple(map(str, arrays["image_id"]))
+        self.study, self.test = study, part[TEST_SETS[""](part)]
         self.labels = study.labels(self.test)
-        cells = zip(*(arrays[key] for key in KEYS), strict=True)
-        self._rows = {
-            Cell(str(arm), str(name), str(k), int(seed)): row for row, (arm, name, k, seed) in enumerate(cells)
+        keys = zip(*(arrays[key] for key in KEYS), strict=True)
+        runs = [Run(str(arm), str(classifier), str(k), int(seed)) for arm, classifier, k, seed in keys]
+        self._outcomes = {
+            run: Outcome(run, image_ids, probabilities)
+            for run, probabilities in zip(runs, arrays["probabilities"], strict=True)
         }
-        self._probabilities = arrays["probabilities"]
 
-    def probabilities(self, cell: Cell) -> np.ndarray:
-        """(test images, planes) of one cell."""
-        return self._probabilities[self._rows[cell], self._columns]
+    def probabilities(self, run: Run) -> np.ndarray:
+        """(test images, planes) of one run."""
+        return self._outcomes[run].of(list(self.test.image_id))
 
     def correct(self, arm: str, classifier: str, k: str) -> np.ndarray:
         """0/1, or NaN where a run failed, (seeds, test images), in the order of ``splits.seeds``."""
-        rows = []
-        for seed in self.study.params.splits.seeds:
-            probabilities = self.probabilities(Cell(arm, classifier, k, seed))
-            right = (probabilities.argmax(axis=1) == self.labels).astype(float)
-            rows.append(np.where(np.isnan(probabilities).any(axis=1), np.nan, right))
-        return np.stack(rows)
+        runs = [Run(arm, classifier, k, seed) for seed in self.study.params.splits.seeds]
+        return np.stack([correctness(self._outcomes[run], self.test, self.study.planes) for run in runs])

@@ -10,13 +10,15 @@ from fetalkit.analysis.results import SUMMARISED, Predictions
 from fetalkit.cohorts.audit import duplicate_counts
 
 
-def summary(found: Predictions, table: pd.DataFrame, pairs: pd.DataFrame, gained: pd.DataFrame, headline: dict) -> dict:
+def summary(
+    predictions: Predictions, table: pd.DataFrame, pairs: pd.DataFrame, gained: pd.DataFrame, headline: dict
+) -> dict:
     """Contents of ``summary.json``, apart from the time that the run took.
 
     Parameters
     ----------
-    found
-        Predictions on the test set.
+    predictions
+        On the test set.
     table
         The long table.
     pairs
@@ -29,7 +31,7 @@ def summary(found: Predictions, table: pd.DataFrame, pairs: pd.DataFrame, gained
     dict
         JSON types; None stands for what could not be measured, e.g. because a run failed.
     """
-    study = found.study
+    study = predictions.study
     splits, seeds = study.table, list(study.params.splits.seeds)
     sizes, patients = {}, {}
     for part in ("train", "validation", "test"):
@@ -45,11 +47,11 @@ def summary(found: Predictions, table: pd.DataFrame, pairs: pd.DataFrame, gained
             **patients,
             "duplicates": duplicate_counts(pairs) | {"dropped_from_test": int((splits.dropped != "").sum())},
             "seeds": seeds,
-            "shots": [str(k) for k in study.params.splits.shots],
+            "shots": list(study.params.splits.shots),
             "budget": study.params.classify.model_dump(include={"pretrain_steps", "train_steps", "batch_size"}),
             "headline": headline,
             "failed_cells": failed(table),
-            "arms": _by_arm(found, table),
+            "arms": _by_arm(predictions, table),
             "gains": gained.to_dict("records"),
         }
     )
@@ -61,7 +63,7 @@ def failed(table: pd.DataFrame) -> list[str]:
     return [f"{row.arm}_{row.classifier}_k{row.k}_seed{row.seed}" for row in rows.itertuples()]
 
 
-def _by_arm(found: Predictions, table: pd.DataFrame) -> dict:
+def _by_arm(predictions: Predictions, table: pd.DataFrame) -> dict:
     nested: dict = {}
     for (arm, classifier, k), rows in table.groupby(["arm", "classifier", "k"], sort=False):
         entry = nested.setdefault(arm, {}).setdefault(classifier, {}).setdefault(k, {})
@@ -71,7 +73,7 @@ def _by_arm(found: Predictions, table: pd.DataFrame) -> dict:
                 "mean": round(float(values.value.mean(skipna=False)), 6),
                 "per_seed": {str(seed): round(value, 6) for seed, value in zip(values.seed, values.value, strict=True)},
             }
-        spread = intervals.accuracy(found.correct(arm, classifier, k), found.test.group.to_numpy())
+        spread = intervals.accuracy(predictions.correct(arm, classifier, k), predictions.test.group.to_numpy())
         entry["accuracy"] |= {"low": round(spread.low, 6), "high": round(spread.high, 6)}
     return nested
 

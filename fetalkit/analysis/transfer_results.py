@@ -4,20 +4,17 @@ Levels stand apart in every table: a method that has seen images of the target, 
 not.
 """
 
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
-from fetalkit.analysis import intervals
-from fetalkit.analysis.gains import MEAN
-from fetalkit.analysis.results import SUMMARISED, by_place
-from fetalkit.config.runs import Outcome
+from fetalkit.analysis import intervals, results
+from fetalkit.analysis.gains import MEAN, P_DIGITS, points
+from fetalkit.experiments.outcome import Outcome
 from fetalkit.experiments.transfer import domains
-from fetalkit.experiments.transfer.methods import CONTROL, METHODS, NONE, by_level
+from fetalkit.experiments.transfer.methods import CONTROL, METHODS, by_level
 from fetalkit.experiments.transfer.settings import Transfer
-from fetalkit.metrics.classification import metrics
 
 KEYS = ["direction", "level", "method", "classifier", "seed"]
 
@@ -27,30 +24,18 @@ def long_table(plan: Transfer, outcomes: Sequence[Outcome]) -> pd.DataFrame:
 
     ``validation_accuracy`` and its like are on validation images of the source. Every value of a run that failed is NaN.
     """
-    shown = {
-        name: (domains.material(plan, direction, NONE, plan.seeds[0]).validation, *domains.test(plan, direction))
-        for name, direction in plan.directions.items()
-    }
+    tested = {name: domains.tested_rows(plan, direction) for name, direction in plan.directions.items()}
     rows = []
     for outcome in outcomes:
-        cell = outcome.cell
-        validation, data, table = shown[cell.direction]
-        on_validation, on_test = np.split(np.nan_to_num(outcome.probabilities), [len(validation.labels)])
-        with warnings.catch_warnings():
-            # Not every place has every plane, which the metrics allow for.
-            warnings.filterwarnings("ignore", "y_pred contains classes not in y_true")
-            found = metrics(on_validation, validation.labels, plan.planes)
-            values = metrics(on_test, data.labels, plan.planes)
-        values |= by_place(table, on_test.argmax(axis=1) == data.labels)
-        values |= {f"validation_{metric}": found[metric] for metric in SUMMARISED}
-        if outcome.error:
-            values = dict.fromkeys(values, np.nan)
-        key = (cell.direction, METHODS[cell.method].level, cell.method, cell.classifier, cell.seed)
+        run = outcome.run
+        validation, test = tested[run.direction]
+        values = results.values_of(outcome, plan.planes, test, validation, {})
+        key = (run.direction, METHODS[run.method].level, run.method, run.classifier, run.seed)
         rows += [(*key, *item) for item in values.items()]
     return pd.DataFrame(rows, columns=[*KEYS, "metric", "value"])
 
 
-class Compared:
+class TransferComparison:
     """Which test images each method gets right, paired by seed and image.
 
     Parameters
@@ -63,14 +48,12 @@ class Compared:
 
     def __init__(self, plan: Transfer, outcomes: Sequence[Outcome]):
         self.plan = plan
-        shown = {name: domains.test(plan, direction) for name, direction in plan.directions.items()}
-        self._tests = {name: table for name, (_, table) in shown.items()}
+        self._tests = {name: domains.tested_rows(plan, direction)[1] for name, direction in plan.directions.items()}
         self._right = {}
         for outcome in outcomes:
-            cell, labels = outcome.cell, shown[outcome.cell.direction][0].labels
-            on_test = outcome.probabilities[len(outcome.probabilities) - len(labels) :]
-            right = np.where(np.isnan(on_test).any(axis=1), np.nan, on_test.argmax(axis=1) == labels)
-            self._right[cell.direction, cell.method, cell.classifier, cell.seed] = right
+            run = outcome.run
+            right = results.correctness(outcome, self._tests[run.direction], plan.planes)
+            self._right[run.direction, run.method, run.classifier, run.seed] = right
 
     def test(self, view: str) -> pd.DataFrame:
         """Rows of the test images of a view."""
@@ -116,25 +99,23 @@ class Compared:
         """
         patients = self.test(view).group.to_numpy()[images]
         right = self.correct(view, method, classifiers)[:, images]
-        reached = intervals.accuracy(right, patients)
         control = self.correct(view, CONTROL, classifiers)[:, images]
-        found = {"accuracy": reached.estimate, "low": reached.low, "high": reached.high, "control": control.mean()}
+        reached = intervals.accuracy(right, patients)
+        values = {"accuracy": reached.estimate, "low": reached.low, "high": reached.high, "control": control.mean()}
         gained = {"gain": np.nan, "gain_low": np.nan, "gain_high": np.nan, "p": np.nan}
         if method != CONTROL:
-            over = intervals.gain(right - control, patients)
-            points = (round(100 * value, 3) for value in (over.estimate, over.low, over.high))
-            gained = dict(zip(gained, (*points, round(over.p, 5)), strict=True))
-        return {name: round(float(value), 6) for name, value in found.items()} | gained
+            gained = dict(zip(gained, points(right - control, patients).values(), strict=True))
+        return {name: round(float(value), 6) for name, value in values.items()} | gained
 
 
-def gains(compared: Compared) -> pd.DataFrame:
+def gains(compared: TransferComparison) -> pd.DataFrame:
     """What every method gains in every view, per classifier and for their mean.
 
     Returns
     -------
     pandas.DataFrame
         ``view``, ``level``, ``method``, ``classifier`` (one of them, or `fetalkit.analysis.gains.MEAN`), the columns of
-        `Compared.gain`, and for the mean over classifiers ``p_holm``, corrected for all methods of the main views.
+        `TransferComparison.gain`, and for the mean over classifiers ``p_holm``, corrected for all methods of the main views.
     """
     rows = []
     for view in compared.plan.views:
@@ -143,13 +124,13 @@ def gains(compared: Compared) -> pd.DataFrame:
             key = {"view": view, "level": METHODS[method].level, "method": method}
             for classifier, used in [(MEAN, names), *((name, [name]) for name in names)]:
                 rows.append(key | {"classifier": classifier} | compared.gain(view, method, used))
-    found = pd.DataFrame(rows)
-    main = (found.classifier == MEAN) & found["view"].isin(compared.plan.main_views)
-    found.loc[main, "p_holm"] = intervals.holm(found.p[main].to_numpy()).round(5)
-    return found
+    gained = pd.DataFrame(rows)
+    main = (gained.classifier == MEAN) & gained["view"].isin(compared.plan.main_views)
+    gained.loc[main, "p_holm"] = intervals.holm(gained.p[main].to_numpy())
+    return gained.round({"p": P_DIGITS, "p_holm": P_DIGITS})
 
 
-def by_group(compared: Compared, view: str, of: str, classifier: str | None = None) -> pd.DataFrame:
+def by_group(compared: TransferComparison, view: str, of: str, classifier: str | None = None) -> pd.DataFrame:
     """Accuracy and gain of every method in parts of a view's test images.
 
     Parameters
@@ -162,7 +143,7 @@ def by_group(compared: Compared, view: str, of: str, classifier: str | None = No
     Returns
     -------
     pandas.DataFrame
-        ``level``, ``method``, ``group``, ``n`` (images), and what `Compared.gain` returns; empty where `of` is not known.
+        ``level``, ``method``, ``group``, ``n`` (images), columns of `TransferComparison.gain`; empty where `of` is unknown.
     """
     groups = compared.test(view)[of].to_numpy()
     rows = []
@@ -172,9 +153,12 @@ def by_group(compared: Compared, view: str, of: str, classifier: str | None = No
             images = np.flatnonzero(groups == group)
             key = {"level": METHODS[method].level, "method": method, "group": group, "n": len(images)}
             rows.append(key | compared.gain(view, method, names, images))
-    return pd.DataFrame(rows)
+    table = pd.DataFrame(rows)
+    return table.round({"p": P_DIGITS}) if len(table) else table
 
 
-def predictions(outcomes: Sequence[Outcome]) -> dict[str, np.ndarray]:
-    """Name of the run → its probabilities, to be saved as npz."""
-    return {outcome.cell.name: outcome.probabilities.astype(np.float32) for outcome in outcomes}
+def predictions(plan: Transfer, outcomes: Sequence[Outcome]) -> dict[str, np.ndarray]:
+    """Arrays to be saved as npz: per run its probabilities, and per direction the ids of their images."""
+    arrays = {outcome.run.name: outcome.probabilities.astype(np.float32) for outcome in outcomes}
+    ids = {outcome.run.direction: np.array(outcome.image_ids) for outcome in outcomes}
+    return arrays | {f"image_id of {direction}": of for direction, of in ids.items()}

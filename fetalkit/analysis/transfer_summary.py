@@ -5,14 +5,14 @@ import pandas as pd
 from fetalkit.analysis.gains import MEAN
 from fetalkit.analysis.outline_effect import Drop
 from fetalkit.analysis.summary import plain
-from fetalkit.analysis.transfer_results import Compared, by_group
+from fetalkit.analysis.transfer_results import TransferComparison, by_group
 
 GROUPS = ("centre", "machine", "plane")
 _NAMES = {"gain": "gain_over_unaligned", "control": "accuracy_unaligned"}
 _COLUMNS = ["accuracy", "low", "high", "control", "gain", "gain_low", "gain_high", "p_holm"]
 
 
-def summary(compared: Compared, gained: pd.DataFrame, failed: list[str], drops: dict[str, Drop]) -> dict:
+def summary(compared: TransferComparison, gained: pd.DataFrame, failed: list[str], drops: dict[str, Drop]) -> dict:
     """Direction → level → method → accuracy and gain with intervals; accuracies are 0-1, gains are points.
 
     Parameters

@@ -1,33 +1,32 @@
-"""Cohorts by name."""
+"""Cohorts by name or by class."""
 
-import pkgutil
+from typing import Any
 
 from fetalkit.cohorts.base import Cohort, Settings
+from fetalkit.config.params import COHORTS, resolve
 from fetalkit.utils.errors import FetalkitError
 
-__all__ = ["Cohort", "Settings", "load", "names"]
-
-# Named, not imported: nobody waits for the simulator who reads a table.
-_CLASSES = {
-    "africa": "fetalkit.cohorts.africa:Africa",
-    "phantom": "fetalkit.cohorts.phantom:Phantom",
-    "spain": "fetalkit.cohorts.spain:Spain",
-}
+__all__ = ["Cohort", "Settings", "load"]
 
 
-def names() -> list[str]:
-    """Names of all cohorts, sorted."""
-    return sorted(_CLASSES)
+def load(name: str, settings: Settings | None = None) -> Cohort[Any]:
+    """Cohort of a section of ``params.yaml``.
 
-
-def load(name: str) -> Cohort:
-    """Cohort by `name`.
+    Parameters
+    ----------
+    name
+        Of the section.
+    settings
+        Its part ``cohort``, which may name another kind than the section's name.
 
     Raises
     ------
     FetalkitError
-        When there is no such cohort; the message lists those that there are.
+        When there is no such kind; the message lists those that come with the project.
     """
-    if name not in _CLASSES:
-        raise FetalkitError(f"cohort {name!r} is not known; choose one of {', '.join(names())}")
-    return pkgutil.resolve_name(_CLASSES[name])()
+    kind = (settings.kind if settings else None) or name
+    try:
+        return resolve(COHORTS.get(kind, kind))()
+    except ValueError:
+        known = ", ".join(COHORTS)
+        raise FetalkitError(f"cohort {kind!r} is not known; choose one of {known}, or package.module:Class") from None

@@ -2,21 +2,31 @@
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import ClassVar, Generic, TypeVar
+from typing import Annotated, ClassVar, Generic, TypeVar
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
+from fetalkit.config.sections import Section, unique
 from fetalkit.utils.errors import FetalkitError
 
 COLUMNS = ("image_id", "patient", "plane", "centre", "machine", "operator", "official_split", "source")
 
 
-class Settings(BaseModel):
-    """What every cohort can be told: which planes to use, in the order of the class numbers."""
+class Settings(Section):
+    """What every cohort can be told.
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    planes: list[str] = Field(min_length=2)
+    Attributes
+    ----------
+    planes
+        Which planes to use, in the order of the class numbers.
+    kind
+        Where the images come from: a key of `fetalkit.config.params.COHORTS` or ``package.module:Class``; the name of the
+        section where it is None.
+    """
+
+    planes: Annotated[list[str], Field(min_length=2), AfterValidator(unique)]
+    kind: str | None = None
 
 
 SettingsT = TypeVar("SettingsT", bound=Settings)

@@ -26,7 +26,7 @@ class PhantomSettings(Settings):
         Number of simulated patients on either side of the split.
     images_per_patient
         Images of each patient, of planes drawn at random.
-    size
+    image_size
         Side of the simulated images in px.
     seed
         Of everything random.
@@ -35,7 +35,7 @@ class PhantomSettings(Settings):
     train_patients: int = Field(ge=4, le=100_000)
     test_patients: int = Field(ge=2, le=100_000)
     images_per_patient: int = Field(ge=1, le=100)
-    size: int = Field(ge=32, le=512)
+    image_size: int = Field(ge=32, le=512)
     seed: int = Field(ge=0)
 
 
@@ -50,8 +50,7 @@ class Phantom(Cohort[PhantomSettings]):
 
     def fetch(self, settings: PhantomSettings, folder: Path) -> Path:
         # The simulator's code belongs to the key: an image of an older simulator is never taken for one of this one.
-        code = sorted(Path(simulator.__file__).parent.glob("*.py"))
-        root = folder / fingerprint(settings.model_dump(), [Path(__file__), *code])
+        root = folder / fingerprint([__name__], settings.model_dump(exclude={"kind"}))
         if not root.is_dir():
             with replacing(root) as temporary:
                 _simulate(settings, temporary)
@@ -86,7 +85,7 @@ def _simulate(settings: PhantomSettings, root: Path) -> None:
     )
     (root / "images").mkdir(parents=True)
     for start in range(0, len(specs), _BATCH):
-        drawn = simulator.simulate(specs[start : start + _BATCH], size=settings.size)
+        drawn = simulator.simulate(specs[start : start + _BATCH], size=settings.image_size)
         for name, image in zip(table.image_id[start : start + _BATCH], drawn, strict=True):
             Image.fromarray(image).save(root / "images" / f"{name}.png")
     table.to_csv(root / TABLE, index=False)

@@ -1,31 +1,114 @@
 """The arms of the study: on which images a classifier is trained, in which order, for how many steps.
 
-P is the number of pre-training steps, N that of the steps on real images. ``real`` (N steps on real images) is the reading of
-the paper, ``real-long`` (P + N) the control with equal compute. Every other arm spends P + N steps as well, but for
-``synthetic-only``, which stops before the real images. All phases of all arms share batch size, schedule shape and, unless
-the arm is about augmentation, the augmentation.
+They are defined in ``params.yaml``, section ``arms``. P is the number of pre-training steps, N that of steps on real images.
+All phases of all arms share batch size, schedule shape and, unless the arm is about it, the augmentation.
 """
 
-from dataclasses import dataclass, replace
+import re
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from fetalkit.config.sections import Section
+from fetalkit.config.shots import EVERY
+
+REAL = "real"
 
 
-@dataclass(frozen=True)
-class Phase:
-    """Some steps of training.
+def _budget(text: str) -> str:
+    if not re.fullmatch(r"(?:\d+ ?\* ?)?[PN](?: \+ (?:\d+ ?\* ?)?[PN])*|\d+", text):
+        raise ValueError("must be a sum of P and N, such as P, N, P + N or 2 * P, or a number of steps")
+    return text
+
+
+Budget = Annotated[str, Field(coerce_numbers_to_str=True), AfterValidator(_budget)]
+
+
+class PhaseOfArm(Section):
+    """Some steps of training, as ``params.yaml`` has them.
 
     Attributes
     ----------
     source
-        ``"real"``, or a set of synthetic images (`generator`).
+        ``"real"``, or the name of a synthetic set: that of a generator, or one of ``sets``.
     steps
-        Number of optimiser steps.
+        Number of optimiser steps in terms of P and N.
     augmentation
-        ``"standard"`` or ``"ultrasound"``, as in `fetalkit.classifiers.loader.AUGMENTATIONS`.
+        A key of `fetalkit.classifiers.loader.AUGMENTATIONS`.
     mixing
-        ``"mixup"``, ``"cutmix"`` or ``""`` for none, as in `fetalkit.classifiers.mixup`.
+        ``"mixup"``, ``"cutmix"`` or ``""`` for none.
     synthetic, share
         Set that this share of every batch is drawn from, in [0, 1); ``""`` and 0 for none.
     """
+
+    source: str
+    steps: Budget
+    augmentation: str = "standard"
+    mixing: Literal["", "mixup", "cutmix"] = ""
+    synthetic: str = ""
+    share: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+    @model_validator(mode="after")
+    def _both_or_none(self):
+        if bool(self.synthetic) != bool(self.share):
+            raise ValueError("synthetic and share belong together; give both or none")
+        return self
+
+
+class Arm(Section):
+    """One way to train a classifier.
+
+    Attributes
+    ----------
+    title
+        What it is, for tables and pages.
+    phases
+        In order.
+    control
+        Whether gains are counted over it.
+    primary
+        Whether it stands in the headline of the report and in the README.
+    """
+
+    title: str
+    phases: Annotated[list[PhaseOfArm], Field(min_length=1)]
+    control: bool = False
+    primary: bool = False
+
+    @property
+    def sources(self) -> list[str]:
+        """Names of the synthetic sets that it trains on, sorted."""
+        return sorted({phase.synthetic or phase.source for phase in self.phases} - {REAL})
+
+
+class DerivedSet(Section):
+    """A synthetic set that is made from those of a generator.
+
+    Attributes
+    ----------
+    generator
+        Whose images they are.
+    without
+        ``"near-copies"``: those near a train image that the generator has seen are left out.
+    k
+        ``"all"``: the set of the generator that has seen all train images, in every run. That breaks the rule that a generator
+        sees what its run may see, to show what a leak would be worth; such an arm is no result.
+    """
+
+    generator: str
+    without: Literal["", "near-copies"] = ""
+    k: Literal["", "all"] = ""
+
+    @property
+    def leaks(self) -> bool:
+        """Whether it is drawn from more images than its run may see."""
+        return self.k == EVERY
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A phase with its number of steps; fields as in `PhaseOfArm`."""
 
     source: str
     steps: int = 0
@@ -35,59 +118,14 @@ class Phase:
     share: float = 0.0
 
 
-# A phase with the multiples of P and of N that make its number of steps.
-_Plan = tuple[Phase, int, int]
+def phases(arm: Arm, pretrain_steps: int, train_steps: int) -> tuple[Phase, ...]:
+    """Phases of `arm` for P = `pretrain_steps` and N = `train_steps`."""
+    budget = {"P": pretrain_steps, "N": train_steps}
+    return tuple(Phase(**phase.model_dump() | {"steps": _steps(phase.steps, budget)}) for phase in arm.phases)
 
 
-def _pretrained(source: str) -> tuple[_Plan, ...]:
-    return (Phase(source), 1, 0), (Phase("real"), 0, 1)
-
-
-def _joint(share: float) -> tuple[_Plan, ...]:
-    return ((Phase("real", synthetic="diffusion", share=share), 1, 1),)
-
-
-ARMS: dict[str, tuple[_Plan, ...]] = {
-    "real": ((Phase("real"), 0, 1),),
-    "real-long": ((Phase("real"), 1, 1),),
-    "diffusion": _pretrained("diffusion"),
-    "diffusion-phantoms": _pretrained("diffusion-phantoms"),
-    "diffusion-novel": _pretrained("diffusion-novel"),
-    "diffusion-ceiling": _pretrained("diffusion-ceiling"),
-    "diffusion-mixed-25": _joint(0.25),
-    "diffusion-mixed-50": _joint(0.50),
-    "diffusion-mixed-75": _joint(0.75),
-    "synthetic-only": ((Phase("diffusion"), 1, 0),),
-    "gan": _pretrained("gan"),
-    "interpolation": _pretrained("interpolation"),
-    "simulation": _pretrained("simulation"),
-    "mixup": ((Phase("real", mixing="mixup"), 1, 1),),
-    "cutmix": ((Phase("real", mixing="cutmix"), 1, 1),),
-    "real+ultrasound": ((Phase("real", augmentation="ultrasound"), 1, 1),),
-}
-CONTROLS = ("real", "real-long")
-# Sets that are made from those of a generator: without near-copies of the images that it has seen.
-DERIVED = {"diffusion-novel": "diffusion"}
-# A set that breaks the rule that a generator sees its own cell alone, to show what it would be worth: it has seen all images.
-CEILING, EVERY = "diffusion-ceiling", "all"
-
-
-def phases(arm: str, pretrain_steps: int, train_steps: int) -> tuple[Phase, ...]:
-    """Phases of `arm` for P = `pretrain_steps` and N = `train_steps`; KeyError if there is no such arm."""
-    return tuple(replace(phase, steps=p * pretrain_steps + n * train_steps) for phase, p, n in ARMS[arm])
-
-
-def stored(source: str, k: str) -> tuple[str, str]:
-    """Name and k of the stored set that an arm finds under `source` in a cell of `k` images per plane."""
-    return ("diffusion", EVERY) if source == CEILING else (source, k)
-
-
-def synthetic(arm: str, k: str) -> list[tuple[str, str]]:
-    """Name and k of the stored sets that `arm` needs in a cell of `k` images per plane."""
-    sources = {phase.synthetic or phase.source for phase, _, _ in ARMS[arm]} - {"real"}
-    return sorted(stored(source, k) for source in sources)
-
-
-def generator(name: str) -> str:
-    """Generator that a stored set comes from."""
-    return DERIVED.get(name, name)
+def _steps(text: str, budget: dict[str, int]) -> int:
+    if text.isdigit():
+        return int(text)
+    terms = (re.fullmatch(r"(?:(\d+) ?\* ?)?([PN])", term) for term in text.split(" + "))
+    return sum(int(term[1] or 1) * budget[term[2]] for term in terms if term)

@@ -1,22 +1,35 @@
 """Typed view of ``params.yaml``: every knob of the study, checked before anything runs."""
 
-import re
+import pkgutil
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-import yaml
-from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, SerializeAsAny, model_validator
 
-from fetalkit import cohorts
-from fetalkit.config import arms
-from fetalkit.config.sections import Rate, Section, Steps, unique
+from fetalkit.config import consistency
+from fetalkit.config.arms import Arm, DerivedSet
+from fetalkit.config.sections import ImageSize, Rate, Section, Steps, read, unique, validated
+from fetalkit.config.shots import ShotsField
 from fetalkit.utils import paths
 from fetalkit.utils.errors import FetalkitError
 
+# In ascending order, whatever the order in the file: the first seed is the one that is shown.
+Seeds = Annotated[
+    list[Annotated[int, Field(ge=0)]], Field(min_length=1), AfterValidator(unique), AfterValidator(sorted)
+]
 GuidanceKind = Literal["classifier-free", "classifier"]
+SHARED = ("run", "arms", "sets", "metrics")  # sections of the file that all cohorts share
 
 
-class Run(Section):
+# Kinds of cohorts that come with the project; others are named by ``kind: package.module:Class``.
+COHORTS = {
+    "africa": "fetalkit.cohorts.africa:Africa",
+    "phantom": "fetalkit.cohorts.phantom:Phantom",
+    "spain": "fetalkit.cohorts.spain:Spain",
+}
+
+
+class Machine(Section):
     """Where things run; has no influence on what is computed apart from rounding."""
 
     device: Literal["auto", "cpu", "cuda", "mps"]
@@ -27,7 +40,7 @@ class Run(Section):
 class Images(Section):
     """Working resolution of all networks."""
 
-    size: Annotated[int, Field(ge=16, le=512, multiple_of=8)]
+    image_size: ImageSize
 
 
 class Splits(Section):
@@ -37,91 +50,99 @@ class Splits(Section):
     validation_seed: Annotated[int, Field(ge=0)]
     near_duplicate_bits: Annotated[int, Field(ge=0, le=32)]
     near_duplicate_correlation: Annotated[float, Field(gt=0, le=1)]
-    shots: Annotated[list[Annotated[int, Field(ge=1)] | Literal["all"]], Field(min_length=1), AfterValidator(unique)]
-    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1), AfterValidator(unique)]
-
-
-class Diffusion(Section):
-    """Denoiser and its training; see `fetalkit.generators.diffusion.settings`."""
-
-    unshuffle: Literal[1, 2, 4, 8]
-    channels: Annotated[list[Annotated[int, Field(ge=8, multiple_of=8)]], Field(min_length=1)]
-    attention: list[bool]
-    blocks: Annotated[int, Field(ge=1, le=8)]
-    steps: Steps
-    batch_size: Annotated[int, Field(ge=1)]
-    learning_rate: Rate
-    ema_length: Rate
-    label_dropout: Annotated[float, Field(ge=0, lt=1)]
-    augment: Annotated[float, Field(ge=0, le=1)]
-    guide_steps: Annotated[int, Field(ge=0, le=10_000_000)]
-    snapshots: Annotated[list[Rate], AfterValidator(unique)]
-
-
-class Gan(Section):
-    """Both networks of the GAN and their training; see `fetalkit.generators.gan.settings`."""
-
-    unshuffle: Literal[1, 2, 4, 8]
-    channels: Annotated[list[Annotated[int, Field(ge=8, multiple_of=8)]], Field(min_length=1)]
-    latent: Annotated[int, Field(ge=1)]
-    steps: Steps
-    batch_size: Annotated[int, Field(ge=1)]
-    learning_rate: Rate
-    discriminator_rate: Rate
-    ema_length: Rate
-    augment: Annotated[float, Field(ge=0, le=1)]
-    penalty: Annotated[float, Field(ge=0)]
-    penalty_every: Annotated[int, Field(ge=1)]
+    shots: ShotsField
+    seeds: Seeds
 
 
 class Start(Section):
-    """Training on phantoms that the generator `diffusion-phantoms` begins from; all else as in `Diffusion`."""
+    """A training on phantoms that a generator begins with: it has seen no real image, so any run's generator may.
 
+    Attributes
+    ----------
+    generator
+        Another generator of the section, which learns nothing of real images; its images are learnt.
+    images_per_plane, steps
+        How many of them, for how many steps; all else is as in ``training``.
+    """
+
+    generator: str
     images_per_plane: Annotated[int, Field(ge=1)]
     steps: Steps
 
 
-class DiffusionSampler(Section):
-    """How images are drawn from a trained diffusion model."""
+class GeneratorSettings(Section):
+    """A generator: its class, and what that class is told.
 
-    steps: Annotated[int, Field(ge=2, le=1000)]
-    guidance_kind: GuidanceKind
-    guidance: Annotated[float, Field(ge=0, le=20)]
-    guidance_interval: Annotated[list[Annotated[float, Field(ge=0)]], Field(min_length=2, max_length=2)]
+    Attributes
+    ----------
+    class_path
+        ``class`` in the file: ``package.module:Name`` of a `fetalkit.generators.base.Generator`.
+    title
+        What it is, for tables, pages and cards.
+    training, sampling
+        Sections that the class defines, as its ``Training`` and ``Sampling``.
+    start
+        What its training begins with; random weights where there is none.
+    """
+
+    model_config: ClassVar = Section.model_config | {"populate_by_name": True}
+
+    class_path: Annotated[str, Field(alias="class", pattern=r"^[\w.]+:\w+$")]
+    title: str
+    training: SerializeAsAny[Section]
+    sampling: SerializeAsAny[Section]
+    start: Start | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _typed(cls, value: Any) -> Any:
+        if not isinstance(value, dict) or not isinstance(value.get("class", value.get("class_path")), str):
+            return value
+        made = resolve(value.get("class", value.get("class_path")))
+        return value | {
+            part: _section(getattr(made, part.capitalize()), value.get(part) or {}, part)
+            for part in ("training", "sampling")
+        }
 
 
-class GanSampler(Section):
-    """How images are drawn from a trained GAN."""
-
-    temperature: Annotated[float, Field(ge=0, le=2)]
-
-
-class Interpolation(Section):
-    """How images are interpolated."""
-
-    neighbours: Annotated[int, Field(ge=1)]
+def _section(model: type[Section], value: Any, key: str) -> Section:
+    if isinstance(value, Section):
+        return value
+    try:
+        return validated(model, value, "", key)
+    except FetalkitError as error:
+        raise ValueError(str(error)) from None
 
 
-class Simulator(Section):
-    """How phantoms are drawn as a synthetic set."""
-
-    simulated_size: Annotated[int, Field(ge=32, le=512)]
+def resolve(class_path: str) -> type:
+    """Class by ``package.module:Name``; ValueError where there is none."""
+    try:
+        return pkgutil.resolve_name(class_path)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(
+            f"class {class_path!r} cannot be imported ({error}); correct the name or install its package"
+        ) from None
 
 
 class Synthesis(Section):
-    """How synthetic sets are drawn from trained generators; options per kind of generator."""
+    """How many images of every plane a synthetic set has."""
 
     images_per_plane: Annotated[int, Field(ge=1)]
-    diffusion: DiffusionSampler
-    gan: GanSampler
-    interpolation: Interpolation
-    simulation: Simulator
 
 
 class Fidelity(Section):
-    """What the fidelity stage looks at beside the sets of the arms."""
+    """What the fidelity stage looks at beside the sets of the arms.
+
+    Attributes
+    ----------
+    generators
+        Further ones, in every run.
+    varied
+        The generator of which variants are drawn: in the course of its training, and with other guidance; ``""`` for none.
+    """
 
     generators: Annotated[list[str], AfterValidator(unique)]
+    varied: str
     guidance_scales: dict[GuidanceKind, Annotated[list[Annotated[float, Field(ge=0, le=20)]], AfterValidator(unique)]]
     variant_images_per_plane: Annotated[int, Field(ge=2)]
     neighbours: Annotated[int, Field(ge=1, le=100)]
@@ -145,10 +166,10 @@ class Classifier(Section):
 
 
 class Block(Section):
-    """Arms that are trained in some cells only, to save time: those of these shots and classifiers."""
+    """Arms that are trained in some runs only, to save time: those of these shots and classifiers."""
 
     arms: Annotated[list[str], AfterValidator(unique)]
-    shots: Annotated[list[Annotated[int, Field(ge=1)] | Literal["all"]], AfterValidator(unique)]
+    shots: ShotsField
     classifiers: Annotated[list[str], AfterValidator(unique)]
 
     def __str__(self) -> str:
@@ -191,40 +212,29 @@ class Report(Section):
 class Params(Section):
     """Every knob of one cohort's study."""
 
-    run: Run
-    cohort: cohorts.Settings
+    run: Machine
+    arms: dict[str, Arm]
+    sets: dict[str, DerivedSet]
+    metrics: list[str]
+    cohort: SerializeAsAny[Section]
     images: Images
     splits: Splits
-    diffusion: Diffusion
-    gan: Gan
-    start: Start
+    generators: dict[str, GeneratorSettings]
     synthesis: Synthesis
     fidelity: Fidelity
     classify: Classify
     report: Report
 
+    @property
+    def controls(self) -> list[str]:
+        """Arms that gains are counted over and that every run has, in the order of ``arms``."""
+        return [name for name, arm in self.arms.items() if arm.control and name in self.classify.arms]
+
     @model_validator(mode="after")
     def _consistent(self):
-        given = self.classify
-        named = [("arms", given.arms, arms.ARMS)]
-        for number, block in enumerate(given.further):
-            named += [
-                (f"further.{number}.arms", block.arms, arms.ARMS),
-                (f"further.{number}.shots", block.shots, self.splits.shots),
-                (f"further.{number}.classifiers", block.classifiers, given.classifiers),
-            ]
-        for key, found, allowed in named:
-            if unknown := [str(value) for value in found if value not in allowed]:
-                raise ValueError(
-                    f"classify.{key}: {', '.join(unknown)} unknown; allowed: {', '.join(map(str, allowed))}"
-                )
-        further = [arm for block in given.further for arm in block.arms]
-        if twice := set(given.arms) & set(further):
-            raise ValueError(f"classify.further: {', '.join(sorted(twice))} already in classify.arms; name it once")
-        if arms.CEILING in [*given.arms, *further] and arms.EVERY not in self.splits.shots:
-            raise ValueError(f"classify.arms: {arms.CEILING} needs {arms.EVERY!r} among splits.shots; add it")
-        if not set(given.arms) & set(arms.CONTROLS):
-            raise ValueError(f"classify.arms: no control; add one of: {', '.join(arms.CONTROLS)}")
+        problem = next(filter(None, consistency.problems(self)), None)
+        if problem:
+            raise ValueError(problem)
         return self
 
 
@@ -234,56 +244,50 @@ def load(cohort: str, path: Path | None = None) -> Params:
     Parameters
     ----------
     cohort
-        A section of the file and a module of `fetalkit.cohorts`.
+        A section of the file.
     path
         Another file to read; ``params.yaml`` at the project's top by default.
 
     Raises
     ------
     FetalkitError
-        Names the file, the key, the value found and what is allowed.
+        Names the file, the key, the value and what is allowed.
     """
     path = path or paths.PARAMS
-    module = cohorts.load(cohort)
     content = read(path)
-    if cohort not in content:
-        raise FetalkitError(f"{path.name}: no section {cohort!r}; add one (copy that of phantom and adapt it)")
-    section = content[cohort] if isinstance(content[cohort], dict) else {}
-    settings = validated(module.settings, section.get("cohort", {}), path, f"{cohort}.cohort")
-    return validated(Params, section | {"run": content.get("run"), "cohort": settings}, path, cohort)
+    section = _of(cohort, content, path)
+    shared = {name: content.get(name) for name in SHARED}
+    return validated(Params, section | shared | {"cohort": _cohort(cohort, section, path)}, path.name, cohort)
 
 
-def validated(model: type[BaseModel], value: object, path: Path, prefix: str):
-    """`value` as a `model`; FetalkitError with a line for every mistake, whose key begins with `prefix`."""
+def load_cohort(cohort: str, path: Path | None = None) -> Section:
+    """The section ``cohort`` of a cohort alone, for who needs no more; raises as `load` does."""
+    path = path or paths.PARAMS
+    return _cohort(cohort, _of(cohort, read(path), path), path)
+
+
+def names(path: Path | None = None) -> list[str]:
+    """Cohorts that ``params.yaml`` has a section for, in its order."""
+    content = read(path or paths.PARAMS)
+    return [name for name, section in content.items() if isinstance(section, dict) and "cohort" in section]
+
+
+def _of(cohort: str, content: dict, path: Path) -> dict:
+    if not isinstance(content.get(cohort), dict) or cohort in SHARED:
+        known = ", ".join(name for name, of in content.items() if isinstance(of, dict) and "cohort" in of)
+        raise FetalkitError(
+            f"{path.name}: no section {cohort!r}; there are: {known} (to add one, copy that of phantom and adapt it)"
+        )
+    return content[cohort]
+
+
+def _cohort(name: str, section: dict, path: Path) -> Section:
+    given = section.get("cohort") or {}
+    kind = given.get("kind", name) if isinstance(given, dict) else name
     try:
-        return model.model_validate(value)
-    except ValidationError as error:
-        raise FetalkitError("\n".join(_explain(path, prefix, item) for item in error.errors())) from None
-
-
-def read(path: Path) -> dict:
-    """Content of ``params.yaml``; FetalkitError where it is no such file."""
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise FetalkitError(f"{path}: not found; run from a checkout of the project") from None
-    except yaml.YAMLError as error:
-        where = getattr(error, "problem_mark", None)
-        line = f" line {where.line + 1}" if where else ""
-        raise FetalkitError(f"{path.name}{line}: not valid YAML; check indentation, quotes and brackets") from None
-    if not isinstance(content, dict):
-        raise FetalkitError(f"{path.name}: must hold one section per cohort")
-    return content
-
-
-def _explain(path: Path, prefix: str, item: dict) -> str:
-    # Pydantic adds the tried alternatives of a union to the location; only keys and list positions help the reader.
-    keys = [str(part) for part in item["loc"] if not re.search(r"[\[(-]", str(part))]
-    key = ".".join([prefix, *keys])
-    if item["type"] == "missing":
-        return f"{path.name}: {key} is missing; add it"
-    if item["type"] == "extra_forbidden":
-        return f"{path.name}: {key} = {item['input']!r} is not a known key; correct its name or remove it"
-    found = "" if isinstance(item["input"], dict | BaseModel) else f" = {item['input']!r}"
-    message = item["msg"].removeprefix("Value error, ")
-    return f"{path.name}: {key}{found}: {message[0].lower()}{message[1:]}"
+        model = resolve(COHORTS.get(kind, kind)).settings
+    except ValueError:
+        raise FetalkitError(
+            f"{path.name}: {name}.cohort.kind = {kind!r} is not known; use one of {', '.join(COHORTS)}, or package.module:Class"
+        ) from None
+    return validated(model, given, path.name, f"{name}.cohort")

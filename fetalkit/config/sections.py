@@ -1,11 +1,19 @@
-"""What all sections of ``params.yaml`` share: strictness, and the types of common values."""
+"""What all sections of ``params.yaml`` share: strictness, the types of common values, and one clear line per mistake."""
 
-from typing import Annotated
+import re
+from pathlib import Path
+from typing import Annotated, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from fetalkit.utils.errors import FetalkitError
 
 Steps = Annotated[int, Field(ge=1, le=10_000_000)]
 Rate = Annotated[float, Field(gt=0, lt=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+ImageSize = Annotated[int, Field(ge=16, le=512, multiple_of=8)]  # px
+Model = TypeVar("Model", bound=BaseModel)
 
 
 def unique(values: list) -> list:
@@ -16,6 +24,78 @@ def unique(values: list) -> list:
 
 
 class Section(BaseModel):
-    """A section of ``params.yaml``: a missing or an unknown key is an error."""
+    """A section of ``params.yaml``: a missing or an unknown key is an error.
+
+    No key may be called ``size``, ``nfiles`` or ``isexec``: DVC leaves parameters of these names out of the key of its run
+    cache, and would restore results of other values.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def read(path: Path) -> dict:
+    """Content of ``params.yaml``.
+
+    Raises
+    ------
+    FetalkitError
+        Where it is missing or no such file; names the line of a mistake in the YAML.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise FetalkitError(f"{path}: not found; run from a checkout of the project") from None
+    except yaml.YAMLError as error:
+        where = getattr(error, "problem_mark", None)
+        line = f" line {where.line + 1}" if where else ""
+        raise FetalkitError(f"{path.name}{line}: not valid YAML; check indentation, quotes and brackets") from None
+    if not isinstance(content, dict):
+        raise FetalkitError(f"{path.name}: must hold one section per cohort")
+    return content
+
+
+def validated(model: type[Model], value: object, file: str, prefix: str) -> Model:
+    """`value` as a `model`.
+
+    Parameters
+    ----------
+    model
+        A section.
+    value
+        What the file holds.
+    file
+        Name of the file, for messages; empty for none.
+    prefix
+        Key that the value stands under.
+
+    Raises
+    ------
+    FetalkitError
+        With a line for every mistake: file, key, value and what is allowed.
+    """
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise FetalkitError("\n".join(_explain(file, prefix, item) for item in error.errors())) from None
+
+
+def _explain(file: str, prefix: str, item: dict) -> str:
+    # Pydantic adds the tried alternatives of a union to the location; only keys and list positions help the reader.
+    keys = [str(part) for part in item["loc"] if not re.search(r"[\[(-]", str(part)) or str(part) in _hyphened(item)]
+    key = ".".join(filter(None, [prefix, *keys]))
+    start = f"{file}: " if file else ""
+    if item["type"] == "missing":
+        return f"{start}{key} is missing; add it"
+    if item["type"] == "extra_forbidden":
+        return f"{start}{key} = {item['input']!r} is not a known key; correct its name or remove it"
+    value = "" if isinstance(item["input"], dict | BaseModel) else f" = {item['input']!r}"
+    message = item["msg"].removeprefix("Value error, ")
+    return f"{start}{key}{value}: {message[0].lower()}{message[1:]}"
+
+
+def _hyphened(item: dict) -> set[str]:
+    """Names with a hyphen that are keys of the file, such as those of arms, and not pydantic's words for a type."""
+    return {str(part) for part in item["loc"] if re.fullmatch(r"[a-z0-9]+([-+][a-z0-9]+)+", str(part))} - _TYPES
+
+
+_TYPES = {"function-after", "function-before", "function-wrap", "function-plain", "lax-or-strict", "json-or-python"}

@@ -11,7 +11,7 @@ from fetalkit.config.params import Params
 
 @dataclass(frozen=True)
 class Variant:
-    """A set that departs from the study's own set of a cell in one thing.
+    """A set that departs from the study's own set of a generator in one thing.
 
     Attributes
     ----------
@@ -34,25 +34,29 @@ class Variant:
 
 
 def training_time(settings: Params) -> list[Variant]:
-    """Diffusion models in the course of their training, at the smallest and the largest k."""
-    ends = dict.fromkeys([str(settings.splits.shots[0]), str(settings.splits.shots[-1])])
+    """The varied generator in the course of its training, at the smallest and the largest k."""
+    name, seed = settings.fidelity.varied, settings.splits.seeds[0]
+    if not name:
+        return []
     return [
-        Variant(f"diffusion-at{100 * fraction:.0f}", "diffusion", k, settings.splits.seeds[0], fraction=fraction)
-        for k in ends
-        for fraction in settings.diffusion.snapshots
+        Variant(f"{name}-at{100 * fraction:.0f}", name, k, seed, fraction=fraction)
+        for k in settings.splits.shots.ends
+        for fraction in getattr(settings.generators[name].training, "snapshots", ())
     ]
 
 
 def guidance(settings: Params) -> list[Variant]:
     """Both kinds of guidance over their scales, at the largest k."""
-    k, seed = str(settings.splits.shots[-1]), settings.splits.seeds[0]
+    name, k, seed = settings.fidelity.varied, settings.splits.shots.largest, settings.splits.seeds[0]
+    if not name:
+        return []
     return [
-        Variant(f"diffusion-{kind}{scale:g}", "diffusion", k, seed, {"guidance_kind": kind, "guidance": float(scale)})
+        Variant(f"{name}-{kind}{scale:g}", name, k, seed, {"guidance_kind": kind, "guidance": float(scale)})
         for kind, scales in settings.fidelity.guidance_scales.items()
         for scale in scales
     ]
 
 
 def all_variants(settings: Params) -> list[Variant]:
-    """Every variant, each once."""
+    """Every variant of a generator that the study trains, each once."""
     return [*training_time(settings), *guidance(settings)]

@@ -4,18 +4,20 @@ Canonical form: 8-bit grey, longest side at most 384 px (LANCZOS). The store hol
 working size, memory-mapped, so that memory stays flat in the number of images.
 """
 
+import hashlib
+import json
 import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from fetalkit.utils.files import replacing
-
 from fetalkit.utils.errors import FetalkitError
+from fetalkit.utils.files import replacing
 
 LONGEST_SIDE = 384
 SHOWN = 20  # of a long list of bad files, the message names this many
@@ -27,6 +29,10 @@ class Labelled:
 
     images: np.ndarray
     labels: np.ndarray
+
+    def digest(self) -> str:
+        """SHA-256 of the pixels, then the labels, both in C order: 64 hexadecimal digits."""
+        return hashlib.sha256(np.ascontiguousarray(self.images).tobytes() + self.labels.tobytes()).hexdigest()
 
 
 def read(path: Path) -> Image.Image:
@@ -96,26 +102,71 @@ def each(function: Callable, items: Sequence, action: str) -> list:
     return [result for result, _ in results]
 
 
-def build(sources: Iterable[Path], size: int, path: Path) -> None:
-    """Write the store: ``.npy``, uint8 (n, size, size), in the order of `sources`.
+@dataclass(frozen=True)
+class ImageStore:
+    """Working copies of all images of a cohort, memory-mapped, by id.
 
-    Raises
-    ------
-    FetalkitError
-        Lists all images that cannot be read; no store is left behind then.
+    Attributes
+    ----------
+    pixels
+        uint8 (n, side, side), read-only.
+    image_ids
+        Names of the images, in the order of `pixels`.
     """
-    sources = list(sources)
-    with replacing(path) as temporary:
-        shape = (len(sources), size, size)
-        store = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
 
-        def fill(row: int) -> None:
-            store[row] = working(read(sources[row]), size)
+    pixels: np.ndarray
+    image_ids: tuple[str, ...]
 
-        each(fill, range(len(sources)), "read")
-        store.flush()
+    def images(self, image_ids: Iterable[str]) -> np.ndarray:
+        """Images by their ids, uint8 (n, side, side), in the order given; KeyError for an id that is not there."""
+        return self.pixels[[self._rows[name] for name in image_ids]]
+
+    @cached_property
+    def _rows(self) -> dict[str, int]:
+        return {name: row for row, name in enumerate(self.image_ids)}
+
+    @classmethod
+    def build(cls, image_ids: Sequence[str], sources: Sequence[Path], side: int, folder: Path) -> "ImageStore":
+        """Write a store, all or nothing: ``images.npy`` and ``image_ids.json`` in `folder`.
+
+        Raises
+        ------
+        FetalkitError
+            Lists all images that cannot be read; no store is left behind then.
+        """
+        with replacing(folder) as temporary:
+            temporary.mkdir()
+            shape = (len(sources), side, side)
+            pixels = np.lib.format.open_memmap(temporary / _PIXELS, mode="w+", dtype=np.uint8, shape=shape)
+
+            def fill(row: int) -> None:
+                pixels[row] = working(read(sources[row]), side)
+
+            each(fill, range(len(sources)), "read")
+            pixels.flush()
+            (temporary / _IDS).write_text(json.dumps(list(image_ids), ensure_ascii=False), encoding="utf-8")
+        return cls.load(folder, side)
+
+    @classmethod
+    def load(cls, folder: Path, side: int) -> "ImageStore":
+        """Open a store that `build` wrote.
+
+        Raises
+        ------
+        FetalkitError
+            When it is damaged, or its images have another side than `side` px: then other parameters made it.
+        """
+        try:
+            pixels = np.load(folder / _PIXELS, mmap_mode="r", allow_pickle=False)
+            image_ids = tuple(json.loads((folder / _IDS).read_text(encoding="utf-8")))
+        except (OSError, ValueError) as error:
+            raise FetalkitError(f"{folder}: not a complete image store ({error}); run 02_images again") from error
+        if pixels.shape != (len(image_ids), side, side):
+            raise FetalkitError(
+                f"{folder}: it holds {pixels.shape} pixels for {len(image_ids)} names, but images.image_size is {side}; "
+                "run 02_images again"
+            )
+        return cls(pixels, image_ids)
 
 
-def load(path: Path) -> np.ndarray:
-    """Memory-mapped store, read-only: uint8 (n, size, size)."""
-    return np.load(path, mmap_mode="r", allow_pickle=False)
+_PIXELS, _IDS = "images.npy", "image_ids.json"

@@ -1,4 +1,4 @@
-"""The tables and arrays of one cohort, as the stages after 03_splits read them."""
+"""The tables and arrays of one cohort, as the stages after 03_splits read them. Images go by their ids everywhere."""
 
 from functools import cached_property
 from pathlib import Path
@@ -6,14 +6,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fetalkit.data import images
-from fetalkit.utils import paths
-
-from fetalkit.utils.errors import FetalkitError
-
-from fetalkit.data.images import Labelled
-
 from fetalkit.config.params import Params
+from fetalkit.data.images import ImageStore, Labelled
+from fetalkit.utils import paths
+from fetalkit.utils.errors import FetalkitError
 
 
 class Study:
@@ -29,7 +25,7 @@ class Study:
     Raises
     ------
     FetalkitError
-        On first use of a file that an earlier stage has not made yet.
+        On first use of a file that an earlier stage has not made yet, or has made with other parameters.
     """
 
     def __init__(self, cohort: str, params: Params):
@@ -38,25 +34,27 @@ class Study:
 
     @cached_property
     def table(self) -> pd.DataFrame:
-        """One row per image, in the order of the store; columns as `fetalkit.data.splits.split` makes them."""
-        table = pd.read_csv(
-            _made(paths.data(self.cohort, "splits", "splits.csv"), "03_splits"),
-            dtype={"image_id": str, "patient": str, "group": str},
-            keep_default_na=False,
-        )
-        return table.assign(linked=table.linked == "True" if table.linked.dtype == object else table.linked)
+        """One row per image, in the order of the index; columns as `fetalkit.data.splits.split` makes them."""
+        path = _made(paths.data(self.cohort, "splits", "splits.csv"), "03_splits")
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        return table.assign(linked=table.linked == "True")
 
     @cached_property
     def shots(self) -> pd.DataFrame:
         """Nested subsets: ``seed``, ``k`` (text), ``plane``, ``image_id``."""
-        return pd.read_csv(
-            _made(paths.data(self.cohort, "splits", "shots.csv"), "03_splits"), dtype={"k": str, "image_id": str}
-        )
+        path = _made(paths.data(self.cohort, "splits", "shots.csv"), "03_splits")
+        return pd.read_csv(path, dtype=str, keep_default_na=False).astype({"seed": int})
 
     @cached_property
-    def store(self) -> np.ndarray:
-        """Memory-mapped images, uint8 (n, size, size)."""
-        return images.load(_made(paths.data(self.cohort, "images", "images.npy"), "02_images"))
+    def store(self) -> ImageStore:
+        """All images of the cohort, by id."""
+        folder = _made(paths.data(self.cohort, "images"), "02_images")
+        store = ImageStore.load(folder, self.params.images.image_size)
+        if missing := set(self.table.image_id) - set(store.image_ids):
+            raise FetalkitError(
+                f"{folder}: {len(missing)} images of the splits are not in it, such as {min(missing)}; run 02_images again"
+            )
+        return store
 
     def labels(self, rows: pd.DataFrame) -> np.ndarray:
         """Class numbers, int64, of rows of the table: positions of their planes in ``cohort.planes``."""
@@ -64,35 +62,54 @@ class Study:
 
     def labelled(self, rows: pd.DataFrame) -> Labelled:
         """Images and labels of rows of the table."""
-        return Labelled(self.store[rows.index.to_numpy()], self.labels(rows))
+        return Labelled(self.store.images(rows.image_id), self.labels(rows))
 
     def part(self, name: str) -> pd.DataFrame:
         """Rows of a part; those of ``test`` include the dropped images, which the sensitivity analysis needs."""
         return self.table[self.table.part == name]
 
     def train(self, k: str, seed: int) -> Labelled:
-        """The images that a cell, and its generator, may see: the k-shot subset of `seed`."""
-        return self.labelled(self.table[self.table.image_id.isin(self._shot(k, seed))])
+        """The images that a run, and its generator, may see: the k-shot subset of `seed`."""
+        return self.labelled(self.table[self.table.image_id.isin(self._subset(k, seed))])
 
     def unseen(self, k: str, seed: int) -> Labelled:
-        """Images of the train and validation patients of whom the cell (`k`, `seed`) sees none: what a search may judge by."""
+        """Images of the train and validation patients of whom the run (`k`, `seed`) sees none: what a search may judge by."""
         known = pd.concat([self.part("train"), self.part("validation")])
         known = known[known.dropped == ""]
-        seen = known[known.image_id.isin(self._shot(k, seed))].group
+        seen = known[known.image_id.isin(self._subset(k, seed))].group
         return self.labelled(known[~known.group.isin(seen)])
 
-    def _shot(self, k: str, seed: int) -> set[str]:
+    def _subset(self, k: str, seed: int) -> set[str]:
         """Identifiers of the images of a k-shot subset."""
-        chosen = self.shots[(self.shots.k == str(k)) & (self.shots.seed == seed)].image_id
+        chosen = self.shots[(self.shots.k == k) & (self.shots.seed == seed)].image_id
         if chosen.empty:
             raise FetalkitError(f"{self.cohort}: no subset k = {k}, seed = {seed}; run 03_splits again")
         return set(chosen)
 
     def synthetic(self, generator: str, k: str, seed: int) -> Labelled:
-        """Synthetic set of a generator of cell (`k`, `seed`)."""
+        """Synthetic set of a generator of the run (`k`, `seed`)."""
         path = paths.data(self.cohort, "synthetic", f"{set_name(generator, k, seed)}.npz")
+        return read_set(path, self.params.images.image_size)
+
+
+def read_set(path: Path, image_size: int) -> Labelled:
+    """A stored synthetic set.
+
+    Raises
+    ------
+    FetalkitError
+        When it is missing or damaged, or its images have another side than `image_size` px: then other parameters made it.
+    """
+    try:
         with np.load(_made(path, "05_synthesis"), allow_pickle=False) as content:
-            return Labelled(content["images"], content["labels"])
+            data = Labelled(content["images"], content["labels"])
+    except (OSError, ValueError, KeyError) as error:
+        raise FetalkitError(f"{path}: not a complete synthetic set ({error}); run 05_synthesis again") from error
+    if data.images.shape[1:] != (image_size, image_size):
+        raise FetalkitError(
+            f"{path}: its images have {data.images.shape[1]} px, but images.image_size is {image_size}; run 05_synthesis again"
+        )
+    return data
 
 
 def set_name(generator: str, k: str, seed: int) -> str:

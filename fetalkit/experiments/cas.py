@@ -10,10 +10,11 @@ from pathlib import Path
 
 import torch
 
-from fetalkit.classifiers import models, trainer
+from fetalkit.classifiers import trainer
 from fetalkit.classifiers.loader import Feed
 from fetalkit.config.params import Params
 from fetalkit.data.images import Labelled
+from fetalkit.experiments import building
 from fetalkit.utils.checkpoints import Checkpoint
 
 
@@ -52,8 +53,10 @@ def score(
         When the loss is no longer a number.
     """
     name = classifier or next(iter(settings.classify.classifiers))
-    device, feed = torch.device("cpu"), Feed(data, len(settings.cohort.planes), seed)
-    recipe, model = trainer.recipe(settings, name), models.of_study(settings, name, seed)
+    n_classes = len(settings.cohort.planes)
+    device, feed = torch.device("cpu"), Feed(data, n_classes, seed)
+    recipe = building.recipe(settings.classify, name)
+    model = building.classifier(settings.classify, name, n_classes, settings.images.image_size, seed)
     model = model.to(device, memory_format=torch.channels_last)
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = Checkpoint(Path(folder, "state"), "", every=steps)  # minutes of work: not worth resuming

@@ -1,102 +1,112 @@
-"""Training of all cells of the study."""
+"""The runs of one cohort's study: arm × classifier × k × seed."""
 
 import shutil
-from collections.abc import Mapping
-from dataclasses import asdict, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 
-import numpy as np
 import torch
 from torch import nn
 
-from fetalkit.classifiers import models, trainer
+from fetalkit.classifiers import trainer
 from fetalkit.classifiers.loader import Feed
 from fetalkit.config import arms
+from fetalkit.config.arms import REAL
 from fetalkit.config.params import Params
-from fetalkit.config.runs import Cell, Outcome, cells
-from fetalkit.data import images
-from fetalkit.data.study import Study
-from fetalkit.experiments import phase_cache
-from fetalkit.utils import devices, parallel, paths
+from fetalkit.config.runs import Run, all_runs, stored
+from fetalkit.data.images import Labelled
+from fetalkit.data.study import Study, read_set
+from fetalkit.experiments import building, engine
+from fetalkit.experiments.engine import Phase, Trainee
+from fetalkit.experiments.outcome import Outcome
+from fetalkit.experiments.phase_cache import PhaseCache
+from fetalkit.utils import devices, paths
 from fetalkit.utils.files import replacing
-from fetalkit.utils.provenance import fingerprint
+
+STAGE = "classify"
+PARTS = ("validation", "test")  # that a run predicts
 
 
-def run(cohort: str, settings: Params) -> list[Outcome]:
-    """Train and apply every cell, one process per core. A cell that fails is among the outcomes, with its error."""
-    workers = devices.workers(settings.run.workers, devices.device(settings.run.device))
-    wanted = _most_phases_first(cells(settings))
-    jobs = [dict(cohort=cohort, settings=settings, cell=cell) for cell in wanted]
-    study = Study(cohort, settings)
-    nothing = np.full((len(study.part("validation")) + len(study.part("test")), len(study.planes)), np.nan, np.float32)
-    outcomes = {
-        cell: found.result or Outcome(cell, nothing, error=found.error)
-        for cell, found in zip(wanted, parallel.attempt(run_cell, jobs, workers, "cells"), strict=True)
-    }
-    return [outcomes[cell] for cell in cells(settings)]
+def train_all(cohort: str, settings: Params) -> list[Outcome]:
+    """Train and apply every run, one process per core. A run that fails is among the outcomes, with its error."""
+    study, runs = Study(cohort, settings), all_runs(settings)
+    image_ids = [name for part in PARTS for name in study.part(part).image_id]
+    cache = PhaseCache.of(cohort, STAGE)
+    outcomes = engine.attempt(
+        train_and_predict,
+        _most_phases_first(settings, runs),
+        dict(cohort=cohort, settings=settings, cache=cache),
+        lambda run, error: Outcome.failed(run, image_ids, len(study.planes), error),
+        workers=devices.workers(settings.run.workers, devices.device(settings.run.device)),
+        label="runs",
+    )
+    cache.keep(outcomes.values())
+    return [outcomes[run] for run in runs]
 
 
-def keep_weights(cohort: str, outcomes: list[Outcome]) -> None:
-    """Copy the weights of the first seed's runs to the versioned data, one safetensors file per cell that did not fail."""
-    first = min(outcome.cell.seed for outcome in outcomes)
-    for outcome in outcomes:
-        if outcome.weights is None or outcome.cell.seed != first:
-            continue
-        with replacing(paths.data(cohort, "models", f"{outcome.cell.name}.safetensors")) as temporary:
-            shutil.copyfile(outcome.weights, temporary)
+def _most_phases_first(settings: Params, runs: Sequence[Run]) -> list[Run]:
+    """One arm after the other, so that workers seldom wait for a phase that two arms share."""
+    return sorted(runs, key=lambda run: -len(settings.arms[run.arm].phases))
 
 
-def _most_phases_first(jobs: list[Cell]) -> list[Cell]:
-    """One arm after the other, so that workers do not train at the same time a phase that two arms share."""
-    return sorted(jobs, key=lambda cell: -len(arms.ARMS[cell.arm]))
-
-
-def run_cell(cohort: str, settings: Params, cell: Cell) -> Outcome:
-    """Train the phases of one cell, or take those that are stored, and predict validation and test images."""
+def train_and_predict(cohort: str, settings: Params, cache: PhaseCache, run: Run) -> Outcome:
+    """Train the phases of a run, or take the finished ones, and predict validation and test images."""
+    model, outcome = train(cohort, settings, cache, run)
     study, device = Study(cohort, settings), devices.device(settings.run.device)
-    model, outcome = train_cell(cohort, settings, cell)
-    shown = np.concatenate([study.labelled(study.part(part)).images for part in ("validation", "test")])
-    return replace(outcome, probabilities=trainer.predict(model, shown, device))
+    image_ids = [name for part in PARTS for name in study.part(part).image_id]
+    probabilities = trainer.predict(model, study.store.images(image_ids), device)
+    return replace(outcome, image_ids=tuple(image_ids), probabilities=probabilities)
 
 
-def train_cell(
-    cohort: str, settings: Params, cell: Cell, instead: Mapping[str, str] | None = None
+def train(
+    cohort: str, settings: Params, cache: PhaseCache, run: Run, instead: Mapping[str, Path] | None = None
 ) -> tuple[nn.Module, Outcome]:
-    """Train the phases of one cell, or take those that are stored. Test images are not read: there are no predictions yet.
+    """Train the phases of a run, or take the finished ones. Test images are not read: there are no predictions yet.
 
-    `instead` names synthetic sets that take the place of others.
+    `instead`: name of a synthetic set → file of the set that takes its place.
     """
     study, device = Study(cohort, settings), devices.device(settings.run.device)
-    spec, recipe = settings.classify.classifiers[cell.classifier], trainer.recipe(settings, cell.classifier)
-    model = models.of_study(settings, cell.classifier, cell.seed)
-    model = model.to(device, memory_format=torch.channels_last)
-    validation = study.labelled(study.part("validation"))
-    history = [asdict(recipe), spec.model_dump(), study.planes, settings.images.size, cell.seed, device.type]
-    history += [torch.__version__, phase_cache.digest(validation)]
-    curve, budget, seconds = [], [], 0.0
-    for number, phase in enumerate(arms.phases(cell.arm, *settings.classify.steps(cell.classifier))):
-        feed = _feed(study, cell, phase, instead or {})
-        history = [*history, asdict(phase), phase_cache.digest(feed.data), phase_cache.digest(feed.beside)]
-        code = phase_cache.code(phase.augmentation, phase.mixing, spec.pretrained)
-        folder = paths.work(cohort, "phases", fingerprint(history, code))
-        label = f"{cell.arm} {cell.classifier} k={cell.k} seed={cell.seed}: {phase.source}"
-        record = phase_cache.train(
-            folder, model, feed, phase.steps, recipe, device=device, label=label, validation=validation
-        )
-        curve += [{"phase": number + 1, "source": phase.source, **point} for point in record["curve"]]
-        budget.append({"source": phase.source, "steps": phase.steps, "images": len(feed.data.labels)})
-        seconds += record["seconds"]
-    nothing = np.empty((0, len(study.planes)), np.float32)
-    return model, Outcome(cell, nothing, folder / phase_cache.WEIGHTS, curve, budget, seconds)
+    model = building.classifier(
+        settings.classify, run.classifier, len(study.planes), settings.images.image_size, run.seed
+    )
+    trainee = Trainee(
+        run=run,
+        spec=settings.classify.classifiers[run.classifier],
+        model=model.to(device, memory_format=torch.channels_last),
+        recipe=building.recipe(settings.classify, run.classifier),
+        planes=study.planes,
+        image_size=settings.images.image_size,
+        validation=study.labelled(study.part("validation")),
+        device=device,
+    )
+    budget = settings.classify.steps(run.classifier)
+    planned = arms.phases(settings.arms[run.arm], *budget)
+    outcome = engine.train(cache, trainee, [_phase(study, run, phase, instead or {}) for phase in planned])
+    return trainee.model, outcome
 
 
-def _feed(study: Study, cell: Cell, phase: arms.Phase, instead: Mapping[str, str]) -> Feed:
-    """Images of a phase. Arms of one cell see the real ones in the same order, which makes their comparison a paired one."""
+def _phase(study: Study, run: Run, phase: arms.Phase, instead: Mapping[str, Path]) -> Phase:
+    """A phase with its images. Arms of one run see the real ones in the same order, which makes their comparison paired."""
 
-    def synthetic(source: str) -> images.Labelled:
-        name, k = arms.stored(source, cell.k)
-        return study.synthetic(instead.get(name, name), k, cell.seed)
+    def synthetic(source: str) -> Labelled:
+        name, k = stored(study.params, source, run.k)
+        if name in instead:
+            return read_set(instead[name], study.params.images.image_size)
+        return study.synthetic(name, k, run.seed)
 
-    data = study.train(cell.k, cell.seed) if phase.source == "real" else synthetic(phase.source)
+    data = study.train(run.k, run.seed) if phase.source == REAL else synthetic(phase.source)
     beside = synthetic(phase.synthetic) if phase.synthetic else None
-    seed = f"{cell.seed}-{phase.source}"
-    return Feed(data, len(study.planes), seed, phase.augmentation, phase.mixing, beside, phase.share)
+    feed = Feed(
+        data, len(study.planes), f"{run.seed}-{phase.source}", phase.augmentation, phase.mixing, beside, phase.share
+    )
+    return Phase(phase.source, phase.steps, feed, noted={"images": len(data.labels)})
+
+
+def keep_weights(cohort: str, outcomes: Sequence[Outcome]) -> None:
+    """Copy the weights of the first seed's runs to ``data/<cohort>/models``, one file per run that did not fail."""
+    first = min(outcome.run.seed for outcome in outcomes)
+    with replacing(paths.data(cohort, "models")) as temporary:
+        temporary.mkdir()
+        for outcome in outcomes:
+            if outcome.weights is not None and outcome.run.seed == first:
+                shutil.copyfile(outcome.weights, temporary / f"{outcome.run.name}.safetensors")

@@ -1,29 +1,31 @@
-"""Single test images as exhibits: where a classifier looked when it was right, and when it was wrong."""
+"""Single test images as examples: where a classifier looked when it was right, and when it was wrong."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from safetensors.torch import load_file
+from torch import nn
 
-from fetalkit.analysis.results import TEST_SETS
-from fetalkit.classifiers import gradcam, models
-from fetalkit.config.runs import Outcome
+from fetalkit.classifiers import gradcam, weights
+from fetalkit.data.images import Labelled
 from fetalkit.data.study import Study
+from fetalkit.experiments import building
+from fetalkit.experiments.outcome import Outcome
 from fetalkit.utils import devices
 from fetalkit.utils.errors import FetalkitError
 
 
 @dataclass(frozen=True)
-class Exhibit:
-    """Test images of one run with their Grad-CAM maps; arguments of `fetalkit.plots.gradcam.gallery`.
+class Examples:
+    """Test images of one run with their Grad-CAM maps; arguments of the gallery in `fetalkit.plots.gradcam`.
 
     Attributes
     ----------
-    outcome
-        The run.
+    run
+        Which run.
     images
-        uint8 (n, size, size).
+        uint8 (n, size, size), as the classifier saw them.
     maps
         Float (n, size, size) in [0, 1], for the plane that was called.
     titles
@@ -32,45 +34,60 @@ class Exhibit:
         Whether that was right, (n,).
     """
 
-    outcome: Outcome
+    run: Any
     images: np.ndarray
     maps: np.ndarray
     titles: list[str]
     right: np.ndarray
 
 
-def looked_at(study: Study, outcomes: Sequence[Outcome], arm: str, each: int = 6) -> Exhibit | None:
+def surest_calls(study: Study, outcomes: Sequence[Outcome], arm: str, each: int = 6) -> Examples | None:
     """The surest right calls, of different planes in turn, and the surest wrong ones, of a run of `arm`.
 
     Taken is the run of the largest k, the first seed and the first classifier that has spatial maps; None if there is none.
     """
+    test = study.part("test")
+    test = test[test.dropped == ""]
+    data = study.labelled(test)
     for outcome in _candidates(study, outcomes, arm):
-        test = study.part("test")
-        used = TEST_SETS[""](test).to_numpy()
-        probabilities = outcome.probabilities[-len(test) :][used]
-        data = study.labelled(test[used])
+        probabilities = outcome.of(list(test.image_id))
         called, sure = probabilities.argmax(axis=1), probabilities.max(axis=1)
         right = called == data.labels
         rows = np.concatenate([surest(data.labels, sure, right, each), surest(data.labels, sure, ~right, each)])
-        device = devices.device(study.params.run.device)
-        model = models.of_study(study.params, outcome.cell.classifier, outcome.cell.seed)
-        model.load_state_dict(load_file(outcome.weights))
-        try:
-            maps = gradcam.gradcam(model.to(device), data.images[rows], called[rows], device)
-        except FetalkitError:  # a network without spatial maps
-            continue
-        names = [plane.removeprefix("Fetal ").removeprefix("Maternal ").lower() for plane in study.planes]
-        titles = [f"{names[data.labels[row]]} → {names[called[row]]}" for row in rows]
-        return Exhibit(outcome, data.images[rows], maps, titles, right[rows])
+        settings = study.params
+        model = building.classifier(
+            settings.classify, outcome.run.classifier, len(study.planes), settings.images.image_size, outcome.run.seed
+        )
+        weights.load(model, outcome.weights)
+        shown = Labelled(data.images[rows], data.labels[rows])
+        maps = maps_of(model, shown.images, called[rows], settings.run.device)
+        if maps is not None:
+            titles = titles_of(study.planes, shown.labels, called[rows])
+            return Examples(outcome.run, shown.images, maps, titles, right[rows])
     return None
 
 
+def maps_of(model: nn.Module, images: np.ndarray, called: np.ndarray, device: str) -> np.ndarray | None:
+    """Grad-CAM maps of what each image was called; None for a network without spatial maps."""
+    place = devices.device(device)
+    try:
+        return gradcam.gradcam(model.to(place), images, called, place)
+    except FetalkitError:
+        return None
+
+
+def titles_of(planes: Sequence[str], labels: np.ndarray, called: np.ndarray) -> list[str]:
+    """``"brain → femur"`` for each image: what it shows and what it was called."""
+    names = [plane.removeprefix("Fetal ").removeprefix("Maternal ").lower() for plane in planes]
+    return [f"{names[label]} → {names[call]}" for label, call in zip(labels, called, strict=True)]
+
+
 def _candidates(study: Study, outcomes: Sequence[Outcome], arm: str) -> list[Outcome]:
-    k, seed = str(study.params.splits.shots[-1]), study.params.splits.seeds[0]
+    k, seed = study.params.splits.shots.largest, study.params.splits.seeds[0]
     return [
         outcome
         for outcome in outcomes
-        if (outcome.cell.arm, outcome.cell.k, outcome.cell.seed) == (arm, k, seed) and outcome.weights
+        if (outcome.run.arm, outcome.run.k, outcome.run.seed) == (arm, k, seed) and outcome.weights
     ]
 
 

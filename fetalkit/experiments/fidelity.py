@@ -1,49 +1,28 @@
 """All that is measured on the synthetic sets of one study: every image goes through every network once."""
 
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
-from fetalkit.config import arms, variants
+from fetalkit.config import variants
 from fetalkit.data.images import Labelled
-from fetalkit.data.study import Study, set_name
-from fetalkit.experiments import own_features, synthesis
+from fetalkit.data.study import Study
+from fetalkit.experiments import own_features
+from fetalkit.experiments.synthetic_sets import Drawn, SyntheticSets
 from fetalkit.metrics import compare, features, memorisation
 from fetalkit.metrics.memorisation import Nearest
 from fetalkit.utils import devices
 
 BEST = "real_train"
 PIXELS = "pixels"
-SUBJECT = "diffusion"
 
 
-@dataclass(frozen=True)
-class Drawn:
-    """A synthetic set: name of its generator or variant, the cell whose train images the generator has seen, its images."""
-
-    generator: str
-    k: str
-    seed: int
-    data: Labelled
-
-    @property
-    def name(self) -> str:
-        """Name of the set's file."""
-        return set_name(self.generator, self.k, self.seed)
-
-    @property
-    def cell(self) -> tuple[str, int]:
-        """k and seed."""
-        return self.k, self.seed
-
-
-class Evaluation:
+class Evaluation(SyntheticSets):
     """Fidelity, label fidelity and memorisation of every synthetic set of a study.
 
     Test images are those of the de-duplicated test part, train images those of the whole train part; for memorisation alone,
-    those of each set's own cell. Numbers of images are equal on both sides, plane by plane: the smallest of test part, train
+    those of each set's own subset. Numbers of images are equal on both sides, plane by plane: the smallest of test part, train
     part and set. Sets that lack images, because near-copies were taken out of them, are compared apart, at their own number.
 
     Parameters
@@ -58,54 +37,10 @@ class Evaluation:
     """
 
     def __init__(self, study: Study):
-        self.study, self.settings = study, study.params
+        super().__init__(study)
         self.options = study.params.fidelity
-        self.largest, self.first_seed = str(self.settings.splits.shots[-1]), self.settings.splits.seeds[0]
         self.test, self.train = (_kept(study, part) for part in ("test", "train"))
         self._thresholds: dict[tuple, float] = {}
-
-    @cached_property
-    def sets(self) -> list[Drawn]:
-        """The sets of the study: every generator in every cell, and what was derived from them."""
-        jobs = [*synthesis.jobs(self.settings), *synthesis.derived(self.settings)]
-        return [Drawn(**job, data=self.study.synthetic(**job)) for job in jobs]
-
-    @cached_property
-    def guidance_sets(self) -> list[Drawn]:
-        """Small sets that were drawn with other guidance."""
-        return self._variants(variants.guidance(self.settings))
-
-    @cached_property
-    def snapshots(self) -> list[Drawn]:
-        """Small sets that were drawn in the course of the training. Only copies are looked for in them."""
-        return self._variants(variants.training_time(self.settings))
-
-    def _variants(self, wanted: list[variants.Variant]) -> list[Drawn]:
-        return [
-            Drawn(each.name, each.k, each.seed, self.study.synthetic(each.name, each.k, each.seed))
-            for each in wanted
-            if each.generator in self.names
-        ]
-
-    @property
-    def names(self) -> list[str]:
-        """Names of the generators and of what was derived from their sets, the study's subject first."""
-        return sorted(dict.fromkeys(each.generator for each in self.sets), key=lambda name: name != SUBJECT)
-
-    @property
-    def generators(self) -> list[str]:
-        """Those of `names` that have sets at the largest k."""
-        largest = {each.generator for each in self.sets if each.k == self.largest}
-        return [name for name in self.names if name in largest]
-
-    @property
-    def originals(self) -> list[str]:
-        """Names of the generators whose sets are as they were drawn."""
-        return [name for name in self.generators if name not in arms.DERIVED]
-
-    def find(self, generator: str, k: str, seed: int) -> Drawn:
-        """The set of a generator of one cell; KeyError if there is none."""
-        return {each.name: each for each in self.sets}[set_name(generator, k, seed)]
 
     # Features
 
@@ -177,9 +112,9 @@ class Evaluation:
         largest = max(range(len(parts)), key=lambda number: parts[number].n.max())
         parts = [part if number == largest else part[part.set != BEST] for number, part in enumerate(parts)]
         table = pd.concat(parts, ignore_index=True)
-        cells = [known[name].cell if name in known else ("", None) for name in table.set]
-        table.insert(2, "k", [k for k, _ in cells])
-        table.insert(3, "seed", pd.array([seed for _, seed in cells], "Int64"))
+        subsets = [known[name].subset if name in known else ("", None) for name in table.set]
+        table.insert(2, "k", [k for k, _ in subsets])
+        table.insert(3, "seed", pd.array([seed for _, seed in subsets], "Int64"))
         table["set"] = [known[name].generator if name in known else name for name in table.set]
         return table
 
@@ -236,28 +171,28 @@ class Evaluation:
     # Memorisation
 
     def nearest(self, each: Drawn, space: str) -> Nearest:
-        """Nearest train image (of its cell) of each image of a set: of all by pixels, of the compared ones by features."""
+        """Nearest train image (of its subset) of each image of a set: of all by pixels, of the compared ones by features."""
         if space == PIXELS:
-            return memorisation.nearest_images(each.data.images, self.study.train(*each.cell).images)
-        return memorisation.nearest(self.features(each, space), self._seen(each.cell, space))
+            return memorisation.nearest_images(each.data.images, self.study.train(*each.subset).images)
+        return memorisation.nearest(self.features(each, space), self._seen(each.subset, space))
 
-    def unseen(self, cell: tuple[str, int], space: str) -> Nearest:
-        """Nearest train image of a cell of each test image."""
+    def unseen(self, subset: tuple[str, int], space: str) -> Nearest:
+        """Nearest train image of a subset of each test image."""
         if space == PIXELS:
-            return memorisation.nearest_images(self.test.images, self.study.train(*cell).images)
-        return memorisation.nearest(self.vectors[space][-1][compare.REFERENCE], self._seen(cell, space))
+            return memorisation.nearest_images(self.test.images, self.study.train(*subset).images)
+        return memorisation.nearest(self.vectors[space][-1][compare.REFERENCE], self._seen(subset, space))
 
-    def _seen(self, cell: tuple[str, int], space: str) -> np.ndarray:
-        """Features of the train images of a cell."""
+    def _seen(self, subset: tuple[str, int], space: str) -> np.ndarray:
+        """Features of the train images of a subset."""
         rows = {image.tobytes(): row for row, image in enumerate(self.train.images)}
-        return self.vectors[space][-1][BEST][[rows[image.tobytes()] for image in self.study.train(*cell).images]]
+        return self.vectors[space][-1][BEST][[rows[image.tobytes()] for image in self.study.train(*subset).images]]
 
-    def threshold(self, cell: tuple[str, int], space: str = PIXELS) -> float:
-        """Distance below which an image is a near-copy of a train image of the cell; from test images."""
-        if (space, cell) not in self._thresholds:
-            distances = self.unseen(cell, space).distance
-            self._thresholds[space, cell] = memorisation.threshold(distances, self.options.near_copy_quantile)
-        return self._thresholds[space, cell]
+    def threshold(self, subset: tuple[str, int], space: str = PIXELS) -> float:
+        """Distance below which an image is a near-copy of a train image of the subset; from test images."""
+        if (space, subset) not in self._thresholds:
+            distances = self.unseen(subset, space).distance
+            self._thresholds[space, subset] = memorisation.threshold(distances, self.options.near_copy_quantile)
+        return self._thresholds[space, subset]
 
     @cached_property
     def memorised(self) -> pd.DataFrame:
@@ -268,7 +203,7 @@ class Evaluation:
         rows = []
         for space, sets in ((PIXELS, (*self.sets, *self.snapshots)), (features.IMAGENET, self.sets)):
             for each in sets:
-                found = memorisation.share(self.nearest(each, space).distance, self.threshold(each.cell, space))
+                found = memorisation.share(self.nearest(each, space).distance, self.threshold(each.subset, space))
                 rows.append(dict(space=space, set=each.generator, k=each.k, seed=each.seed, **found))
         return pd.DataFrame(rows)
 
@@ -284,10 +219,10 @@ class Evaluation:
 
     def over_time(self) -> pd.DataFrame:
         """Near-copies by pixels in the course of training, first seed: ``k``, ``step``, ``share``, ``low``, ``high``."""
-        steps = self.settings.diffusion.steps
+        steps = getattr(self.settings.generators[self.subject].training, "steps", 0)
         stages = [(each.name, each.k, round(each.fraction * steps)) for each in variants.training_time(self.settings)]
-        stages += [(SUBJECT, k, steps) for k in dict.fromkeys(k for _, k, _ in stages)]
-        stages = stages if SUBJECT in self.names else []
+        stages += [(self.subject, k, steps) for k in dict.fromkeys(k for _, k, _ in stages)]
+        stages = stages if self.subject in self.names else []
         table = self.memorised[(self.memorised.space == PIXELS) & (self.memorised.seed == self.first_seed)]
         table = table.set_index(["set", "k"])
         rows = [dict(k=k, step=step, **table.loc[(name, k), ["share", "low", "high"]]) for name, k, step in stages]
@@ -297,8 +232,8 @@ class Evaluation:
 
     # What is kept
 
-    def cells(self) -> pd.DataFrame:
-        """Contents of ``cells.csv``: one row per set of the study and feature space; near-copies are those by pixels."""
+    def by_set(self) -> pd.DataFrame:
+        """Contents of ``sets.csv``: one row per set of the study and feature space; near-copies are those by pixels."""
         keys = ["set", "k", "seed"]
         table = self.compared[(self.compared.plane == compare.ALL) & self.compared.set.isin(self.names)]
         copies = self.memorised[self.memorised.space == PIXELS].drop(columns="space")

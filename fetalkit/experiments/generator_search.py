@@ -3,7 +3,6 @@
 Train patients teach, validation patients judge; test images are not read. One candidate takes one core.
 """
 
-import hashlib
 import json
 import time
 from typing import Any
@@ -12,7 +11,6 @@ import numpy as np
 import pandas as pd
 import torch
 
-from fetalkit import generators
 from fetalkit.config.params import Params
 from fetalkit.data.images import Labelled
 from fetalkit.data.study import Study
@@ -27,6 +25,7 @@ from fetalkit.utils.provenance import fingerprint
 
 # Noise levels at which the denoiser is judged, for images of standard deviation 0.5.
 LEVELS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
+SUBJECT = "diffusion"  # the generator of the cohort that candidates depart from
 _TRIAL = 30  # steps that tell a candidate's speed
 
 
@@ -40,7 +39,7 @@ def compare(
     cohort, settings
         The study, of which the images and splits must have been made.
     candidates
-        Name → what differs from ``diffusion`` (and, under ``sampler``, from ``synthesis.diffusion``) in the settings.
+        Name → what differs from the training of ``generators.diffusion`` (and, under ``sampler``, from its sampling).
     minutes
         Processor time of each training; the number of steps follows from the candidate's speed.
     each
@@ -61,14 +60,14 @@ def compare(
         for name, changes in candidates.items()
     ]
     # Candidates that differ in the sampler alone share one training; it must not run twice at one time.
-    alike = {json.dumps(_chosen(settings, job["changes"]), sort_keys=True): job for job in reversed(jobs)}
+    alike = {json.dumps(_training(settings, job["changes"]), sort_keys=True): job for job in reversed(jobs)}
     parallel.run(train, list(alike.values()), workers)
     return pd.DataFrame(parallel.run(judge, [job | dict(each=each, steps=steps) for job in jobs], workers))
 
 
-def _chosen(settings: Params, changes: dict[str, Any]) -> dict[str, Any]:
+def _training(settings: Params, changes: dict[str, Any]) -> dict[str, Any]:
     """Settings of a candidate's training."""
-    base = settings.diffusion.model_dump() | {"guide_steps": 0, "snapshots": []}
+    base = settings.generators[SUBJECT].training.model_dump() | {"guide_steps": 0, "snapshots": []}
     return base | {key: value for key, value in changes.items() if key != "sampler"}
 
 
@@ -78,54 +77,52 @@ def judge(
     """One row of `compare`; taken from ``work/`` where it has been measured already."""
     study = Study(cohort, settings)
     seen, validation = study.labelled(study.part("train")), study.labelled(study.part("validation"))
-    sampler = settings.synthesis.diffusion.model_dump() | changes.get("sampler", {})
+    sampling = settings.generators[SUBJECT].sampling.model_copy(update=changes.get("sampler", {}))
     key = _key(study, settings, changes, minutes)
-    judged_by = [key, sampler, each, steps, settings.classify.model_dump()]
-    found = paths.work(cohort, "search", f"{fingerprint(judged_by)}.json")
-    if found.exists():
-        return {"candidate": name, **json.loads(found.read_text())}
+    judged_by = [key, sampling.model_dump(mode="json"), each, steps, settings.classify.model_dump(mode="json")]
+    path = paths.work(cohort, "search", f"{fingerprint([__name__], judged_by)}.json")
+    if path.exists():
+        return {"candidate": name, **json.loads(path.read_text())}
     made = train(cohort, settings, name, changes, minutes)
     row: dict[str, Any] = {
-        "steps": made.settings.steps,
-        "images_per_second": round(made.settings.steps * made.settings.batch_size / made.seconds, 1),
+        "steps": made.training.steps,
+        "images_per_second": round(made.training.steps * made.training.batch_size / made.seconds, 1),
         "parameters": sum(parameter.numel() for parameter in made.denoiser.parameters()),
     }
     for sigma in LEVELS:
         row[f"error@{sigma:g}"] = round(made.denoising_error(validation.images, validation.labels, sigma, seed=0), 5)
     labels = np.tile(np.arange(len(study.planes)), each)
     began = time.process_time()
-    images = made.sample(labels, seed=0, **sampler)
+    images = made.sample(labels, seed=0, sampling=sampling)
     row["sampling_seconds"] = round(time.process_time() - began, 1)
     row |= _fidelity(images, labels, seen, validation)
-    row["cas"] = round(
-        cas.score(Labelled(images, labels), validation, settings, steps=steps, seed=0, label=f"{name}: CAS"), 4
-    )
-    with replacing(found) as temporary:
+    accuracy = cas.score(Labelled(images, labels), validation, settings, steps=steps, seed=0, label=f"{name}: CAS")
+    row["cas"] = round(accuracy, 4)
+    with replacing(path) as temporary:
         temporary.write_text(json.dumps(row))
     return {"candidate": name, **row}
 
 
 def _key(study: Study, settings: Params, changes: dict[str, Any], minutes: float) -> str:
     data = study.labelled(study.part("train"))
-    contents = hashlib.sha256(data.images.tobytes() + data.labels.tobytes()).hexdigest()
-    return fingerprint([_chosen(settings, changes), minutes, contents, torch.__version__], generators.code("diffusion"))
+    about = [_training(settings, changes), minutes, study.planes, settings.images.image_size]
+    return fingerprint([DiffusionGenerator.__module__], about, [data.digest()])
 
 
 def train(cohort: str, settings: Params, name: str, changes: dict[str, Any], minutes: float) -> DiffusionGenerator:
     """Train a candidate on one core, or take the one that has been trained already."""
     study = Study(cohort, settings)
     data, key = study.labelled(study.part("train")), _key(study, settings, changes, minutes)
-    chosen = _chosen(settings, changes) | dict(
-        n_classes=len(study.planes), size=settings.images.size, device="cpu", precision=settings.run.precision
-    )
+    training, place = _training(settings, changes), dict(device="cpu", precision=settings.run.precision)
     plan = paths.work(cohort, "search", f"{key}.steps")
     if not plan.exists():  # measured once: a run that is resumed must keep its length
-        trial = DiffusionGenerator(**(chosen | {"steps": _TRIAL}))
+        trial = DiffusionGenerator(study.planes, settings.images.image_size, training | {"steps": _TRIAL}, **place)
         began = time.process_time()
         trial.fit(data.images, data.labels, seed=0, label=f"{name}: trial")
         with replacing(plan) as temporary:
             temporary.write_text(str(max(_TRIAL, int(_TRIAL * 60 * minutes / (time.process_time() - began)))))
-    made = DiffusionGenerator(**(chosen | {"steps": int(plan.read_text())}))
+    training["steps"] = int(plan.read_text())
+    made = DiffusionGenerator(study.planes, settings.images.image_size, training, **place)
     made.fit(data.images, data.labels, seed=0, checkpoint=Checkpoint(plan.with_suffix(".checkpoint"), key), label=name)
     return made
 

@@ -1,95 +1,144 @@
-"""One phase of training, stored on its own under the fingerprint of all that went into it.
+"""Finished phases of training, each on its own under the fingerprint of all that it follows from.
 
-A killed grid goes on where it stood, runs that share their first phase share its weights, and a new run computes only what
-is new.
+A killed study goes on where it stood, runs that share their first phase share its weights, and a new run computes only what is
+new. The folder of a stage's phases is one of its outputs, which DVC versions: whoever pulls it trains nothing again.
 """
 
-import hashlib
 import json
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from filelock import FileLock
 from torch import nn
 
-from fetalkit.classifiers import loader, mixup, models, pretrained, trainer, transforms, ultrasound_transforms
-from fetalkit.classifiers.loader import Feed
+from fetalkit.classifiers import trainer, weights
 from fetalkit.classifiers.trainer import Recipe
-from fetalkit.data import sampling
 from fetalkit.data.images import Labelled
+from fetalkit.utils import paths
 from fetalkit.utils.checkpoints import Checkpoint
 from fetalkit.utils.files import replacing
 
-WEIGHTS = "weights.safetensors"
-# What a trained phase follows from, beside its images and settings: always, and where it is used.
-_CODE = [Path(module.__file__) for module in (transforms, sampling, models, loader, trainer)]
-_CODE_OF = {"ultrasound": ultrasound_transforms, "mixup": mixup, "cutmix": mixup}
+WEIGHTS, RECORD = "weights.safetensors", "phase.json"
 
 
-def code(augmentation: str, mixing: str = "", weights: bool = False) -> list[Path]:
-    """Files that a phase follows from; `weights`: whether its classifier began with pretrained ones."""
-    used = [_CODE_OF[name] for name in (augmentation, mixing) if name in _CODE_OF]
-    used += [pretrained] if weights else []
-    return [*_CODE, *(Path(module.__file__) for module in used)]
+@dataclass(frozen=True)
+class PhaseCache:
+    """Finished phases of one stage of a study.
 
-
-def digest(data: Labelled | None) -> str:
-    """SHA-256 of images and labels; empty for None."""
-    if data is None:
-        return ""
-    return hashlib.sha256(np.ascontiguousarray(data.images).tobytes() + data.labels.tobytes()).hexdigest()
-
-
-def train(
-    folder: Path,
-    model: nn.Module,
-    feed: Feed,
-    steps: int,
-    recipe: Recipe,
-    *,
-    device: torch.device,
-    label: str,
-    validation: Labelled,
-    objective: nn.Module | None = None,
-) -> dict:
-    """Train `model` in place, or give it the weights that `folder` holds.
-
-    Parameters
+    Attributes
     ----------
+    study
+        Folder name of the study; unfinished phases have their checkpoints in ``work/<study>/phases``.
     folder
-        Where the phase is stored; its name is the fingerprint of all that the phase follows from.
-    model, feed, steps, recipe, device, label, validation, objective
-        As for `fetalkit.classifiers.trainer.fit`.
-
-    Returns
-    -------
-    dict
-        ``curve`` and ``seconds``, as `fetalkit.classifiers.trainer.fit` returns them.
-
-    Raises
-    ------
-    FetalkitError
-        When the loss is no longer a number, or nothing can be written.
+        Where finished ones are kept.
+    shared
+        Folders of other stages: a phase that is there is copied, not trained again.
     """
-    if not folder.exists():
-        checkpoint = Checkpoint(folder.with_suffix(".checkpoint"), folder.name)
-        curve, seconds = trainer.fit(
-            model,
-            feed,
-            steps,
-            recipe,
-            device=device,
-            checkpoint=checkpoint,
-            label=label,
-            validation=validation,
-            objective=objective,
-        )
-        with replacing(folder) as temporary:
-            temporary.mkdir()
-            weights = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-            save_file(weights, temporary / WEIGHTS)
-            (temporary / "phase.json").write_text(json.dumps({"curve": curve, "seconds": round(seconds, 2)}))
-        checkpoint.clear()
-    model.load_state_dict(load_file(folder / WEIGHTS))
-    return json.loads((folder / "phase.json").read_text())
+
+    study: str
+    folder: Path
+    shared: Sequence[Path] = ()
+
+    @classmethod
+    def of(cls, study: str, stage: str) -> "PhaseCache":
+        """That of a stage, an output of it; it looks into those of the other stages too."""
+        own = paths.data(study, "trainings", stage)
+        others = [folder for folder in sorted(own.parent.glob("*")) if folder != own]
+        return cls(study, own, tuple(others))
+
+    def weights(self, fingerprint: str) -> Path:
+        """File of the weights of a phase."""
+        return self.folder / fingerprint / WEIGHTS
+
+    def record(self, fingerprint: str) -> dict | None:
+        """``curve`` and ``seconds`` of a finished phase; None where it has not been trained."""
+        path = self.folder / fingerprint / RECORD
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+    def train(
+        self,
+        fingerprint: str,
+        model: nn.Module,
+        batches: Any,
+        steps: int,
+        recipe: Recipe,
+        *,
+        device: torch.device,
+        label: str,
+        validation: Labelled,
+        objective: nn.Module | None = None,
+    ) -> dict:
+        """Train `model` in place, or give it the weights of the finished phase.
+
+        One process trains a phase at a time; another that wants the same one waits and takes it.
+
+        Parameters
+        ----------
+        fingerprint
+            Of all that the phase follows from.
+        model, batches, steps, recipe, device, label, validation, objective
+            As for `fetalkit.classifiers.trainer.fit`.
+
+        Returns
+        -------
+        dict
+            ``curve`` and ``seconds``, as `fetalkit.classifiers.trainer.fit` returns them.
+
+        Raises
+        ------
+        FetalkitError
+            When the loss is no longer a number, or nothing can be written.
+        """
+        place = paths.work(self.study, "phases", fingerprint)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(place.with_suffix(".lock")):
+            self._take_over(fingerprint)
+            if not self.weights(fingerprint).exists():
+                checkpoint = Checkpoint(place.with_suffix(".checkpoint"), fingerprint)
+                curve, seconds = trainer.fit(
+                    model, batches, steps, recipe, device=device, checkpoint=checkpoint, label=label,
+                    validation=validation, objective=objective,
+                )  # fmt: skip
+                with replacing(self.folder / fingerprint) as temporary:
+                    temporary.mkdir()
+                    weights.save(model, temporary / WEIGHTS)
+                    record = json.dumps({"curve": curve, "seconds": round(seconds, 2)})
+                    (temporary / RECORD).write_text(record, encoding="utf-8")
+                checkpoint.clear()
+        weights.load(model, self.weights(fingerprint))
+        return json.loads((self.folder / fingerprint / RECORD).read_text(encoding="utf-8"))
+
+    def _take_over(self, fingerprint: str) -> None:
+        """Copy a phase that another stage has finished."""
+        if self.weights(fingerprint).exists():
+            return
+        for folder in self.shared:
+            if (folder / fingerprint / WEIGHTS).exists():
+                with replacing(self.folder / fingerprint) as temporary:
+                    shutil.copytree(folder / fingerprint, temporary)
+                return
+
+    def keep(self, outcomes: Iterable[Any]) -> None:
+        """Leave what the outcomes of a stage need and no more: the records of their phases, and the last one's weights.
+
+        So the folder follows from the parameters alone, whatever was trained before.
+        """
+        trainings = [outcome.trainings for outcome in outcomes if outcome.trainings]
+        used = {fingerprint for phases in trainings for fingerprint in phases}
+        last = {phases[-1] for phases in trainings}
+        for entry in self.folder.glob("*"):
+            if entry.name not in used:
+                shutil.rmtree(entry)
+            elif entry.name not in last:
+                (entry / WEIGHTS).unlink(missing_ok=True)
+
+
+def finished(cache: PhaseCache, fingerprints: Sequence[str]) -> list[Mapping[str, Any]] | None:
+    """Records of the phases of a run that has been trained before; None where something is missing."""
+    records = [cache.record(fingerprint) for fingerprint in fingerprints]
+    complete = fingerprints and cache.weights(fingerprints[-1]).exists()
+    return [record for record in records if record] if complete and None not in records else None

@@ -144,7 +144,7 @@ def draw(study: Study, count: int, seed: int, generator: str = "diffusion") -> Q
     if count < 2 or count % 2:
         raise FetalkitError(f"a blind test of {count} images cannot be half real, half synthetic; use an even number")
     splits = study.params.splits
-    k, first = str(splits.shots[-1]), splits.seeds[0]
+    k, first = splits.shots.largest, splits.seeds[0]
     rows = study.part("test")
     rows = rows[rows.dropped == ""]
     real, synthetic = study.labelled(rows), study.synthetic(generator, k, first)

@@ -1,11 +1,13 @@
-"""One generator per cell (k, seed), and the synthetic sets drawn from it.
+"""One generator per subset (k, seed), and the synthetic sets drawn from it.
 
-A generator sees the k-shot subset of its cell and nothing else: `fetalkit.data.study.Study.train` is its only source of images.
+A generator sees the k-shot subset of its run and nothing else: `fetalkit.data.study.Study.train` is its only source of images.
+Trained generators and drawn sets are outputs that DVC versions, each with the fingerprint of what made it: what is there
+already is not made again.
 """
 
-import hashlib
 import itertools
 import shutil
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,18 +15,24 @@ from typing import Any
 import numpy as np
 
 from fetalkit import generators
-from fetalkit.config import arms, runs, variants
-from fetalkit.config.params import Params
+from fetalkit.config import variants
+from fetalkit.config.params import GeneratorSettings, Params
+from fetalkit.config.runs import generator_of, stored_sets
+from fetalkit.config.sections import Section
 from fetalkit.config.variants import Variant
+from fetalkit.data.images import Labelled
 from fetalkit.data.study import Study, set_name
+from fetalkit.experiments import drawing
+from fetalkit.generators import Generator
+from fetalkit.generators.base import read_record
 from fetalkit.metrics import memorisation
-from fetalkit.utils import devices, parallel, paths
+from fetalkit.utils import devices, parallel, paths, provenance
 from fetalkit.utils.checkpoints import Checkpoint
 from fetalkit.utils.errors import FetalkitError
 from fetalkit.utils.files import replacing
-from fetalkit.utils.progress import Progress
-from fetalkit.utils.provenance import fingerprint
-from fetalkit.utils.streams import rng
+
+FINGERPRINT = "made_by"  # file of a saved generator, and array of a stored set, that says what made it
+START = "start"  # what a training began with, in the name of its folder
 
 
 @dataclass(frozen=True)
@@ -43,26 +51,10 @@ class Trained:
         return set_name(self.generator, self.k, self.seed)
 
 
-# Generators that begin with what another training has learnt -> the kind of generator that both are.
-STARTED = {"diffusion-phantoms": "diffusion"}
-START = "phantoms"
-
-
-def kind(generator: str) -> str:
-    """Kind of a generator: its class, and its sections in ``params.yaml``."""
-    return STARTED.get(generator, generator)
-
-
-def sampler(settings: Params, generator: str) -> dict[str, Any]:
-    """How the images of a generator's sets are drawn; empty for one that has nothing to choose."""
-    section = getattr(settings.synthesis, kind(arms.generator(generator)), None)
-    return section.model_dump() if section else {}
-
-
 def jobs(settings: Params) -> list[dict]:
-    """Generators that the cells and the fidelity stage need: one per generator, k and seed."""
-    wanted = {(arms.generator(name), k, seed) for name, k, seed in runs.sets(settings)}
-    shots = list(map(str, settings.splits.shots))
+    """Generators that the runs and the fidelity stage need: one per generator, k and seed."""
+    wanted = {(generator_of(settings, name), k, seed) for name, k, seed in stored_sets(settings)}
+    shots = list(settings.splits.shots)
     wanted |= set(itertools.product(settings.fidelity.generators, shots, settings.splits.seeds))
     order = sorted(wanted, key=lambda job: (job[0], shots.index(job[1]), job[2]))
     return [dict(generator=generator, k=k, seed=seed) for generator, k, seed in order]
@@ -70,7 +62,18 @@ def jobs(settings: Params) -> list[dict]:
 
 def derived(settings: Params) -> list[dict]:
     """Sets that are made from those of a generator: one per name, k and seed."""
-    return [dict(generator=name, k=k, seed=seed) for name, k, seed in runs.sets(settings) if name in arms.DERIVED]
+    return [dict(generator=name, k=k, seed=seed) for name, k, seed in stored_sets(settings) if name in settings.sets]
+
+
+def drawable(settings: Params, wanted: Iterable[Variant]) -> list[Variant]:
+    """Those variants whose generator the study trains."""
+    trained = {(job["generator"], job["k"], job["seed"]) for job in jobs(settings)}
+    return [variant for variant in wanted if (variant.generator, variant.k, variant.seed) in trained]
+
+
+def sampling(settings: Params, generator: str) -> Section:
+    """How the images of a generator's sets are drawn."""
+    return settings.generators[generator_of(settings, generator)].sampling
 
 
 def _run(function, cohort: str, settings: Params, work: list[dict], label: str = "") -> list:
@@ -79,71 +82,119 @@ def _run(function, cohort: str, settings: Params, work: list[dict], label: str =
 
 
 def train_all(cohort: str, settings: Params) -> list[Trained]:
-    """Train all generators of the study, one process per core."""
+    """Train all generators of the study, one process per core; those that are there already are taken."""
     wanted = jobs(settings)
-    if any(job["generator"] in STARTED for job in wanted):
-        _run(train_start, cohort, settings, [{}])
-    return _run(train, cohort, settings, wanted, "generators")
+    names = dict.fromkeys(job["generator"] for job in wanted)
+    started = [name for name in names if settings.generators[name].start]
+    _run(train_start, cohort, settings, [dict(generator=name) for name in started])
+    trained = _run(train, cohort, settings, wanted, "generators")
+    _remove_others(
+        paths.data(cohort, "generators"), [*(item.name for item in trained), *(f"{name}-{START}" for name in started)]
+    )
+    return trained
 
 
-def train_start(cohort: str, settings: Params) -> Path:
-    """Train a diffusion model on phantoms of the cohort's planes, for others to begin from; return its folder.
+def _remove_others(folder: Path, names: Sequence[str]) -> None:
+    """Leave in an output folder what the parameters ask for and no more, so that it follows from them alone."""
+    for entry in folder.iterdir():
+        if entry.name.removesuffix(".npz") not in names:
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
 
-    It has seen no real image, so that it may be the beginning of a generator in any cell.
+
+def train_start(cohort: str, settings: Params, generator: str) -> None:
+    """Train what a generator begins with: its network on phantoms of the cohort's planes.
+
+    It has seen no real image, so that it may be the beginning of a generator in any run.
     """
-    planes, size = settings.cohort.planes, settings.images.size
-    labels = np.tile(np.arange(len(planes)), settings.start.images_per_plane)
-    simulation = generators.create("simulation", n_classes=len(planes), planes=planes, size=size)
-    images = simulation.sample(labels, seed=0, **sampler(settings, "simulation"))
-    made = _untrained(settings, "diffusion", steps=settings.start.steps, snapshots=[])
-    checkpoint = _checkpoint(cohort, settings, START, made, [0, _contents(images, labels)], "diffusion")
-    made.fit(images, labels, seed=0, checkpoint=checkpoint, label="diffusion: start from phantoms")
-    folder = paths.data(cohort, "generators", START)
-    made.save(folder)
-    return folder
-
-
-def _untrained(settings: Params, name: str, **changes: Any) -> generators.Generator:
-    section = getattr(settings, name, None)  # a generator that learns nothing has no section in params.yaml
-    return generators.create(
-        name,
-        n_classes=len(settings.cohort.planes),
-        planes=settings.cohort.planes,
-        size=settings.images.size,
-        device=settings.run.device,
-        precision=settings.run.precision,
-        **((section.model_dump() if section else {}) | changes),
+    spec, planes = settings.generators[generator], settings.cohort.planes
+    start = spec.start
+    labels = np.tile(np.arange(len(planes)), start.images_per_plane)
+    phantoms = settings.generators[start.generator]
+    images = _untrained(settings, phantoms).sample(labels, seed=0, sampling=phantoms.sampling)
+    begun = spec.model_copy(update={"training": _shortened(spec.training, start.steps)})
+    made = _untrained(settings, begun)
+    print_of = _made_by(settings, begun, [0], [Labelled(images, labels).digest()])
+    _fit(
+        cohort,
+        made,
+        f"{generator}-{START}",
+        print_of,
+        images,
+        labels,
+        seed=0,
+        label=f"{generator}: start from phantoms",
     )
 
 
-def _checkpoint(cohort: str, settings: Params, name: str, made, follows: list, of: str) -> Checkpoint:
-    """Where the state of a training is kept, under the fingerprint of all that it follows from."""
-    history = [made.describe(), *follows, *_rounding(settings)]
-    return Checkpoint(paths.work(cohort, "generators", f"{name}.checkpoint"), fingerprint(history, generators.code(of)))
+def _shortened(training: Section, steps: int) -> Section:
+    """The same training for other steps, without the states on the way, which nobody asks for."""
+    changes: dict[str, Any] = {"steps": steps}
+    if "snapshots" in type(training).model_fields:
+        changes["snapshots"] = ()
+    return training.model_copy(update=changes)
+
+
+def train(cohort: str, settings: Params, generator: str, k: str, seed: int) -> Trained:
+    """Train one generator, or take the one that is there."""
+    data, name, spec = (
+        Study(cohort, settings).train(k, seed),
+        set_name(generator, k, seed),
+        settings.generators[generator],
+    )
+    made, follows, options = _untrained(settings, spec), [data.digest()], {}
+    if spec.start:
+        options["start"] = paths.data(cohort, "generators", f"{generator}-{START}")
+        follows.append((options["start"] / FINGERPRINT).read_text())
+    print_of = _made_by(settings, spec, [seed], follows)
+    label = f"{generator} k={k} seed={seed}"
+    record = _fit(cohort, made, name, print_of, data.images, data.labels, seed=seed, label=label, **options)
+    return Trained(generator, k, seed, record["losses"], record["seconds"])
+
+
+def _untrained(settings: Params, spec: GeneratorSettings) -> Generator:
+    return generators.create(
+        spec.class_path,
+        settings.cohort.planes,
+        settings.images.image_size,
+        spec.training,
+        device=settings.run.device,
+        precision=settings.run.precision,
+    )
+
+
+def _fit(
+    cohort: str, made: Generator, name: str, print_of: str, images: np.ndarray, labels: np.ndarray, **options: Any
+) -> dict[str, Any]:
+    """Train `made` and keep it in ``data/<cohort>/generators``, unless the very same one is there; its losses and seconds."""
+    folder = paths.data(cohort, "generators", name)
+    if _read_print(folder / FINGERPRINT) != print_of:
+        checkpoint = Checkpoint(paths.work(cohort, "generators", f"{name}.checkpoint"), print_of)
+        made.fit(images, labels, checkpoint=checkpoint, **options)
+        with replacing(folder) as temporary:
+            made.save(temporary)
+            (temporary / FINGERPRINT).write_text(print_of)
+        checkpoint.clear()
+    return read_record(folder)
+
+
+def _read_print(path: Path) -> str:
+    return path.read_text() if path.exists() else ""
+
+
+def _made_by(settings: Params, spec: GeneratorSettings, follows: list, data: Sequence[str]) -> str:
+    """Fingerprint of a training."""
+    about = [
+        spec.class_path,
+        list(settings.cohort.planes),
+        settings.images.image_size,
+        spec.training.model_dump(mode="json"),
+    ]
+    return provenance.fingerprint([spec.class_path.partition(":")[0]], [*about, *follows, *_rounding(settings)], data)
 
 
 def _rounding(settings: Params) -> list[str]:
     device = devices.device(settings.run.device)
     return devices.rounding(device, devices.precision(settings.run.precision, device))
-
-
-def _contents(images: np.ndarray, labels: np.ndarray) -> str:
-    return hashlib.sha256(images.tobytes() + labels.tobytes()).hexdigest()
-
-
-def train(cohort: str, settings: Params, generator: str, k: str, seed: int) -> Trained:
-    """Train one generator, or take the one that an earlier, interrupted execution of the stage has finished."""
-    data, name = Study(cohort, settings).train(k, seed), set_name(generator, k, seed)
-    made = _untrained(settings, kind(generator))
-    follows, options = [seed, _contents(data.images, data.labels)], {}
-    if generator in STARTED:
-        options["start"] = paths.data(cohort, "generators", START)
-        follows.append(fingerprint("", _weights(options["start"])))
-    checkpoint = _checkpoint(cohort, settings, name, made, follows, kind(generator))
-    label = f"{generator} k={k} seed={seed}"
-    made.fit(data.images, data.labels, seed=seed, checkpoint=checkpoint, label=label, **options)
-    made.save(paths.data(cohort, "generators", name))
-    return Trained(generator, k, seed, made.losses, made.seconds)
 
 
 def draw_all(cohort: str, settings: Params) -> dict[str, int]:
@@ -152,55 +203,55 @@ def draw_all(cohort: str, settings: Params) -> dict[str, int]:
     own = [Variant(job["generator"], **job) for job in jobs(settings)]
     work = [dict(variant=variant, each=each) for variant in own]
     few = min(settings.fidelity.variant_images_per_plane, each)
-    work += [dict(variant=variant, each=few) for variant in _drawable(settings, own)]
+    work += [dict(variant=variant, each=few) for variant in drawable(settings, variants.all_variants(settings))]
     sizes = dict(_run(draw, cohort, settings, work, "sets"))
     sizes |= dict(leave_out_copies(cohort, settings, **job) for job in derived(settings))
+    _remove_others(paths.data(cohort, "synthetic"), list(sizes))
     return sizes
 
 
-def _drawable(settings: Params, own: list[Variant]) -> list[Variant]:
-    """Variants whose generator the study has."""
-    trained = {variant.generator for variant in own}
-    return [variant for variant in variants.all_variants(settings) if variant.generator in trained]
+def draw(cohort: str, settings: Params, variant: Variant, each: int, folder: Path | None = None) -> tuple[str, int]:
+    """Draw one synthetic set and store it, or leave the equal one that is there; return its name and number of images.
 
-
-def draw(cohort: str, settings: Params, variant: Variant, each: int) -> tuple[str, int]:
-    """Draw one synthetic set and store it, or take an equal one drawn earlier; return its name and size."""
+    It goes to ``data/<cohort>/synthetic``, or to another `folder`.
+    """
     name = set_name(variant.name, variant.k, variant.seed)
-    folder = paths.data(cohort, "generators", set_name(variant.generator, variant.k, variant.seed))
+    saved = paths.data(cohort, "generators", set_name(variant.generator, variant.k, variant.seed))
+    trained_by, where = _read_print(saved / FINGERPRINT), saved
     if variant.fraction < 1:
-        folder = folder / "snapshots" / f"{100 * variant.fraction:.0f}"
-    options = sampler(settings, variant.generator) | variant.options
-    made = generators.load(folder, device=settings.run.device, precision=settings.run.precision)
-    history = [options, each, variant.seed, settings.cohort.planes, *_rounding(settings)]
-    follows = [folder / "fetalkit.json", *_weights(folder), *generators.code(kind(variant.generator))]
-    path = paths.work(cohort, "synthetic", f"{fingerprint(history, follows)}.npz")
+        where = saved / "snapshots" / f"{100 * variant.fraction:.0f}"
+    spec, planes = settings.generators[variant.generator], settings.cohort.planes
+    options = spec.sampling.model_copy(update=variant.options)
+    about = [
+        trained_by,
+        variant.fraction,
+        options.model_dump(mode="json"),
+        each,
+        variant.seed,
+        list(planes),
+        *_rounding(settings),
+    ]
+    print_of = provenance.fingerprint([spec.class_path.partition(":")[0], drawing.__name__], about)
+    path = (folder or paths.data(cohort, "synthetic")) / f"{name}.npz"
+    if not _is_by(path, print_of):
+        made = generators.load(where, device=settings.run.device, precision=settings.run.precision)
+        _store(path, print_of, *drawing.draw(made, name, planes, each, variant.seed, options))
+    return name, each * len(planes)
+
+
+def _is_by(path: Path, print_of: str) -> bool:
+    """Whether the set at `path` has this fingerprint."""
     if not path.exists():
-        _store(path, *_drawn(made, name, settings.cohort.planes, each, variant.seed, options))
-    with replacing(paths.data(cohort, "synthetic", f"{name}.npz")) as temporary:
-        shutil.copyfile(path, temporary)
-    return name, each * len(settings.cohort.planes)
-
-
-def _weights(folder: Path) -> list[Path]:
-    """Weights of a saved generator."""
-    return sorted(folder.glob("*/*.safetensors"))
-
-
-def _drawn(
-    made: generators.Generator, name: str, planes: list[str], each: int, seed: int, options: dict[str, Any]
-) -> tuple[np.ndarray, np.ndarray]:
-    parts = []
-    with Progress(f"{name}: draw", len(planes) * each, unit="image") as progress:
-        for number, plane in enumerate(planes):
-            parts.append(made.sample(np.full(each, number), seed=rng(seed, plane).initial_seed(), **options))
-            progress.update(each)
-            progress.report()
-    return np.concatenate(parts), np.repeat(np.arange(len(planes)), each)
+        return False
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            return FINGERPRINT in content and str(content[FINGERPRINT]) == print_of
+    except (OSError, ValueError):
+        return False
 
 
 def leave_out_copies(cohort: str, settings: Params, generator: str, k: str, seed: int) -> tuple[str, int]:
-    """Store a set without near-copies of the images that its generator has seen; return its name and size.
+    """Store a set without near-copies of the images that its generator has seen; return its name and number of images.
 
     What counts as near is told by validation images, never by test images.
 
@@ -209,8 +260,8 @@ def leave_out_copies(cohort: str, settings: Params, generator: str, k: str, seed
     FetalkitError
         When no image of a plane is left.
     """
-    study = Study(cohort, settings)
-    drawn = study.synthetic(arms.generator(generator), k, seed)
+    study, origin = Study(cohort, settings), generator_of(settings, generator)
+    drawn = study.synthetic(origin, k, seed)
     copies = memorisation.near_copies(
         drawn.images,
         study.train(k, seed).images,
@@ -220,14 +271,15 @@ def leave_out_copies(cohort: str, settings: Params, generator: str, k: str, seed
     left = np.bincount(drawn.labels[~copies], minlength=len(study.planes))
     if not left.all():
         raise FetalkitError(
-            f"{arms.generator(generator)}, k = {k}, seed = {seed}: every synthetic image of "
-            f"{study.planes[int(left.argmin())]} is a near-copy; lower diffusion.steps, or drop the arm {generator}"
+            f"{origin}, k = {k}, seed = {seed}: every synthetic image of {study.planes[int(left.argmin())]} is a near-copy; "
+            f"lower generators.{origin}.training.steps, or drop the arms that use {generator}"
         )
     stored = set_name(generator, k, seed)
-    _store(paths.data(cohort, "synthetic", f"{stored}.npz"), drawn.images[~copies], drawn.labels[~copies])
+    path = paths.data(cohort, "synthetic", f"{stored}.npz")
+    _store(path, "", drawn.images[~copies], drawn.labels[~copies])
     return stored, int(left.sum())
 
 
-def _store(path: Path, images: np.ndarray, labels: np.ndarray) -> None:
+def _store(path: Path, print_of: str, images: np.ndarray, labels: np.ndarray) -> None:
     with replacing(path) as temporary:
-        np.savez_compressed(temporary, images=images, labels=labels)
+        np.savez_compressed(temporary, images=images, labels=labels, **{FINGERPRINT: np.array(print_of)})

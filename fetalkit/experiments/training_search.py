@@ -6,19 +6,20 @@ Test images are not read. Generators and sets are those of the study, so its sta
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
 
 from fetalkit.classifiers import trainer
-from fetalkit.config import arms
 from fetalkit.config.params import Params
-from fetalkit.config.runs import Cell
+from fetalkit.config.runs import Run
 from fetalkit.config.variants import Variant
-from fetalkit.data.study import Study
+from fetalkit.data.study import Study, set_name
 from fetalkit.experiments import classification, synthesis
-from fetalkit.utils import devices, parallel
+from fetalkit.experiments.phase_cache import PhaseCache
+from fetalkit.utils import devices, parallel, paths
 from fetalkit.utils.errors import FetalkitError
 
 
@@ -45,27 +46,27 @@ def candidates(settings: Params, wanted: Sequence[str]) -> dict[str, dict[str, d
     budget, drawn = settings.classify, settings.synthesis.images_per_plane
     p, n, rate = budget.pretrain_steps, budget.train_steps, budget.learning_rate
     protocols = {
-        "half of N": {"train_steps": n // 2},
-        "twice N": {"train_steps": 2 * n},
-        "half of P": {"pretrain_steps": p // 2},
-        "twice P": {"pretrain_steps": 2 * p},
-        "a third of the learning rate": {"learning_rate": rate / 3},
-        "three times the learning rate": {"learning_rate": 3 * rate},
-        "label smoothing 0.1": {"label_smoothing": 0.1},
+        "half of N": {"classify": {"train_steps": n // 2}},
+        "twice N": {"classify": {"train_steps": 2 * n}},
+        "half of P": {"classify": {"pretrain_steps": p // 2}},
+        "twice P": {"classify": {"pretrain_steps": 2 * p}},
+        "a third of the learning rate": {"classify": {"learning_rate": rate / 3}},
+        "three times the learning rate": {"classify": {"learning_rate": 3 * rate}},
+        "label smoothing 0.1": {"classify": {"label_smoothing": 0.1}},
     }
     drawings = {
-        "guidance 1": {"diffusion": {"guidance": 1.0}},
-        "guidance 3": {"diffusion": {"guidance": 3.0}},
-        "a third of the synthetic images": {"images_per_plane": drawn // 3},
-        "three times the synthetic images": {"images_per_plane": 3 * drawn},
+        "guidance 1": {"generators": {"diffusion": {"sampling": {"guidance": 1.0}}}},
+        "guidance 3": {"generators": {"diffusion": {"sampling": {"guidance": 3.0}}}},
+        "a third of the synthetic images": {"synthesis": {"images_per_plane": drawn // 3}},
+        "three times the synthetic images": {"synthesis": {"images_per_plane": 3 * drawn}},
     }
     if unknown := set(wanted) - {"protocols", "drawings", *protocols, *drawings}:
         raise FetalkitError(
             f"no candidate {', '.join(sorted(unknown))}; choose protocols, drawings, {', '.join([*protocols, *drawings])}"
         )
-    chosen = {"as in params.yaml": {}}
-    for part, section, found in (("protocols", "classify", protocols), ("drawings", "synthesis", drawings)):
-        chosen |= {name: {section: changes} for name, changes in found.items() if {part, name} & set(wanted)}
+    chosen: dict[str, dict[str, Any]] = {"as in params.yaml": {}}
+    for part, members in (("protocols", protocols), ("drawings", drawings)):
+        chosen |= {name: changes for name, changes in members.items() if {part, name} & set(wanted)}
     return chosen
 
 
@@ -86,11 +87,12 @@ def compare(
     cohort, settings
         The study.
     candidates
-        Name → section of the settings → what differs there. Where ``synthesis`` differs, sets are drawn for the candidate.
+        Name → section of the settings → what differs there. Where ``synthesis`` or ``generators`` differ, sets are drawn
+        for the candidate.
     subject
         Arm that is to gain over the controls.
     classifiers, shots, seeds
-        The cells.
+        Which runs.
 
     Returns
     -------
@@ -106,17 +108,20 @@ def compare(
         finished.
     """
     workers = devices.workers(settings.run.workers, torch.device("cpu"))
-    used = (*arms.CONTROLS, subject)
+    controls = settings.controls
+    used = (*controls, subject)
     own = {name: dict(cohort=cohort, settings=_changed(settings, of)) for name, of in candidates.items()}
-    sets = {name: _sets(subject, of) for name, of in candidates.items()}
-    cells = [(k, seed) for k in shots for seed in seeds]
-    drawn = [dict(own[name], sets=of, k=k, seed=seed) for name, of in sets.items() if of for k, seed in cells]
+    drawing = {name: _sets(settings, subject, of) for name, of in candidates.items()}
+    subsets = [(k, seed) for k in shots for seed in seeds]
+    drawn = [
+        dict(own[name], sets=sets, k=k, seed=seed) for name, sets in drawing.items() if sets for k, seed in subsets
+    ]
     parallel.run(_draw, drawn, workers, "sets")
     jobs = [
-        dict(own[name], sets=sets[name], candidate=name, cell=Cell(arm, classifier, k, seed))
+        dict(own[name], sets=drawing[name], candidate=name, run=Run(arm, classifier, k, seed))
         for name in candidates
         for classifier in classifiers
-        for k, seed in cells
+        for k, seed in subsets
         for arm in used
     ]
     rows = pd.DataFrame(parallel.run(_judged, jobs, workers, "trainings"))
@@ -124,15 +129,20 @@ def compare(
     table = rows.pivot_table("accuracy", [*keys, "seed"], "arm", sort=False)[list(used)]
     for name, total in {"n": "first", "seconds": "sum"}.items():
         table[name] = rows.groupby([*keys, "seed"], sort=False)[name].agg(total)
-    better = table.groupby(keys, sort=False)[list(arms.CONTROLS)].transform("mean").idxmax(axis=1)
+    better = table.groupby(keys, sort=False)[controls].transform("mean").idxmax(axis=1)
     table["gain"] = table[subject] - [table.loc[index, control] for index, control in better.items()]
     return table.reset_index()
 
 
-def _changed(settings: Params, changes: Mapping[str, Mapping[str, Any]]) -> Params:
-    """Settings with other values in some sections; values that are sections themselves are changed likewise."""
+def _changed(settings: Params, changes: Mapping[str, Any]) -> Params:
+    """Settings with other values in some sections; values that are sections, or named sections, are changed likewise.
+
+    The whole is checked anew, as ``params.yaml`` is.
+    """
 
     def merged(section, values):
+        if isinstance(section, Mapping):
+            return {**section, **{key: merged(section[key], of) for key, of in values.items()}}
         if unknown := set(values) - set(type(section).model_fields):
             raise FetalkitError(
                 f"{type(section).__name__}: no setting {', '.join(sorted(unknown))}; correct the candidate"
@@ -143,29 +153,39 @@ def _changed(settings: Params, changes: Mapping[str, Mapping[str, Any]]) -> Para
     return merged(settings, changes)
 
 
-def _sets(subject: str, changes: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+def _sets(settings: Params, subject: str, changes: Mapping[str, Any]) -> dict[str, str]:
     """Sets that `subject` trains on -> names of the candidate's own ones, where it draws differently."""
-    if "synthesis" not in changes:
+    drawing = {key: changes[key] for key in ("synthesis", "generators") if key in changes}
+    if not drawing:
         return {}
-    digest = hashlib.sha256(json.dumps(changes["synthesis"], sort_keys=True).encode()).hexdigest()[:8]
-    return {name: f"{name}-search-{digest}" for name, _ in arms.synthetic(subject, "")}
+    digest = hashlib.sha256(json.dumps(drawing, sort_keys=True).encode()).hexdigest()[:8]
+    return {name: f"{name}-search-{digest}" for name in settings.arms[subject].sources}
+
+
+def _folder(cohort: str) -> Path:
+    """Where the sets of candidates are kept: no stage of the study may find them among its own."""
+    return paths.work(cohort, "search", "synthetic")
 
 
 def _draw(cohort: str, settings: Params, sets: Mapping[str, str], k: str, seed: int) -> None:
     for generator, name in sets.items():
-        synthesis.draw(cohort, settings, Variant(name, generator, k, seed), settings.synthesis.images_per_plane)
+        variant = Variant(name, generator, k, seed)
+        synthesis.draw(cohort, settings, variant, settings.synthesis.images_per_plane, _folder(cohort))
 
 
-def _judged(cohort: str, settings: Params, sets: Mapping[str, str], cell: Cell, candidate: str) -> dict[str, Any]:
-    model, outcome = classification.train_cell(cohort, settings, cell, sets)
-    unseen = Study(cohort, settings).unseen(cell.k, cell.seed)
+def _judged(cohort: str, settings: Params, sets: Mapping[str, str], run: Run, candidate: str) -> dict[str, Any]:
+    # What the study has trained is taken; what is trained here is kept apart from its outputs.
+    cache = PhaseCache(cohort, paths.work(cohort, "search", "trainings"), PhaseCache.of(cohort, "search").shared)
+    instead = {source: _folder(cohort) / f"{set_name(name, run.k, run.seed)}.npz" for source, name in sets.items()}
+    model, outcome = classification.train(cohort, settings, cache, run, instead)
+    unseen = Study(cohort, settings).unseen(run.k, run.seed)
     called = trainer.predict(model, unseen.images, devices.device(settings.run.device)).argmax(axis=1)
     return {
         "candidate": candidate,
-        "classifier": cell.classifier,
-        "k": cell.k,
-        "seed": cell.seed,
-        "arm": cell.arm,
+        "classifier": run.classifier,
+        "k": run.k,
+        "seed": run.seed,
+        "arm": run.arm,
         "n": len(called),
         "accuracy": (called == unseen.labels).mean(),
         "seconds": outcome.seconds,

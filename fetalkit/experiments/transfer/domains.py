@@ -128,7 +128,7 @@ def material(plan: Plan, direction: Direction, level: str, seed: int) -> Materia
         return found
     study = Study(direction.target.cohort, plan.cohorts[direction.target.cohort])
     rows = direction.target.rows(study, "train")
-    found = replace(found, target=study.store[rows.index.to_numpy()], target_places=direction.target.places(rows))
+    found = replace(found, target=study.store.images(rows.image_id), target_places=direction.target.places(rows))
     if level != LABELLED:
         return found
     try:
@@ -144,6 +144,13 @@ def test(plan: Plan, direction: Direction) -> tuple[Labelled, pd.DataFrame]:
     study = Study(direction.target.cohort, plan.cohorts[direction.target.cohort])
     rows = direction.target.rows(study, "test")
     return study.labelled(rows), rows
+
+
+def tested_rows(plan: Plan, direction: Direction) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Rows of the splits tables of the images that a run predicts: validation of the source, and test of the target."""
+    source = Study(direction.source.cohort, plan.cohorts[direction.source.cohort])
+    target = Study(direction.target.cohort, plan.cohorts[direction.target.cohort])
+    return direction.source.rows(source, "validation"), direction.target.rows(target, "test")
 
 
 @dataclass(frozen=True)
@@ -176,7 +183,7 @@ def gathered(plan: Plan) -> Gathered:
         rows = study.table[study.table.part != "test"]
         index = _index(cohort).set_index("image_id").loc[rows.image_id]
         patients = cohort + " " + rows.group
-        parts.append((study.store[rows.index.to_numpy()], rows.plane, domain.places(rows), patients, index))
+        parts.append((study.store.images(rows.image_id), rows.plane, domain.places(rows), patients, index))
     images, planes, places, patients, index = zip(*parts, strict=True)
     arrays = (np.concatenate(of) for of in (images, planes, places, patients))
     return Gathered(*arrays, pd.concat(index))
@@ -191,4 +198,5 @@ def _index(cohort: str) -> pd.DataFrame:
 
 def index_and_images(cohort: str, settings: Params) -> tuple[pd.DataFrame, np.ndarray]:
     """Table that 01_cohort makes, and all images of a cohort in the same order; FetalkitError where a stage is missing."""
-    return _index(cohort), Study(cohort, settings).store
+    index = _index(cohort)
+    return index, Study(cohort, settings).store.images(index.image_id)

@@ -1,48 +1,49 @@
-"""Single test images as exhibits: those that a method got right and the control did not, and where both looked."""
+"""Single test images as examples: those that a method got right and the control did not, and where both looked."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
-from fetalkit.classifiers import gradcam
-from fetalkit.config.runs import Outcome
-from fetalkit.experiments.examples import Exhibit, surest
-from fetalkit.experiments.transfer import domains
-from fetalkit.experiments.transfer.methods import CONTROL
-from fetalkit.experiments.transfer.runs import Cell, train_cell
+from fetalkit.experiments.examples import Examples, maps_of, surest, titles_of
+from fetalkit.experiments.outcome import Outcome
+from fetalkit.experiments.phase_cache import PhaseCache
+from fetalkit.experiments.transfer import domains, runs
+from fetalkit.experiments.transfer.methods import CONTROL, METHODS
+from fetalkit.experiments.transfer.runs import TransferRun
 from fetalkit.experiments.transfer.settings import Transfer
-from fetalkit.utils import devices
-from fetalkit.utils.errors import FetalkitError
 
 
 def turned(
-    folder: str, plan: Transfer, outcomes: Sequence[Outcome], direction: str, method: str, each: int = 6
-) -> Exhibit | None:
+    study: str, plan: Transfer, outcomes: Sequence[Outcome], direction: str, method: str, each: int = 6
+) -> Examples | None:
     """Images that changed from wrong to right: with the maps of `method`, then the same images with those of the control.
 
     Taken are the surest right calls, of different planes in turn, of the first seed's runs of the first classifier that has the
-    method. None if that has no spatial maps, one of the runs failed, or no image changed.
+    method. Maps are of the very images that each classifier saw: with one outline where its method gives them one. None if a
+    method predicts from several magnifications (no one image is what it saw), the classifier has no spatial maps, one of the
+    runs failed, or no image changed.
     """
-    found = {outcome.cell: outcome for outcome in outcomes if not outcome.error}
+    finished = {outcome.run: outcome for outcome in outcomes if not outcome.error}
     having = [name for name in plan.training.classifiers if method in plan.methods_of(direction, name)]
-    runs = [found.get(Cell(direction, name, having[0], plan.seeds[0])) for name in (method, CONTROL)]
-    if None in runs:
+    pair = [finished.get(TransferRun(direction, name, having[0], plan.seeds[0])) for name in (method, CONTROL)]
+    if None in pair or METHODS[method].scales:
         return None
     data, rows = domains.test(plan, plan.directions[direction])
-    probabilities = [run.probabilities[-len(rows) :] for run in runs]
+    probabilities = [outcome.of(list(rows.image_id)) for outcome in pair]
     calls = [of.argmax(axis=1) for of in probabilities]
     changed = (calls[0] == data.labels) & (calls[1] != data.labels)
     chosen = surest(data.labels, probabilities[0].max(axis=1), changed, each)
     if not len(chosen):
         return None
-    names = [plane.removeprefix("Fetal ").removeprefix("Maternal ").lower() for plane in plan.planes]
-    device, maps, titles = devices.device(plan.run.device), [], []
-    for run, called in zip(runs, calls, strict=True):
-        model, _, _ = train_cell(folder, plan, run.cell)
-        try:
-            maps.append(gradcam.gradcam(model, data.images[chosen], called[chosen], device))
-        except FetalkitError:  # a network without spatial maps
+    cache, images, maps, titles = PhaseCache.of(study, runs.STAGE), [], [], []
+    for outcome, called in zip(pair, calls, strict=True):
+        model, _, _ = runs.train(study, plan, cache, outcome.run)
+        seen = runs.test_images(plan, outcome.run)[chosen]
+        heat = maps_of(model, seen, called[chosen], plan.run.device)
+        if heat is None:
             return None
-        titles += [f"{names[data.labels[row]]} → {names[called[row]]}" for row in chosen]
+        images.append(seen)
+        maps.append(heat)
+        titles += titles_of(plan.planes, data.labels[chosen], called[chosen])
     right = np.repeat([True, False], len(chosen))
-    return Exhibit(runs[0], np.tile(data.images[chosen], (2, 1, 1)), np.concatenate(maps), titles, right)
+    return Examples(pair[0].run, np.concatenate(images), np.concatenate(maps), titles, right)

@@ -51,7 +51,7 @@ def sample(
     Parameters
     ----------
     generator
-        A trained one. Of its training images a share was magnified at random (``diffusion.augment``), so that it knows how.
+        A trained one. Of its training images a share was magnified at random (``augment``), so that it knows how.
     labels, seed, options
         As for `fetalkit.generators.diffusion.generator.DiffusionGenerator.sample`.
     magnifications
@@ -74,9 +74,11 @@ def sample(
             f"magnification {outside[0]:g}: the generator knows {least:.2f} to {most:.2f}; correct generator.magnifications "
             f"of transfer in params.yaml"
         )
-    if not generator.settings.augment:
-        raise FetalkitError("this generator knows no magnified images; train it with diffusion.augment above 0")
-    images = np.empty((len(labels), generator.settings.size, generator.settings.size), np.uint8)
+    if not generator.training.augment:
+        raise FetalkitError(
+            "this generator knows no magnified images; train it with generators.diffusion.training.augment above 0"
+        )
+    images = np.empty((len(labels), generator.image_size, generator.image_size), np.uint8)
     for turn, magnification in enumerate(magnifications):
         rows = np.arange(turn, len(labels), len(magnifications))
         if len(rows):

@@ -1,32 +1,31 @@
-"""The runs of the transfer study (direction × method × classifier × seed): enumerated from the parameters, and trained.
+"""The runs of a transfer study (direction × method × classifier × seed): enumerated from the parameters, and trained."""
 
-As in `classification`, a finished phase of training is stored on its own, so that methods that train alike share it.
-"""
-
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import nn
 
-from fetalkit.classifiers import models, trainer
+from fetalkit.classifiers import trainer
 from fetalkit.classifiers.loader import Feed
-from fetalkit.classifiers.trainer import Recipe
-from fetalkit.config.runs import Outcome
 from fetalkit.data.images import Labelled
-from fetalkit.experiments import phase_cache
-from fetalkit.experiments.transfer import adabn, adversary, alignment, domains, inputs, methods, scales, sets
+from fetalkit.experiments import building, engine
+from fetalkit.experiments.engine import Phase, Trainee
+from fetalkit.experiments.outcome import Outcome
+from fetalkit.experiments.phase_cache import PhaseCache
+from fetalkit.experiments.transfer import adabn, alignment, domains, inputs, methods, scales, sets
 from fetalkit.experiments.transfer.domains import Material
-from fetalkit.experiments.transfer.methods import CONTROL, JOINT, METHODS, TARGET, Method, Phase
+from fetalkit.experiments.transfer.methods import CONTROL, JOINT, METHODS, TARGET, Method
 from fetalkit.experiments.transfer.settings import Transfer
-from fetalkit.utils import devices, parallel, paths
-from fetalkit.utils.provenance import fingerprint
+from fetalkit.utils import devices, parallel
+
+STAGE = "transfer"
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One run of the transfer study."""
+class TransferRun:
+    """One training of a transfer study."""
 
     direction: str
     method: str
@@ -39,10 +38,10 @@ class Cell:
         return "_".join([self.direction.replace(" ", "-"), self.method, self.classifier, f"seed{self.seed}"])
 
 
-def cells(plan: Transfer) -> list[Cell]:
+def all_runs(plan: Transfer) -> list[TransferRun]:
     """All runs, in the order direction, classifier, seed, method."""
     return [
-        Cell(direction, method, classifier, seed)
+        TransferRun(direction, method, classifier, seed)
         for direction in plan.directions
         for classifier in plan.training.classifiers
         for seed in plan.seeds
@@ -50,48 +49,60 @@ def cells(plan: Transfer) -> list[Cell]:
     ]
 
 
-def run(folder: str, plan: Transfer) -> list[Outcome]:
+def train_all(study: str, plan: Transfer) -> list[Outcome]:
     """Train and apply every run, one process per core. A run that fails is among the outcomes, with its error.
 
-    Probabilities of an outcome are for the validation part of the source and then the test part of the target.
+    Each predicts the validation part of the source and the test part of the target.
     """
     workers = devices.workers(plan.run.workers, devices.device(plan.run.device))
+    cache, runs = PhaseCache.of(study, STAGE), all_runs(plan)
+    shared = dict(study=study, plan=plan, cache=cache)
+
+    def attempted(some: list[TransferRun], label: str) -> dict[TransferRun, Outcome]:
+        def failed(run: TransferRun, error: str) -> Outcome:
+            return Outcome.failed(run, predicted(plan, run.direction), len(plan.planes), error)
+
+        return engine.attempt(train_and_predict, some, shared, failed, workers=workers, label=label)
+
     # Runs share what the control and the generators make: these first, each once.
-    first, left = _parted(cells(plan), lambda cell: cell.method == CONTROL)
-    later, plain = _parted(left, lambda cell: bool(METHODS[cell.method].pretraining))
-    found = _attempted(folder, plan, run_cell, [*first, *plain], workers, "runs")
-    one_each = list({_set_of(cell): cell for cell in later}.values())
+    first, left = _parted(runs, lambda run: run.method == CONTROL)
+    later, plain = _parted(left, lambda run: bool(METHODS[run.method].pretraining))
+    outcomes = attempted([*first, *plain], "runs")
+    one_each = list({_set_of(run): run for run in later}.values())
     # Two sets that differ in magnification alone are of one generator, which must not be trained twice side by side.
-    magnified, own = _parted(one_each, lambda cell: METHODS[cell.method].magnified)
-    _attempted(folder, plan, synthetic, own, workers, "sets")
-    _attempted(folder, plan, synthetic, magnified, workers, "magnified sets")
-    found |= _attempted(folder, plan, run_cell, later, workers, "runs that begin with synthetic images")
-    return [found[cell].result or _failed(plan, cell, found[cell].error) for cell in cells(plan)]
+    magnified, own = _parted(one_each, lambda run: METHODS[run.method].magnified)
+    for some, label in ((own, "sets"), (magnified, "magnified sets")):
+        parallel.attempt(synthetic, [{**shared, "run": run} for run in some], workers, label)
+    outcomes |= attempted(later, "runs that begin with synthetic images")
+    cache.keep(outcomes.values())
+    return [outcomes[run] for run in runs]
 
 
-def _parted(every: list[Cell], chosen) -> tuple[list[Cell], list[Cell]]:
-    return [cell for cell in every if chosen(cell)], [cell for cell in every if not chosen(cell)]
+def _parted(
+    runs: list[TransferRun], chosen: Callable[[TransferRun], bool]
+) -> tuple[list[TransferRun], list[TransferRun]]:
+    return [run for run in runs if chosen(run)], [run for run in runs if not chosen(run)]
 
 
-def _attempted(folder: str, plan: Transfer, function, jobs: list[Cell], workers: int, label: str) -> dict:
-    found = parallel.attempt(function, [dict(folder=folder, plan=plan, cell=cell) for cell in jobs], workers, label)
-    return dict(zip(jobs, found, strict=True))
+def predicted(plan: Transfer, direction: str) -> list[str]:
+    """Ids of the images that a run predicts: validation images of the source, then test images of the target."""
+    validation, test = domains.tested_rows(plan, plan.directions[direction])
+    return [*validation.image_id, *test.image_id]
 
 
-def _failed(plan: Transfer, cell: Cell, error: str) -> Outcome:
-    direction = plan.directions[cell.direction]
-    validation = domains.material(plan, direction, methods.NONE, cell.seed).validation
-    size = len(validation.labels) + len(domains.test(plan, direction)[1])
-    return Outcome(cell, np.full((size, len(plan.planes)), np.nan, np.float32), error=error)
+def train_and_predict(study: str, plan: Transfer, cache: PhaseCache, run: TransferRun) -> Outcome:
+    """Train a run, or take what is finished, and predict validation images of the source and test images of the target."""
+    method, device = METHODS[run.method], devices.device(plan.run.device)
+    model, outcome, data = train(study, plan, cache, run)
+    images = np.concatenate([data.validation.images, test_images(plan, run)])
+    probabilities = predict(plan, method, model, images, device)
+    return replace(outcome, image_ids=tuple(predicted(plan, run.direction)), probabilities=probabilities)
 
 
-def run_cell(folder: str, plan: Transfer, cell: Cell) -> Outcome:
-    """Train a run, or take what is stored, and predict validation images of the source and test images of the target."""
-    method, device = METHODS[cell.method], devices.device(plan.run.device)
-    model, outcome, data = train_cell(folder, plan, cell)
-    images = domains.test(plan, plan.directions[cell.direction])[0].images
-    shown = [data.validation.images, domains.outlined(images) if method.outline else images]
-    return replace(outcome, probabilities=predict(plan, method, model, np.concatenate(shown), device))
+def test_images(plan: Transfer, run: TransferRun) -> np.ndarray:
+    """Test images of the target as a run's classifier sees them, uint8 (n, size, size)."""
+    images = domains.test(plan, plan.directions[run.direction])[0].images
+    return domains.outlined(images) if METHODS[run.method].outline else images
 
 
 def predict(plan: Transfer, method: Method, model: nn.Module, images: np.ndarray, device: torch.device) -> np.ndarray:
@@ -101,77 +112,65 @@ def predict(plan: Transfer, method: Method, model: nn.Module, images: np.ndarray
     return trainer.predict(model, images, device)
 
 
-def train_cell(folder: str, plan: Transfer, cell: Cell) -> tuple[nn.Module, Outcome, Material]:
-    """Train a run, or take what is stored; also returns what it was allowed to see. Test images are not read.
+def train(study: str, plan: Transfer, cache: PhaseCache, run: TransferRun) -> tuple[nn.Module, Outcome, Material]:
+    """Train a run, or take what is finished; also returns what it was allowed to see. Test images are not read.
 
     Raises
     ------
     FetalkitError
         When images are missing, a loss is not a number, or the method does not fit the classifier.
     """
-    direction, method, device = plan.directions[cell.direction], METHODS[cell.method], devices.device(plan.run.device)
-    settings = plan.classifying(direction.source.cohort)
-    spec, recipe = plan.training.classifiers[cell.classifier], trainer.recipe(settings, cell.classifier)
-    data = domains.material(plan, direction, method.level, cell.seed)
+    direction, method, device = plan.directions[run.direction], METHODS[run.method], devices.device(plan.run.device)
+    data = domains.material(plan, direction, method.level, run.seed)
     data = data.outlined() if method.outline else data
-    model = models.of_study(settings, cell.classifier, cell.seed)
-    model = model.to(device, memory_format=torch.channels_last)
-    history = [asdict(recipe), spec.model_dump(), plan.planes, settings.images.size, cell.seed, device.type]
-    history += [torch.__version__, phase_cache.digest(data.validation)]
-    curve, budget, seconds = [], [], 0.0
-    for number, phase in enumerate(methods.phases(method, *plan.training.steps(cell.classifier)), 1):
-        feed = _feed(folder, plan, cell, data, phase)
-        history = [*history, asdict(phase), feed.seed, feed.augmentation, feed.share]
-        history += [phase_cache.digest(feed.data), phase_cache.digest(feed.beside)]
-        objective, follows = _objective(plan, cell, data, phase, recipe, model, device)
-        feed, style = _styled(plan, method, data, feed, phase)
-        history += [*follows, *style]
-        place = paths.work(folder, "phases", fingerprint(history, _code(method, phase, spec.pretrained)))
-        label = f"{cell.name}: {phase.source}"
-        record = phase_cache.train(
-            place, model, feed, phase.steps, recipe, device=device, label=label, validation=data.validation,
-            objective=objective,
-        )  # fmt: skip
-        curve += [{"phase": number, "source": phase.source, **point} for point in record["curve"]]
-        budget.append({"source": phase.source, "steps": phase.steps, "alignment": phase.alignment})
-        seconds += record["seconds"]
+    model = building.classifier(plan.training, run.classifier, len(plan.planes), plan.image_size, run.seed)
+    trainee = Trainee(
+        run=run,
+        spec=plan.training.classifiers[run.classifier],
+        model=model.to(device, memory_format=torch.channels_last),
+        recipe=building.recipe(plan.training, run.classifier),
+        planes=plan.planes,
+        image_size=plan.image_size,
+        validation=data.validation,
+        device=device,
+    )
+    planned = methods.phases(method, *plan.training.steps(run.classifier))
+    phases = [_phase(study, plan, cache, trainee, data, phase) for phase in planned]
+    outcome = engine.train(cache, trainee, phases)
     if method.adabn:
-        adabn.adapt(model, data.target, device)
-    nothing = np.empty((0, len(plan.planes)), np.float32)
-    return model, Outcome(cell, nothing, place / phase_cache.WEIGHTS, curve, budget, seconds), data
+        adabn.adapt(trainee.model, data.target, device)
+    return trainee.model, outcome, data
 
 
-def synthetic(folder: str, plan: Transfer, cell: Cell) -> Labelled:
+def synthetic(study: str, plan: Transfer, cache: PhaseCache, run: TransferRun) -> Labelled:
     """Synthetic set that a run begins with.
 
     Its generator is trained here: on the source with its labels, and for ``"target"`` on all images of the target that the
     level allows as well. Where their planes are not known, it is told those that the control of the same seed (the first
     classifier, on the source alone) believes in.
     """
-    direction, method = plan.directions[cell.direction], METHODS[cell.method]
+    direction, method = plan.directions[run.direction], METHODS[run.method]
     settings = plan.cohorts[direction.source.cohort]
-    steps, each = plan.generator.steps, plan.generator.images_per_plane
-    magnifications = plan.generator.magnifications if method.magnified else ()
-    data = domains.material(plan, direction, method.level, cell.seed)
+    data = domains.material(plan, direction, method.level, run.seed)
     seen, places = sets.Seen(data.source.images, data.source.labels, data.source_places), data.source_places
     if method.pretraining == TARGET:
-        planes, places = believed(folder, plan, cell, data), data.target_places
+        planes, places = believed(study, plan, cache, run, data), data.target_places
         seen = sets.Seen(
             np.concatenate([seen.images, data.target]),
             np.concatenate([seen.planes, planes]),
             np.concatenate([seen.places, places]),
         )
-    label = f"generator {cell.direction}, {method.pretraining} seed={cell.seed}"
-    made = sets.trained(folder, settings, seen, steps, cell.seed, label)
-    numbers, planes = sets.wanted(seen.classes(), sorted(set(places)), each)
-    return sets.drawn(folder, settings, made, numbers, planes, cell.seed, magnifications)
+    numbers, planes = sets.wanted_classes(seen.classes(), sorted(set(places)), plan.generator.images_per_plane)
+    drawing = sets.Wanted(numbers, planes, plan.generator.magnifications if method.magnified else ())
+    label = f"generator {run.direction}, {method.pretraining} seed={run.seed}"
+    return sets.stored(study, settings, seen, drawing, plan.generator.steps, run.seed, label)
 
 
-def believed(folder: str, plan: Transfer, cell: Cell, data: Material) -> np.ndarray:
+def believed(study: str, plan: Transfer, cache: PhaseCache, run: TransferRun, data: Material) -> np.ndarray:
     """Planes of the target's train images: known ones of those that are labelled, and what the control says of the others."""
-    first = next(name for name in plan.training.classifiers if CONTROL in plan.methods_of(cell.direction, name))
-    control = Cell(cell.direction, CONTROL, first, cell.seed)
-    model, _, _ = train_cell(folder, plan, control)
+    first = next(name for name in plan.training.classifiers if CONTROL in plan.methods_of(run.direction, name))
+    control = TransferRun(run.direction, CONTROL, first, run.seed)
+    model, _, _ = train(study, plan, cache, control)
     device = devices.device(plan.run.device)
     planes = predict(plan, METHODS[CONTROL], model, data.target, device).argmax(axis=1)
     if data.labelled is not None:
@@ -179,57 +178,67 @@ def believed(folder: str, plan: Transfer, cell: Cell, data: Material) -> np.ndar
     return planes
 
 
-def _set_of(cell: Cell) -> tuple:
+def _set_of(run: TransferRun) -> tuple:
     """Equal for runs that begin with the same set."""
-    method = METHODS[cell.method]
+    method = METHODS[run.method]
     level = method.level if method.pretraining == TARGET else ""
-    return cell.direction, cell.seed, method.pretraining, level, method.magnified
+    return run.direction, run.seed, method.pretraining, level, method.magnified
 
 
-def _feed(folder: str, plan: Transfer, cell: Cell, data: Material, phase: Phase) -> Feed:
-    """Labelled images of a phase; all methods see those of the source in the same order, which makes comparisons paired."""
-    method, seed = METHODS[cell.method], f"{cell.seed}-{phase.source}"
+def _phase(
+    study: str, plan: Transfer, cache: PhaseCache, trainee: Trainee, data: Material, phase: methods.Phase
+) -> Phase:
+    """A phase with its images; all methods see those of the source in the same order, which makes comparisons paired."""
+    run, method = trainee.run, METHODS[trainee.run.method]
     beside, share = None, 0.0
     if phase.source == "synthetic":
-        labelled = synthetic(folder, plan, cell)
+        labelled = synthetic(study, plan, cache, run)
     elif method.images == JOINT:
         labelled, beside, share = data.source, data.labelled, plan.joint_share
     else:
         labelled = data.labelled if method.images == TARGET else data.source
-    return Feed(labelled, len(plan.planes), seed, method.augmentation, beside=beside, share=share)
+    feed = Feed(
+        labelled, len(plan.planes), f"{run.seed}-{phase.source}", method.augmentation, beside=beside, share=share
+    )
+    made = Phase(phase.source, phase.steps, feed, noted={"alignment": phase.alignment})
+    if method.style and phase.source == "real":
+        made = _in_style(plan, method, data, made)
+    return _aligned(plan, trainee, data, made, phase.alignment) if phase.alignment else made
 
 
-def _styled(plan: Transfer, method: Method, data: Material, feed: Feed, phase: Phase) -> tuple[Feed, list]:
-    """The feed in the target's style where the method wants that, and what that adds to the fingerprint."""
-    if not method.style or phase.source != "real":
-        return feed, []
-    follows = [method.style, plan.style_share, _digest(data.target)]
-    return inputs.Styled(feed, method.style, data.target, plan.style_share), follows
+def _in_style(plan: Transfer, method: Method, data: Material, phase: Phase) -> Phase:
+    """The phase with images in the target's style."""
+    return replace(
+        phase,
+        batches=inputs.Styled(phase.feed, method.style, data.target, plan.style_share),
+        settings=[*phase.settings, method.style, plan.style_share],
+        data=[*phase.data, _digest(data.target)],
+        modules=[*phase.modules, inputs.__name__],
+    )
 
 
-def _objective(
-    plan: Transfer, cell: Cell, data: Material, phase: Phase, recipe: Recipe, model: nn.Module, device: torch.device
-) -> tuple[nn.Module | None, list]:
-    """What a phase with an alignment is trained for (None: cross-entropy), and what that adds to the fingerprint."""
-    if not phase.alignment:
-        return None, []
-    # Synthetic images are drawn towards real ones of the source, images of the source towards those of the target.
+def _aligned(plan: Transfer, trainee: Trainee, data: Material, phase: Phase, kind: str) -> Phase:
+    """The phase with an alignment: synthetic images to real ones of the source, or images of the source to the target's."""
+    run, recipe = trainee.run, trainee.recipe
     images = data.source.images if phase.source == "synthetic" else data.target
     blank = Labelled(images, np.zeros(len(images), np.int64))
-    others = Feed(blank, len(plan.planes), f"{cell.seed}-aligned", METHODS[cell.method].augmentation)
-    weight = getattr(plan.weights, phase.alignment)
-    objective = alignment.Aligned(
-        phase.alignment, others, weight, recipe.label_smoothing, recipe.batch_size, device,
-        features=model.network.get_classifier().in_features, seed=cell.seed,
-    )  # fmt: skip
-    return objective, [weight, _digest(images)]
+    others = Feed(blank, len(plan.planes), f"{run.seed}-aligned", METHODS[run.method].augmentation)
+    weight = getattr(plan.weights, kind)
+
+    def objective(model: nn.Module) -> nn.Module:
+        return alignment.Aligned(
+            kind, others, weight, recipe.label_smoothing, recipe.batch_size, trainee.device,
+            features=model.network.get_classifier().in_features, seed=run.seed,
+        )  # fmt: skip
+
+    return replace(
+        phase,
+        objective=objective,
+        settings=[*phase.settings, kind, weight],
+        data=[*phase.data, _digest(images)],
+        modules=[*phase.modules, alignment.__name__],
+    )
 
 
 def _digest(images: np.ndarray) -> str:
-    return phase_cache.digest(Labelled(images, np.zeros(0, np.int64)))
-
-
-def _code(method: Method, phase: Phase, weights: bool) -> list[Path]:
-    used = [alignment, adversary] if phase.alignment else []
-    used += [inputs] if method.style else []
-    return [*phase_cache.code(method.augmentation, weights=weights), *(Path(module.__file__) for module in used)]
+    return Labelled(images, np.zeros(0, np.int64)).digest()

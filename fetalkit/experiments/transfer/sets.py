@@ -1,6 +1,5 @@
-"""Synthetic sets of the transfer study: a diffusion model that is told plane and place, and images of the places wanted."""
+"""Synthetic sets of a transfer study: a diffusion model that is told plane and place, and images of the places wanted."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,14 +8,17 @@ from typing import Any
 import numpy as np
 
 from fetalkit import generators
-from fetalkit.config.params import Params
+from fetalkit.config.params import GeneratorSettings, Params
+from fetalkit.config.sections import Section
 from fetalkit.data.images import Labelled
+from fetalkit.data.study import read_set
 from fetalkit.experiments.transfer import magnified
-from fetalkit.utils import devices, paths
+from fetalkit.utils import devices, paths, provenance
 from fetalkit.utils.checkpoints import Checkpoint
 from fetalkit.utils.files import replacing
-from fetalkit.utils.provenance import fingerprint
 from fetalkit.utils.streams import rng
+
+SUBJECT = "diffusion"  # the generator of the source cohort that all of the study depart from
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,9 @@ class Seen:
         return sorted(set(zip(self.planes.tolist(), self.places.tolist(), strict=True)))
 
 
-def wanted(classes: Sequence[tuple[int, str]], places: Sequence[str], each: int) -> tuple[np.ndarray, np.ndarray]:
+def wanted_classes(
+    classes: Sequence[tuple[int, str]], places: Sequence[str], each: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Which classes to draw, so that there are `each` images of every plane, spread evenly over `places`.
 
     Parameters
@@ -68,107 +72,92 @@ def wanted(classes: Sequence[tuple[int, str]], places: Sequence[str], each: int)
     return numbers, np.array([classes[number][0] for number in numbers])
 
 
-def trained(folder: str, settings: Params, seen: Seen, steps: int, seed: int, label: str) -> generators.Generator:
-    """Train a diffusion model, or take the one that is stored in ``work/<folder>/``.
+@dataclass(frozen=True)
+class Wanted:
+    """Images that are to be drawn.
 
-    The model is that of the cohort's section ``diffusion`` but for its steps. It has one class per pair of plane and place
+    Attributes
+    ----------
+    numbers, planes
+        Class of the generator (a pair of plane and place), and plane, of every image, (n,).
+    magnifications
+        Draw at these, by turns; none: as the images are.
+    """
+
+    numbers: np.ndarray
+    planes: np.ndarray
+    magnifications: Sequence[float] = ()
+
+
+def stored(study: str, settings: Params, seen: Seen, drawing: Wanted, steps: int, seed: int, label: str) -> Labelled:
+    """Synthetic set of a diffusion model that learns from `seen`, or the equal one that is kept with the study's trainings.
+
+    The model is the cohort's generator `SUBJECT` but for its steps. It has one class per pair of plane and place
     (`Seen.classes`), so that what it learns of a place it can show with every plane.
 
     Parameters
     ----------
-    folder
-        Of the study.
+    study
+        Folder name of the transfer study.
     settings
         Of the source cohort.
     seen
         What the generator learns from.
+    drawing
+        What is drawn.
     steps, seed
-        Of the training.
+        Of the training; the seed is that of the images too.
     label
         Name in logs and messages.
 
     Raises
     ------
     FetalkitError
-        As `fetalkit.generators.diffusion.generator.DiffusionGenerator.fit` does.
+        As `fetalkit.generators.base.Generator.fit` and `fetalkit.experiments.transfer.magnified.sample` do.
     """
-    classes = seen.classes()
+    spec, classes = settings.generators[SUBJECT], seen.classes()
     labels = np.array([classes.index(pair) for pair in zip(seen.planes.tolist(), seen.places.tolist(), strict=True)])
-    made = _untrained(settings, classes, steps)
-    contents = hashlib.sha256(seen.images.tobytes() + labels.tobytes()).hexdigest()
-    history = [made.describe(), contents, seed, *devices.rounding(made.device, made.precision)]
-    name = fingerprint(history, generators.code("diffusion"))
-    # A finished training stays in its checkpoint, from which a repeated one returns at once.
-    checkpoint = Checkpoint(paths.work(folder, "generators", f"{name}.checkpoint"), name)
-    made.fit(seen.images, labels, seed=seed, checkpoint=checkpoint, label=label)
-    return made
-
-
-def drawn(
-    folder: str,
-    settings: Params,
-    made: generators.Generator,
-    numbers: np.ndarray,
-    planes: np.ndarray,
-    seed: int,
-    magnifications: Sequence[float] = (),
-) -> Labelled:
-    """Draw images from a trained generator as ``synthesis`` says, or take the set that is stored in ``work/<folder>/``.
-
-    Parameters
-    ----------
-    folder, settings
-        As for `trained`.
-    made
-        The generator.
-    numbers, planes
-        Its class, and the plane, of every image that is wanted; see `wanted`.
-    seed
-        Of the images.
-    magnifications
-        Draw at these, by turns; none: as the images are.
-
-    Raises
-    ------
-    FetalkitError
-        As `fetalkit.experiments.transfer.magnified.sample` does.
-    """
-    options = settings.synthesis.diffusion.model_dump()
-    weights = hashlib.sha256(b"".join(value.cpu().numpy().tobytes() for value in made.denoiser.state_dict().values()))
-    history = [
-        made.describe(),
-        weights.hexdigest(),
-        options,
-        numbers.tolist(),
-        list(magnifications),
-        seed,
-        *devices.rounding(made.device, made.precision),
-    ]
-    code = [*generators.code("diffusion"), *([Path(magnified.__file__)] if magnifications else [])]
-    path = paths.work(folder, "synthetic", f"{fingerprint(history, code)}.npz")
-    if not path.exists():
-        options["seed"] = rng(seed, "transfer").initial_seed()
-        images = (
-            magnified.sample(made, numbers, magnifications, **options)
-            if magnifications
-            else made.sample(numbers, **options)
-        )
-        with replacing(path) as temporary:
-            np.savez_compressed(temporary, images=images, labels=planes)
-    with np.load(path, allow_pickle=False) as content:
-        return Labelled(content["images"], content["labels"])
-
-
-def _untrained(settings: Params, classes: Sequence[tuple[int, str]], steps: int) -> generators.Generator:
-    own: dict[str, Any] = {"steps": steps, "snapshots": []}
-    if settings.synthesis.diffusion.guidance_kind != "classifier":
-        own["guide_steps"] = 0
-    return generators.create(
-        "diffusion",
-        n_classes=len(classes),
-        planes=[f"{settings.cohort.planes[plane]}, {place}" for plane, place in classes],
-        size=settings.images.size,
+    made = generators.create(
+        spec.class_path,
+        [f"{settings.cohort.planes[plane]}, {place}" for plane, place in classes],
+        settings.images.image_size,
+        spec.training.model_copy(update=_changes(spec, steps)),
         device=settings.run.device,
         precision=settings.run.precision,
-        **settings.diffusion.model_dump() | own,
     )
+    about = [made.describe(), seed, *devices.rounding(made.device, made.precision)]
+    modules, data = [spec.class_path.partition(":")[0]], [Labelled(seen.images, labels).digest()]
+    trained_by = provenance.fingerprint(modules, about, data)
+    about += [spec.sampling.model_dump(mode="json"), drawing.numbers.tolist(), list(drawing.magnifications)]
+    modules += [magnified.__name__] if drawing.magnifications else []
+    path = folder(study) / f"{provenance.fingerprint(modules, about, data)}.npz"
+    if not path.exists():
+        # A finished training stays in its checkpoint, from which a repeated one returns at once: sets may share it.
+        checkpoint = Checkpoint(paths.work(study, "generators", f"{trained_by}.checkpoint"), trained_by)
+        made.fit(seen.images, labels, seed=seed, checkpoint=checkpoint, label=label)
+        _write(path, made, drawing, spec.sampling, seed)
+    return read_set(path, settings.images.image_size)
+
+
+def folder(study: str) -> Path:
+    """Where the sets of a transfer study are kept, an output of its stage."""
+    return paths.data(study, "transfer_sets")
+
+
+def _changes(spec: GeneratorSettings, steps: int) -> dict[str, Any]:
+    """How the training of the study's generators departs from that of the cohort's."""
+    changes: dict[str, Any] = {"steps": steps, "snapshots": ()}
+    if spec.sampling.guidance_kind != "classifier":
+        changes["guide_steps"] = 0
+    return changes
+
+
+def _write(path: Path, made: generators.Generator, drawing: Wanted, sampling: Section, seed: int) -> None:
+    options = {"seed": rng(seed, "transfer").initial_seed(), "sampling": sampling}
+    images = (
+        magnified.sample(made, drawing.numbers, drawing.magnifications, **options)
+        if drawing.magnifications
+        else made.sample(drawing.numbers, **options)
+    )
+    with replacing(path) as temporary:
+        np.savez_compressed(temporary, images=images, labels=drawing.planes)

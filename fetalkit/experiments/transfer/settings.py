@@ -7,16 +7,14 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from fetalkit.config import params
-from fetalkit.config.params import Params, Run, Training
-from fetalkit.config.sections import Rate, Section, Steps, unique
+from fetalkit.config.params import Machine, Params, Seeds, Training
+from fetalkit.config.sections import Rate, Section, Steps, read, unique, validated
 from fetalkit.experiments.transfer.domains import Direction, Domain
 from fetalkit.experiments.transfer.methods import CONTROL, METHODS
 from fetalkit.utils import paths
 from fetalkit.utils.errors import FetalkitError
 
 SECTION = "transfer"
-# A study between cohorts bears no cohort's name: folder of its files → its name in the section.
-STUDIES = {"transfer": "hospitals"}
 
 
 class LeaveOut(Section):
@@ -54,11 +52,11 @@ class Block(Section):
 class Transfer(Section):
     """Every knob of one transfer study, and the parameters of its cohorts."""
 
-    run: Run
+    run: Machine
     cohorts: dict[str, Params]
     across: list[tuple[str, str]]
     leave_out: list[LeaveOut]
-    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1), AfterValidator(unique)]
+    seeds: Seeds
     training: Training
     labelled: Annotated[int, Field(ge=1)]
     joint_share: Rate
@@ -104,19 +102,20 @@ class Transfer(Section):
         here = [block for block in self.blocks if direction in block.directions and classifier in block.classifiers]
         return list(dict.fromkeys(method for block in here for method in block.methods))
 
-    def classifying(self, cohort: str) -> Params:
-        """Parameters of a cohort with the classifiers and the training of this study."""
-        return self.cohorts[cohort].model_copy(update={"classify": self.training})
+    @property
+    def image_size(self) -> int:
+        """Side of the images in px; the same in all cohorts."""
+        return next(iter(self.cohorts.values())).images.image_size
 
     @model_validator(mode="after")
     def _consistent(self):
         for number, block in enumerate(self.blocks):
-            for key, found, allowed in (
+            for key, given, allowed in (
                 ("methods", block.methods, METHODS),
                 ("directions", block.directions, self.directions),
                 ("classifiers", block.classifiers, self.training.classifiers),
             ):
-                if unknown := [name for name in found if name not in allowed]:
+                if unknown := [name for name in given if name not in allowed]:
                     raise ValueError(
                         f"blocks.{number}.{key}: {', '.join(unknown)} unknown; allowed: {', '.join(allowed)}"
                     )
@@ -125,40 +124,44 @@ class Transfer(Section):
                 used = self.methods_of(direction, classifier)
                 if used and CONTROL not in used:
                     raise ValueError(f"blocks: {classifier}, {direction}: no {CONTROL} to compare with; add it")
-        if len({(tuple(of.cohort.planes), of.images.size) for of in self.cohorts.values()}) > 1:
+        if len({(tuple(of.cohort.planes), of.images.image_size) for of in self.cohorts.values()}) > 1:
             raise ValueError(f"{', '.join(self.cohorts)} differ in planes or size of images; give them the same")
         return self
 
 
 def names(path: Path | None = None) -> list[str]:
-    """Studies of ``params.yaml``, by the folders of their files: those of a cohort, and those between cohorts."""
-    folders = {name: folder for folder, name in STUDIES.items()}
-    return [folders.get(name, name) for name in params.read(path or paths.PARAMS).get(SECTION, {})]
+    """Transfer studies of ``params.yaml``. One that bears a cohort's name stands beside that cohort's own study."""
+    return list(read(path or paths.PARAMS).get(SECTION) or {})
 
 
-def load(folder: str, path: Path | None = None) -> Transfer:
+def between_cohorts(study: str, path: Path | None = None) -> bool:
+    """Whether `study` is a transfer study of its own, which bears no cohort's name."""
+    return study in names(path) and study not in params.names(path)
+
+
+def load(study: str, path: Path | None = None) -> Transfer:
     """Settings of one transfer study, with those of its cohorts.
 
     Parameters
     ----------
-    folder
-        Of its files: the name of a cohort, or ``"transfer"`` for the study between hospitals.
+    study
+        Its name in the section ``transfer``, which is also that of the folder of its files.
     path
         Another file to read; ``params.yaml`` at the project's top by default.
 
     Raises
     ------
     FetalkitError
-        Names the file, the key, the value found and what is allowed.
+        Names the file, the key, the value and what is allowed.
     """
     path = path or paths.PARAMS
-    content, name = params.read(path), STUDIES.get(folder, folder)
-    section = (content.get(SECTION) or {}).get(name)
+    content = read(path)
+    section = (content.get(SECTION) or {}).get(study)
     if not isinstance(section, dict):
         known = ", ".join(names(path)) or "none"
-        raise FetalkitError(f"{path.name}: {SECTION} has no section {name!r}; there are studies for: {known}")
+        raise FetalkitError(f"{path.name}: {SECTION} has no study {study!r}; there are: {known}")
     given = {"run": content.get("run"), "cohorts": {}}
-    draft = params.validated(Transfer, section | given, path, f"{SECTION}.{name}")
+    draft = validated(Transfer, section | given, path.name, f"{SECTION}.{study}")
     used = {domain.cohort for each in draft.directions.values() for domain in (each.source, each.target)}
     cohorts = {cohort: params.load(cohort, path) for cohort in sorted(used)}
-    return params.validated(Transfer, section | given | {"cohorts": cohorts}, path, f"{SECTION}.{name}")
+    return validated(Transfer, section | given | {"cohorts": cohorts}, path.name, f"{SECTION}.{study}")

@@ -1,0 +1,91 @@
+"""What must fit together between the sections of one cohort's study."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from fetalkit.config.arms import REAL
+from fetalkit.config.shots import EVERY
+
+if TYPE_CHECKING:
+    from fetalkit.config.params import Params
+
+
+def problems(settings: Params) -> Iterator[str]:
+    """Every contradiction, as the end of a line that begins with the file and the cohort."""
+    yield from _names(settings)
+    yield from _arms(settings)
+    yield from _generators(settings)
+    yield from _classifiers(settings)
+
+
+def _names(settings: Params) -> Iterator[str]:
+    """Names that one section uses and another one defines."""
+    given = settings.classify
+    named: list[tuple[str, Iterable, Iterable]] = [("classify.arms", given.arms, settings.arms)]
+    for number, block in enumerate(given.further):
+        key = f"classify.further.{number}"
+        named += [
+            (f"{key}.arms", block.arms, settings.arms),
+            (f"{key}.shots", block.shots, settings.splits.shots),
+            (f"{key}.classifiers", block.classifiers, given.classifiers),
+        ]
+    named.append(("fidelity.generators", settings.fidelity.generators, settings.generators))
+    named.append(("fidelity.varied", filter(None, [settings.fidelity.varied]), settings.generators))
+    named += [
+        (f"sets.{name}.generator", [of.generator], settings.generators)
+        for name, of in settings.sets.items()
+        if name in _used(settings)
+    ]
+    for key, values, allowed in named:
+        if unknown := [str(value) for value in values if value not in allowed]:
+            yield f"{key}: {', '.join(unknown)} unknown; allowed: {', '.join(map(str, allowed))}"
+
+
+def _used(settings: Params) -> set[str]:
+    """Synthetic sets that some arm of the study trains on."""
+    return {source for arm in _arms_of(settings) for source in settings.arms[arm].sources}
+
+
+def _arms_of(settings: Params) -> list[str]:
+    """Arms of the study that are defined."""
+    named = [*settings.classify.arms, *(arm for block in settings.classify.further for arm in block.arms)]
+    return [arm for arm in named if arm in settings.arms]
+
+
+def _arms(settings: Params) -> Iterator[str]:
+    given = settings.classify
+    further = [arm for block in given.further for arm in block.arms]
+    if twice := set(given.arms) & set(further):
+        yield f"classify.further: {', '.join(sorted(twice))} already in classify.arms; name it once"
+    for name, arm in settings.arms.items():
+        if name in (*given.arms, *further):
+            for source in arm.sources:
+                if source not in settings.generators and source not in settings.sets:
+                    known = ", ".join([REAL, *settings.generators, *settings.sets])
+                    yield f"arms.{name}: source {source!r} is no generator of this cohort and no set; there are: {known}"
+                elif settings.sets.get(source) and settings.sets[source].leaks and EVERY not in settings.splits.shots:
+                    yield f"classify.arms: {name} needs {EVERY!r} among splits.shots; add it"
+    if not settings.controls:
+        controls = ", ".join(name for name, arm in settings.arms.items() if arm.control)
+        yield f"classify.arms: no control; add one of: {controls}"
+
+
+def _generators(settings: Params) -> Iterator[str]:
+    for name, generator in settings.generators.items():
+        start = generator.start
+        if start and start.generator not in settings.generators:
+            known = ", ".join(settings.generators)
+            yield f"generators.{name}.start.generator: {start.generator} unknown; allowed: {known}"
+        try:
+            generator.training.check(tuple(settings.cohort.planes), settings.images.image_size)
+        except ValueError as error:
+            yield f"generators.{name}.training: {error}"
+
+
+def _classifiers(settings: Params) -> Iterator[str]:
+    if settings.classify.batch_size % 2 and any(
+        phase.mixing for name in _arms_of(settings) for phase in settings.arms[name].phases
+    ):
+        yield f"classify.batch_size = {settings.classify.batch_size}: mixup and cutmix mix pairs; make it an even number"

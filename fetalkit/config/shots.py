@@ -1,0 +1,57 @@
+"""Numbers of labelled images per plane (k) that a study trains with."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, PlainSerializer
+
+EVERY = "all"
+
+
+class Shots(tuple[str, ...]):
+    """Values of k as text, ascending, ``"all"`` last, whatever the order in ``params.yaml``.
+
+    They are text because they are names: of subsets, files and rows of tables.
+    """
+
+    @classmethod
+    def of(cls, values: list[int | str]) -> "Shots":
+        """From numbers and ``"all"``; ValueError if one stands there twice."""
+        if len(set(map(str, values))) != len(values):
+            raise ValueError("names something twice")
+        return cls(sorted(map(str, values), key=rank))
+
+    @property
+    def largest(self) -> str:
+        """The k with the most images: ``"all"`` where that is among them."""
+        return self[-1]
+
+    @property
+    def smallest(self) -> str:
+        """The k with the fewest images."""
+        return self[0]
+
+    @property
+    def ends(self) -> list[str]:
+        """The smallest and the largest k; one value where they are the same."""
+        return list(dict.fromkeys([self.smallest, self.largest]))
+
+    def upto(self, most: int) -> list[str]:
+        """Those of at most `most` images per plane."""
+        return [k for k in self if k != EVERY and int(k) <= most]
+
+
+def rank(k: int | str) -> tuple[bool, int]:
+    """Key that sorts values of k: numbers first, ascending."""
+    return (True, 0) if str(k) == EVERY else (False, int(k))
+
+
+def _parsed(values: Any) -> Shots:
+    return Shots.of(list(values))
+
+
+ShotsField = Annotated[
+    list[Annotated[int, Field(ge=1)] | Literal["all"]],
+    Field(min_length=1),
+    AfterValidator(_parsed),
+    PlainSerializer(list),
+]

@@ -1,0 +1,175 @@
+"""One engine for all runs, within a cohort and between hospitals: phases one after the other, then predictions."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, TypeVar
+
+import torch
+from torch import nn
+
+from fetalkit.classifiers import loader, weights
+from fetalkit.classifiers.loader import Feed
+from fetalkit.classifiers.trainer import Recipe
+from fetalkit.config.params import Classifier
+from fetalkit.data.images import Labelled
+from fetalkit.experiments.outcome import Outcome
+from fetalkit.experiments.phase_cache import PhaseCache, finished
+from fetalkit.utils import devices, parallel, provenance
+
+R = TypeVar("R")
+# What trains a phase; what it imports is found from it. Augmentations and pretrained weights are followed where they are used.
+_TRAINING = ("fetalkit.classifiers.models", "fetalkit.classifiers.trainer", "fetalkit.classifiers.loader")
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Some steps of training, ready to be made.
+
+    Attributes
+    ----------
+    source
+        What the images are, for logs and tables.
+    steps
+        Number of optimiser steps.
+    feed
+        The images of the phase and what is done to them.
+    batches
+        What the training takes its batches from: the feed, or something around it.
+    objective
+        What is trained for; cross-entropy where it is None.
+    noted
+        Further columns of the table of budgets.
+    settings, data, modules
+        What the phase follows from beside its feed: settings, digests of data, and dotted names of modules.
+    """
+
+    source: str
+    steps: int
+    feed: Feed
+    batches: Any = None
+    objective: Callable[[nn.Module], nn.Module] | None = None
+    noted: Mapping[str, Any] = field(default_factory=dict)
+    settings: Sequence[Any] = ()
+    data: Sequence[str] = ()
+    modules: Sequence[str] = ()
+
+    def follows_from(self) -> tuple[list[Any], list[str], list[str]]:
+        """Settings, digests of data and modules of the phase."""
+        feed = self.feed
+        settings = [self.source, self.steps, feed.seed, feed.augmentation, feed.mixing, feed.share, *self.settings]
+        data = [part.digest() for part in (feed.data, feed.beside) if part is not None]
+        return settings, [*data, *self.data], [*loader.modules(feed), *self.modules]
+
+
+@dataclass(frozen=True)
+class Trainee:
+    """What all phases of a run share.
+
+    Attributes
+    ----------
+    run
+        Which run; has a ``name`` and a ``seed``.
+    spec
+        The classifier as ``params.yaml`` has it.
+    model
+        The untrained classifier, on its device.
+    recipe
+        How it is trained.
+    planes
+        Names of the classes.
+    image_size
+        Side of the images, px.
+    validation
+        Images whose accuracy is recorded during training.
+    device
+        Where it is trained.
+    """
+
+    run: Any
+    spec: Classifier
+    model: nn.Module
+    recipe: Recipe
+    planes: Sequence[str]
+    image_size: int
+    validation: Labelled
+    device: torch.device
+
+
+def train(cache: PhaseCache, trainee: Trainee, phases: Iterable[Phase]) -> Outcome:
+    """Train the phases of a run, or take those that are finished; the outcome has no predictions yet.
+
+    Raises
+    ------
+    FetalkitError
+        When a loss is no longer a number, or nothing can be written.
+    """
+    phases = list(phases)
+    trainings = _fingerprints(trainee, phases)
+    records = finished(cache, trainings)
+    if records is not None:
+        weights.load(trainee.model, cache.weights(trainings[-1]))
+    else:
+        records = [
+            cache.train(
+                fingerprint, trainee.model, phase.batches or phase.feed, phase.steps, trainee.recipe, device=trainee.device,
+                label=f"{trainee.run.name}: {phase.source}", validation=trainee.validation,
+                objective=phase.objective(trainee.model) if phase.objective else None,
+            )
+            for fingerprint, phase in zip(trainings, phases, strict=True)
+        ]  # fmt: skip
+    curve, budget = [], []
+    for number, (phase, record) in enumerate(zip(phases, records, strict=True), 1):
+        curve += [{"phase": number, "source": phase.source, **point} for point in record["curve"]]
+        budget.append({"source": phase.source, "steps": phase.steps, **phase.noted})
+    return Outcome(
+        trainee.run,
+        weights=cache.weights(trainings[-1]),
+        curve=curve,
+        budget=budget,
+        seconds=sum(record["seconds"] for record in records),
+        trainings=trainings,
+    )
+
+
+def _fingerprints(trainee: Trainee, phases: Sequence[Phase]) -> tuple[str, ...]:
+    """Of each phase: of all that it and those before it follow from."""
+    settings: list[Any] = [asdict(trainee.recipe), trainee.spec.model_dump(), list(trainee.planes), trainee.image_size]
+    settings += [trainee.run.seed, *devices.rounding(trainee.device, torch.float32)]
+    data, modules = [trainee.validation.digest()], list(_TRAINING)
+    made = []
+    for phase in phases:
+        more = phase.follows_from()
+        settings, data, modules = [*settings, more[0]], [*data, *more[1]], [*modules, *more[2]]
+        made.append(provenance.fingerprint(modules, settings, data))
+    return tuple(made)
+
+
+def attempt(
+    function: Callable[..., Outcome],
+    runs: Sequence[R],
+    shared: Mapping[str, Any],
+    failed: Callable[[R, str], Outcome],
+    *,
+    workers: int,
+    label: str,
+) -> dict[R, Outcome]:
+    """``function(run=run, **shared)`` for every run, one process per core; one that fails is among the outcomes.
+
+    Parameters
+    ----------
+    function
+        Makes the outcome of a run.
+    runs
+        In the order in which they begin.
+    shared
+        Further arguments.
+    failed
+        Makes the outcome of a run from the reason why it failed.
+    workers, label
+        As for `fetalkit.utils.parallel.attempt`.
+    """
+    attempts = parallel.attempt(function, [{**shared, "run": run} for run in runs], workers, label)
+    return {
+        run: made.result if made.result is not None else failed(run, made.error)
+        for run, made in zip(runs, attempts, strict=True)
+    }

@@ -1,0 +1,93 @@
+"""The synthetic sets of a study, read from where the stage before has stored them."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from fetalkit.config import variants
+from fetalkit.data.images import Labelled
+from fetalkit.data.study import Study, set_name
+from fetalkit.experiments import synthesis
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A synthetic set: name of its generator or variant, the subset (k, seed) that the generator has seen, its images."""
+
+    generator: str
+    k: str
+    seed: int
+    data: Labelled
+
+    @property
+    def name(self) -> str:
+        """Name of the set's file."""
+        return set_name(self.generator, self.k, self.seed)
+
+    @property
+    def subset(self) -> tuple[str, int]:
+        """k and seed."""
+        return self.k, self.seed
+
+
+class SyntheticSets:
+    """All synthetic sets of a study.
+
+    Parameters
+    ----------
+    study
+        With images, splits, and all sets that `synthesis.jobs`, `synthesis.derived` and `variants.all_variants` name.
+
+    Attributes
+    ----------
+    subject
+        The generator that the study is about: it comes first.
+    largest, first_seed
+        The subset that is shown where one has to be.
+    """
+
+    def __init__(self, study: Study):
+        self.study, self.settings = study, study.params
+        self.subject = self.settings.fidelity.varied
+        self.largest, self.first_seed = self.settings.splits.shots.largest, self.settings.splits.seeds[0]
+
+    @cached_property
+    def sets(self) -> list[Drawn]:
+        """The sets of the study: every generator of every subset, and what was derived from them."""
+        jobs = [*synthesis.jobs(self.settings), *synthesis.derived(self.settings)]
+        return [Drawn(**job, data=self.study.synthetic(**job)) for job in jobs]
+
+    @cached_property
+    def guidance_sets(self) -> list[Drawn]:
+        """Small sets that were drawn with other guidance."""
+        return self._variants(variants.guidance(self.settings))
+
+    @cached_property
+    def snapshots(self) -> list[Drawn]:
+        """Small sets that were drawn in the course of the training. Only copies are looked for in them."""
+        return self._variants(variants.training_time(self.settings))
+
+    def _variants(self, wanted: list[variants.Variant]) -> list[Drawn]:
+        return [
+            Drawn(each.name, each.k, each.seed, self.study.synthetic(each.name, each.k, each.seed))
+            for each in synthesis.drawable(self.settings, wanted)
+        ]
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the generators and of what was derived from their sets, the study's subject first."""
+        return sorted(dict.fromkeys(each.generator for each in self.sets), key=lambda name: name != self.subject)
+
+    @property
+    def generators(self) -> list[str]:
+        """Those of `names` that have sets at the largest k."""
+        largest = {each.generator for each in self.sets if each.k == self.largest}
+        return [name for name in self.names if name in largest]
+
+    @property
+    def originals(self) -> list[str]:
+        """Names of the generators whose sets are as they were drawn."""
+        return [name for name in self.generators if name not in self.settings.sets]
+
+    def find(self, generator: str, k: str, seed: int) -> Drawn:
+        """The set of a generator of one subset; KeyError if there is none."""
+        return {each.name: each for each in self.sets}[set_name(generator, k, seed)]
