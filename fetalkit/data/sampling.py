@@ -4,9 +4,8 @@ from functools import lru_cache
 
 import torch
 
-from fetalkit.utils.streams import rng
-
 from fetalkit.utils.errors import FetalkitError
+from fetalkit.utils.streams import rng
 
 
 @lru_cache(maxsize=8)
