@@ -1,8 +1,10 @@
 """Training ends with the same bits however often it is interrupted; augmentation, classifiers and arms do what they say."""
 
+import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from unittest import mock
 
@@ -10,9 +12,10 @@ import numpy as np
 import pytest
 import timm
 import torch
+from safetensors import SafetensorError
 from torch.nn import functional
 
-from fetalkit.classifiers import models, pretrained
+from fetalkit.classifiers import loader, models, pretrained, weights
 from fetalkit.classifiers.loader import Feed
 from fetalkit.classifiers.trainer import CrossEntropy, Recipe, fit, predict
 from fetalkit.classifiers.transforms import augment
@@ -179,14 +182,55 @@ def test_classifiers_begin_with_the_same_weights(name, arguments):
     assert one.eval()(torch.rand(2, 1, 32, 32)).shape == (2, 4)
 
 
-def test_unknown_classifier():
-    with pytest.raises(FetalkitError, match=r"timm has no model 'resnet10x'; some that it has: .*resnet"):
-        models.create("resnet10x", {}, 4, 32, 0)
+@pytest.mark.parametrize(
+    ("name", "arguments", "weights", "message"),
+    [
+        ("resnet10x", {}, False, "timm has no model 'resnet10x'; did you mean resnet10t, "),
+        (
+            "mobilenetv3_smal_050",
+            {},
+            False,
+            "timm has no model 'mobilenetv3_smal_050'; did you mean mobilenetv3_small_050",
+        ),
+        ("resnet10t.c3_in2k", {}, False, "timm has no model 'resnet10t.c3_in2k'; did you mean resnet10t.c3_in1k?"),
+        ("botnet50ts_256", {}, True, "no pretrained weights of botnet50ts_256; set pretrained: false"),
+        (
+            "resnet10t",
+            {"wings": 2},
+            False,
+            "resnet10t cannot be made with {'wings': 2}: .*unexpected keyword argument 'wings'",
+        ),
+        ("vit_tiny_patch16_224", {"embed_dim": 65, "num_heads": 2}, False, "dim should be divisible by num_heads"),
+    ],
+)
+def test_what_timm_refuses_is_one_clear_line_before_anything_is_made(name, arguments, weights, message):
+    for refuse in (lambda: models.check(name, arguments, weights, size=32), lambda: made(name, arguments, weights)):
+        with pytest.raises(FetalkitError, match=message) as error:
+            refuse()
+        assert str(error.value).startswith("classify.classifiers: ") and "\n" not in str(error.value)
 
 
-def test_refused_arguments():
-    with pytest.raises(FetalkitError, match="resnet10t cannot be made with {'wings': 2}"):
-        models.create("resnet10t", {"wings": 2}, 4, 32, 0)
+def made(name, arguments, weights):
+    return models.create(name, arguments, 2, 32, 0, weights=weights)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("resnet10t", {"stem_width": 8}),
+        ("resnet10t.c3_in1k", {}),
+        ("tf_efficientnet_lite0", {}),
+        ("vit_tiny_patch16_224", {"patch_size": 8, "embed_dim": 64, "depth": 6, "num_heads": 2}),
+        ("coat_lite_tiny", {}),
+        ("mobilevit_xxs", {}),
+    ],
+)
+def test_a_check_takes_no_time_and_no_random_numbers(name, arguments):
+    state = torch.random.get_rng_state()
+    started = time.perf_counter()
+    models.check(name, arguments, size=64)
+    assert time.perf_counter() - started < 1
+    assert torch.equal(torch.random.get_rng_state(), state)
 
 
 def test_predictions_do_not_depend_on_batches():
@@ -285,13 +329,15 @@ def first_loss(logits: torch.Tensor) -> float:
     return -functional.log_softmax(logits.detach(), dim=1).mean().item()
 
 
-def test_every_pretrained_classifier_begins_with_a_calm_last_layer(monkeypatch):
-    """The weights would be downloaded: a network without them stands in."""
+@pytest.mark.parametrize("name", ["mobilenetv3_small_050", "levit_128s", "deit_tiny_distilled_patch16_224"])
+def test_every_pretrained_classifier_begins_with_a_new_last_layer_of_small_weights(monkeypatch, name):
+    """The weights would be downloaded: a network without them stands in. Two of these have two last layers."""
     make, images = timm.create_model, torch.rand(8, 1, 64, 64, generator=rng(0))
     monkeypatch.setattr(timm, "create_model", lambda name, pretrained, **options: make(name, **options))
-    calm = models.create("mobilenetv3_small_050", {}, 4, 64, 0, weights=True)
-    assert float(calm.network.get_classifier().weight.detach().std()) == pytest.approx(0.01, rel=0.1)
-    assert first_loss(calm.eval()(images)) == pytest.approx(np.log(4), rel=0.05)
+    network = models.create(name, {}, 4, 64, 0, weights=True)
+    for head in pretrained.heads(network.network):
+        assert float(pretrained.last_layer(head).weight.detach().std()) == pytest.approx(0.01, rel=0.1)
+    assert first_loss(network.eval()(images)) == pytest.approx(np.log(4), rel=0.05)
 
 
 @pytest.mark.parametrize(
@@ -300,15 +346,125 @@ def test_every_pretrained_classifier_begins_with_a_calm_last_layer(monkeypatch):
         ("resnet10t", {"stem_width": 8}),
         ("vit_tiny_patch16_224", {"patch_size": 8, "embed_dim": 24, "depth": 1, "num_heads": 2}),
         ("tf_efficientnet_lite0", {}),
+        ("deit_tiny_distilled_patch16_224", {"depth": 1}),
+        ("levit_128s", {}),
     ],
 )
 def test_features_are_what_the_last_layer_sees(name, arguments):
     network = models.create(name, arguments, 3, 32, seed=0).eval()
     images = torch.rand(2, 1, 32, 32, generator=rng(0))
     features = network.features(images)
-    assert features.dim() == 2 and torch.allclose(network.classify(features), network(images), atol=1e-6)
+    assert features.shape == (2, network.n_features)
+    assert torch.allclose(network.classify(features), network(images), atol=1e-6)
 
 
 def test_images_are_resized_inside_the_network():
     network = models.create("resnet10t", {"stem_width": 8}, 2, 32, 0, input_size=48)
     assert network.prepare(torch.rand(2, 1, 32, 32)).shape == (2, 1, 48, 48)
+
+
+# --- weights in files
+
+
+@pytest.mark.parametrize("name", ["coat_lite_tiny", "resnet10t", "levit_128s"])
+def test_weights_come_back_from_their_file(tmp_path, name):
+    """The modules of coat_lite_tiny share tensors, which safetensors alone refuses."""
+    one, other = (models.create(name, {}, 2, 32, seed).eval() for seed in (0, 1))
+    weights.save(one, tmp_path / "new" / "a.safetensors")
+    weights.load(other, tmp_path / "new" / "a.safetensors")
+    images = torch.rand(2, 1, 32, 32, generator=rng(0))
+    assert torch.equal(bits(one), bits(other)) and torch.equal(one(images), other(images))
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["a.safetensors"]
+
+
+def test_weights_that_cannot_be_read_are_one_clear_line(tmp_path):
+    path = tmp_path / "a.safetensors"
+    with pytest.raises(FetalkitError, match=r"a.safetensors: missing or damaged \(No such file"):
+        weights.load(model(), path)
+    weights.save(model(), path)
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(FetalkitError, match=r"a.safetensors: missing or damaged \(.*\); delete it"):
+        weights.load(model(), path)
+    weights.save(models.create("resnet10t", {"stem_width": 16}, 2, 32, 0), path)
+    with pytest.raises(FetalkitError, match="a.safetensors: weights of another network than Normalised") as error:
+        weights.load(model(), path)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)"),
+        RuntimeError("pos 1"),
+    ],
+)
+def test_a_full_disk_that_a_library_hides_is_one_clear_line(tmp_path, monkeypatch, error):
+    """safetensors and torch raise errors of their own where files of Python raise OSError."""
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: mock.Mock(free=0))
+    expected = pytest.raises(FetalkitError, match=r"file: cannot be written \(the disk is full\); free some space")
+    with expected, replacing(tmp_path / "file"):
+        raise error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_error_while_writing_is_not_put_down_to_a_disk_with_space(tmp_path):
+    with pytest.raises(RuntimeError, match="pos 1"), replacing(tmp_path / "file"):
+        raise RuntimeError("pos 1")
+
+
+def test_a_folder_that_cannot_be_made_is_one_clear_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    expected = pytest.raises(FetalkitError, match=r"new: cannot be written \(.*\); free some space or check rights")
+    with expected, replacing(tmp_path / "file" / "new"):
+        pass
+
+
+# --- augmentations and mixings by name
+
+
+def test_a_training_follows_from_the_augmentations_that_it_uses_alone():
+    package = "fetalkit.classifiers"
+    assert loader.modules(feed()) == [f"{package}.transforms"]
+    assert loader.modules(feed(augmentation="ultrasound", mixing="cutmix")) == [
+        f"{package}.ultrasound_transforms", f"{package}.mixup"
+    ]  # fmt: skip
+    script = (
+        "import sys, fetalkit.classifiers.loader; print([name for name in sys.modules if 'kit.classifiers.' in name])"
+    )
+    shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == "['fetalkit.classifiers.loader']"
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "hospital_augmentation.py").write_text(
+        "def darker(images, generator):\n    return images / 2\n"
+        "def first(images, labels, n_classes, label_smoothing, key):\n"
+        "    return images, (labels[:, None] == 0).float().expand(-1, n_classes) / n_classes\n"
+    )
+    yield "hospital_augmentation"
+    sys.modules.pop("hospital_augmentation", None)
+
+
+def test_augmentations_and_mixings_from_outside_the_package(own):
+    given = feed(augmentation=f"{own}:darker", mixing=f"{own}:first")
+    inputs, targets = given.batch(0, 8, 0.0, CPU)
+    assert inputs.max() <= 0.5 and targets.shape == (8, 2) and set(targets.flatten().tolist()) <= {0.0, 0.5}
+    assert loader.modules(given) == [own, own]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (
+            "strong",
+            "there is no augmentation 'strong'; use standard, multi-scale, ultrasound, or your own as package.mod",
+        ),
+        ("no_such_package:strong", "augmentation 'no_such_package:strong' cannot be imported .*; correct its name or"),
+        ("fetalkit.classifiers.transforms:strong", "augmentation '.*:strong' cannot be imported"),
+    ],
+)
+def test_an_unknown_augmentation_is_one_clear_line(name, message):
+    with pytest.raises(FetalkitError, match=message):
+        feed(augmentation=name).batch(0, 8, 0.0, CPU)

@@ -1,20 +1,72 @@
-"""What a classifier is fed: the batches of one phase of training, as pure functions of the step."""
+"""The batches of one phase of training, as pure functions of the step.
 
+Augmentations and mixings are named, and looked up when they are used: what a training follows from is what it uses. One of
+one's own is named by its place, as ``"package.module:function"``.
+"""
+
+import pkgutil
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
 
-from fetalkit.classifiers import mixup, transforms, ultrasound_transforms
 from fetalkit.data import sampling
 from fetalkit.data.images import Labelled
+from fetalkit.utils.errors import FetalkitError
 from fetalkit.utils.streams import rng
 
+# Functions of images, float (batch, 1, height, width) in [0, 1], and of a torch.Generator on the CPU: images of that kind.
 AUGMENTATIONS = {
-    "standard": transforms.augment,
-    "multi-scale": transforms.multi_scale,
-    "ultrasound": ultrasound_transforms.augment,
+    "standard": "fetalkit.classifiers.transforms:augment",
+    "multi-scale": "fetalkit.classifiers.transforms:multi_scale",
+    "ultrasound": "fetalkit.classifiers.ultrasound_transforms:augment",
 }
+# Functions of images, labels, number of classes, label smoothing and key of a random stream: images and soft targets.
+MIXINGS = {"mixup": "fetalkit.classifiers.mixup:mixup", "cutmix": "fetalkit.classifiers.mixup:cutmix"}
+
+
+def augmentation(name: str) -> Callable[[torch.Tensor, torch.Generator], torch.Tensor]:
+    """Augmentation by its name in `AUGMENTATIONS`, or by its place.
+
+    Raises
+    ------
+    FetalkitError
+        When there is none.
+    """
+    return _resolved("augmentation", name, AUGMENTATIONS)
+
+
+def mixing(name: str) -> Callable[..., tuple[torch.Tensor, torch.Tensor]]:
+    """Mixing by its name in `MIXINGS`, or by its place; takes what `fetalkit.classifiers.mixup.mixup` takes.
+
+    Raises
+    ------
+    FetalkitError
+        When there is none.
+    """
+    return _resolved("mixing", name, MIXINGS)
+
+
+def _resolved(kind: str, name: str, table: Mapping[str, str]) -> Callable:
+    place = _place(kind, name, table)
+    try:
+        return _imported(place)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise FetalkitError(f"{kind} {name!r} cannot be imported ({error}); correct its name or install it") from error
+
+
+def _place(kind: str, name: str, table: Mapping[str, str]) -> str:
+    if name not in table and ":" not in name:
+        own = "your own as package.module:function"
+        raise FetalkitError(f"there is no {kind} {name!r}; use {', '.join(table)}, or {own}")
+    return table.get(name, name)
+
+
+@cache
+def _imported(place: str) -> Callable:
+    return pkgutil.resolve_name(place)
 
 
 def as_input(images: np.ndarray, device: torch.device) -> torch.Tensor:
@@ -35,9 +87,9 @@ class Feed:
     seed
         Of batches, augmentation and mixing.
     augmentation
-        One of `AUGMENTATIONS`.
+        As for `augmentation`.
     mixing
-        A kind of `fetalkit.classifiers.mixup.mix`, or ``""`` for none.
+        As for `mixing`, or ``""`` for none.
     beside, share
         Further images, and the share of every batch that is drawn from them, in [0, 1).
     """
@@ -68,10 +120,24 @@ class Feed:
             parts.append(_drawn(self.beside, others, step, f"{self.seed}-beside"))
         inputs = as_input(np.concatenate([images for images, _ in parts]), device)
         labels = torch.from_numpy(np.concatenate([labels for _, labels in parts])).to(device)
-        inputs = AUGMENTATIONS[self.augmentation](inputs, rng(self.seed, "augment", step))
+        inputs = augmentation(self.augmentation)(inputs, rng(self.seed, "augment", step))
         if not self.mixing:
             return inputs, labels
-        return mixup.mix(self.mixing, inputs, labels, self.n_classes, label_smoothing, (self.seed, self.mixing, step))
+        key = (self.seed, self.mixing, step)
+        return mixing(self.mixing)(inputs, labels, self.n_classes, label_smoothing, key)
+
+
+def modules(feed: Feed) -> list[str]:
+    """Dotted names of the modules that the augmentation and the mixing of `feed` come from: what a training follows from.
+
+    Raises
+    ------
+    FetalkitError
+        When there is no such augmentation or mixing.
+    """
+    places = [_place("augmentation", feed.augmentation, AUGMENTATIONS)]
+    places += [_place("mixing", feed.mixing, MIXINGS)] if feed.mixing else []
+    return [place.partition(":")[0] for place in places]
 
 
 def _drawn(data: Labelled, count: int, step: int, seed: int | str) -> tuple[np.ndarray, np.ndarray]:

@@ -66,6 +66,20 @@ def mix(
         return mixer(images.clone(), labels)
 
 
+def mixup(
+    images: torch.Tensor, labels: torch.Tensor, n_classes: int, label_smoothing: float, seed_key: tuple[int | str, ...]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """`mix` of the kind ``"mixup"``."""
+    return mix("mixup", images, labels, n_classes, label_smoothing, seed_key)
+
+
+def cutmix(
+    images: torch.Tensor, labels: torch.Tensor, n_classes: int, label_smoothing: float, seed_key: tuple[int | str, ...]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """`mix` of the kind ``"cutmix"``."""
+    return mix("cutmix", images, labels, n_classes, label_smoothing, seed_key)
+
+
 @contextmanager
 def _numpy_seeded(key: tuple[int | str, ...]) -> Iterator[None]:
     """Within it, numpy's global generator depends on `key` alone; afterwards it goes on as if nothing had been."""

@@ -1,5 +1,9 @@
 """Classifiers: timm models by name, for one-channel images, from scratch or with pretrained weights."""
 
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
 import timm
 import torch
 from torch import nn
@@ -37,13 +41,35 @@ class Normalised(nn.Module):
             images = functional.interpolate(images, side, mode="bilinear", align_corners=False)
         return (images - self.mean) / self.std
 
+    @property
+    def n_features(self) -> int:
+        """Number of the features of an image."""
+        return sum(pretrained.last_layer(head).weight.shape[1] for head in pretrained.heads(self.network))
+
     def features(self, images: torch.Tensor) -> torch.Tensor:
-        """What the last layer sees (batch, features) of float images (batch, 1, height, width) in [0, 1]."""
-        return self.network.forward_head(self.network.forward_features(self.prepare(images)), pre_logits=True)
+        """What the last layer sees (batch, features) of float images (batch, 1, height, width) in [0, 1].
+
+        A distilled network has two last layers; then it is what the one sees and, after it, what the other sees.
+        """
+        maps, heads = self.network.forward_features(self.prepare(images)), pretrained.heads(self.network)
+        if len(heads) == 1:
+            return self.network.forward_head(maps, pre_logits=True)
+        seen: list[torch.Tensor] = []
+        hooks = [head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0])) for head in heads]
+        try:
+            self.network.forward_head(maps)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return torch.cat(seen, dim=1)
 
     def classify(self, features: torch.Tensor) -> torch.Tensor:
-        """Logits (batch, classes) of `features`."""
-        return self.network.get_classifier()(features)
+        """Logits (batch, classes) of `features`; of two last layers the mean, as the network itself takes it."""
+        heads = pretrained.heads(self.network)
+        if len(heads) == 1:
+            return heads[0](features)
+        parts = features.chunk(len(heads), dim=1)
+        return torch.stack([head(part) for head, part in zip(heads, parts, strict=True)]).mean(dim=0)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Logits (batch, classes) of float images (batch, 1, height, width) in [0, 1]."""
@@ -52,7 +78,7 @@ class Normalised(nn.Module):
 
 def create(
     model: str,
-    arguments: dict,
+    arguments: Mapping[str, Any],
     n_classes: int,
     size: int,
     seed: int,
@@ -85,15 +111,13 @@ def create(
     FetalkitError
         When timm has no such model, refuses the arguments, or cannot fetch the weights.
     """
-    if not timm.is_model(model):
-        close = ", ".join(timm.list_models(f"*{model[:5]}*")[:5]) or "see timm.list_models()"
-        raise FetalkitError(f"classify.classifiers: timm has no model {model!r}; some that it has: {close}")
+    _check_name(model, weights)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         try:
             network = _network(model, arguments, n_classes, input_size or size, weights)
         except (TypeError, ValueError, RuntimeError, AssertionError, OSError) as error:
-            raise FetalkitError(f"classify.classifiers: {model} cannot be made with {arguments}: {error}") from error
+            raise _refused(model, arguments, error) from error
     if not weights:
         return Normalised(network, input_size=input_size)
     # The colours of a grey image are equal, and so is here what they are standardised by.
@@ -101,13 +125,70 @@ def create(
     return Normalised(network.train(), mean, std, input_size)
 
 
-def _network(model: str, arguments: dict, n_classes: int, size: int, weights: bool) -> nn.Module:
+def check(model: str, arguments: Mapping[str, Any], weights: bool = False, *, size: int | None = None) -> None:
+    """Refuse a name or arguments that timm will refuse; takes milliseconds, and no memory for weights.
+
+    Parameters
+    ----------
+    model, arguments, weights
+        As for `create`.
+    size
+        Side of the images in px, or that of ``input_size``; by default the model's own.
+
+    Raises
+    ------
+    FetalkitError
+        When timm has no such model, or no weights for it, or refuses the arguments. Whether weights can be fetched is known
+        only when that is tried.
+    """
+    _check_name(model, weights)
+    try:
+        with torch.random.fork_rng(), torch.device("meta"):
+            _made(model, arguments, 2, size)
+    except (TypeError, ValueError, AssertionError) as error:
+        raise _refused(model, arguments, error) from error
+    except (RuntimeError, NotImplementedError):
+        return  # some networks need numbers while they are made, which "meta" tensors lack: `create` will tell
+
+
+def _check_name(model: str, weights: bool) -> None:
+    name, _, tag = model.partition(".")
+    close = None
+    if not timm.is_model(name):
+        close = difflib.get_close_matches(name, timm.list_models(), n=5)
+    elif tag and not _has_tag(model):
+        close = [other for other in timm.list_pretrained() if other.startswith(f"{name}.")]
+    if close is not None:
+        hint = f"did you mean {', '.join(close[:5])}?" if close else "see timm.list_models()"
+        raise FetalkitError(f"classify.classifiers: timm has no model {model!r}; {hint}")
+    if weights and not timm.is_model_pretrained(model):
+        raise FetalkitError(f"classify.classifiers: there are no pretrained weights of {model}; set pretrained: false")
+
+
+def _has_tag(model: str) -> bool:
+    try:
+        return timm.get_pretrained_cfg(model) is not None
+    except RuntimeError:
+        return False
+
+
+def _refused(model: str, arguments: Mapping[str, Any], error: Exception) -> FetalkitError:
+    return FetalkitError(f"classify.classifiers: {model} cannot be made with {dict(arguments)}: {error}")
+
+
+def _network(model: str, arguments: Mapping[str, Any], n_classes: int, size: int, weights: bool) -> nn.Module:
     if weights and model == pretrained.NAME and not arguments:
         return pretrained.create(n_classes, channels=1)
+    made = _made(model, arguments, n_classes, size, weights)
+    return pretrained.reset_classifier_head(made) if weights else made
+
+
+def _made(
+    model: str, arguments: Mapping[str, Any], n_classes: int, size: int | None, weights: bool = False
+) -> nn.Module:
     known = timm.get_pretrained_cfg(model)
-    needs_size = {"img_size": size} if known is not None and known.fixed_input_size else {}
-    made = timm.create_model(model, pretrained=weights, in_chans=1, num_classes=n_classes, **needs_size, **arguments)
-    return pretrained.calm(made) if weights else made
+    needs_size = {"img_size": size} if size and known is not None and known.fixed_input_size else {}
+    return timm.create_model(model, pretrained=weights, in_chans=1, num_classes=n_classes, **needs_size, **arguments)
 
 
 def of_study(settings: Params, name: str, seed: int) -> Normalised:

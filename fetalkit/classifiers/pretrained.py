@@ -54,7 +54,8 @@ def create(n_classes: int = _CLASSES, channels: int = 3) -> nn.Module:
     Parameters
     ----------
     n_classes
-        With another number than the 1000 of ImageNet, the last layer is new, with weights of `calm`; seed it outside.
+        With another number than the 1000 of ImageNet, the last layer is new, as `reset_classifier_head` makes it; seed it
+        outside.
     channels
         1 sums the filters of the first layer over colours, which is the same as a grey image given three times.
 
@@ -74,16 +75,45 @@ def create(n_classes: int = _CLASSES, channels: int = 3) -> nn.Module:
     )
     # timm keeps the overlay in the model's configuration, which would hold every weight a second time.
     network.pretrained_cfg.pop("state_dict", None)
-    return (network if n_classes == _CLASSES else calm(network)).eval()
+    return (network if n_classes == _CLASSES else reset_classifier_head(network)).eval()
 
 
-def calm(network: nn.Module) -> nn.Module:
+def reset_classifier_head(network: nn.Module) -> nn.Module:
     """Give a timm model's new last layer small random weights, in place, and return the model.
 
     With the weights that timm begins with in some families (EfficientNet, MobileNet), uniform up to 1/sqrt(classes), the first
     losses are several times that of chance, and a short training ends before they are unlearnt.
+
+    Raises
+    ------
+    FetalkitError
+        When the model has no last layer of the usual kind.
     """
-    head = network.get_classifier()
-    nn.init.normal_(head.weight, std=_HEAD_STD)
-    nn.init.zeros_(head.bias)
+    for head in heads(network):
+        layer = last_layer(head)
+        nn.init.normal_(layer.weight, std=_HEAD_STD)
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
     return network
+
+
+def heads(network: nn.Module) -> tuple[nn.Module, ...]:
+    """The parts of a timm model that make logits of features: one, or two of a distilled network."""
+    classifier = network.get_classifier()
+    return tuple(classifier) if isinstance(classifier, tuple | list) else (classifier,)
+
+
+def last_layer(head: nn.Module) -> nn.Linear | nn.Conv2d:
+    """The layer with the weights (classes, features, ...) of a part that `heads` returns.
+
+    Raises
+    ------
+    FetalkitError
+        When there is none.
+    """
+    layers = [module for module in head.modules() if isinstance(module, nn.Linear | nn.Conv2d)]
+    if not layers:
+        raise FetalkitError(
+            f"classify.classifiers: a network that ends in {type(head).__name__} is not supported; choose another model"
+        )
+    return layers[-1]
