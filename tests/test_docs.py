@@ -1,0 +1,152 @@
+"""README and documentation: links lead somewhere, commands exist, examples run, and the wording is that of the field."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import typer
+import yaml
+
+from fetalkit import cli
+from fetalkit.cohorts.base import check
+from fetalkit.config.arms import Arm
+from fetalkit.metrics import classification
+
+ROOT = Path(__file__).parents[1]
+DOCS = sorted((ROOT / "docs").glob("*.md"))
+CURRENT = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *DOCS]
+PAGES = [*CURRENT, ROOT / "CHANGELOG.md"]  # which also names what is gone
+# In parts, so that this file names none of them.
+REGISTRIES = [
+    ".".join(parts)
+    for parts in (
+        ("pypi", "org"),
+        ("pythonhosted", "org"),
+        ("npmjs", "org"),
+        ("npmjs", "com"),
+        ("download", "pytorch", "org"),
+        ("anaconda", "org"),
+        ("ghcr", "io"),
+        ("docker", "io"),
+        ("quay", "io"),
+        ("mcr", "microsoft", "com"),
+    )
+]
+PRIVATE_WORDS = r"\b(cells? of the (grid|study)|k-shot cells?|ledger|dossier|exhibits?|glance|verdict|settle|calm)\b"
+
+
+def names(pages):
+    return [str(page.relative_to(ROOT)) for page in pages]
+
+
+def anchors(page: Path) -> set[str]:
+    """Those that the headings of a page get."""
+    titles = re.findall(r"(?m)^#+ (.+)$", re.sub(r"(?ms)^```.*?^```", "", page.read_text()))
+    return {re.sub(r"[^\w\- ]", "", title).lower().replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=names(PAGES))
+def test_links_lead_somewhere(page):
+    text = re.sub(r"(?ms)^```.*?^```", "", page.read_text())
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if target.startswith("http"):
+            continue
+        name, _, anchor = target.partition("#")
+        path = page.parent / name if name else page
+        assert path.exists(), f"{page.name}: {target}"
+        if page in DOCS:
+            assert path.resolve().is_relative_to(ROOT / "docs"), f"{target} is not part of the site"
+        if anchor:
+            assert anchor in anchors(path), f"{page.name}: {target}"
+
+
+def test_the_readme_is_short():
+    assert len((ROOT / "README.md").read_text().split()) <= 1500
+
+
+def test_every_page_stands_in_the_navigation():
+    navigation = (ROOT / "mkdocs.yml").read_text().partition("\nnav:")[2]
+    assert sorted(re.findall(r"[\w-]+\.md", navigation)) == [page.name for page in DOCS]
+
+
+@pytest.mark.parametrize("page", CURRENT, ids=names(CURRENT))
+def test_commands_exist(page):
+    commands = set(typer.main.get_command(cli.app).commands)
+    targets = set(re.findall(r"(?m)^([a-z-]+):", (ROOT / "Makefile").read_text()))
+    code = "\n".join(_code(page))
+    assert set(re.findall(r"\bfetalkit ([a-z]+)\b(?! *\.)", code)) <= commands
+    assert set(re.findall(r"\bmake ([a-z-]+)\b", code)) <= targets
+
+
+def _code(page: Path) -> list[str]:
+    """Code within lines, and lines that are code."""
+    text = page.read_text()
+    return re.findall(r"`([^`\n]+)`", text) + re.findall(r"(?m)^ {4}((?:fetalkit|make|dvc) .+)$", text)
+
+
+@pytest.mark.parametrize("page", CURRENT, ids=names(CURRENT))
+def test_words_are_those_of_the_field(page):
+    assert not re.findall(PRIVATE_WORDS, page.read_text(), re.IGNORECASE)
+
+
+def test_no_file_names_a_package_registry():
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip("not a git checkout: nothing to look through")
+    for name in filter(None, listed.stdout.split("\0")):
+        path = ROOT / name
+        if path.is_file():
+            content = path.read_bytes()
+            assert not [host for host in REGISTRIES if host.encode() in content], name
+
+
+def block(title: str, language: str) -> str:
+    """The first block of code in a section of docs/extending.md."""
+    section = (ROOT / "docs" / "extending.md").read_text().partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+    return section.partition(f"```{language}\n")[2].partition("```")[0]
+
+
+def executed(title: str) -> dict:
+    namespace: dict = {"__name__": f"documentation.{title.replace(' ', '_')}"}
+    exec(compile(block(title, "python"), f"docs/extending.md: {title}", "exec"), namespace)
+    return namespace
+
+
+def test_the_arm_of_the_documentation_is_one():
+    for name, arm in yaml.safe_load(block("An arm", "yaml"))["arms"].items():
+        assert Arm.model_validate(arm).sources == ["diffusion", "gan"], name
+
+
+def test_the_generator_of_the_documentation_draws_and_is_saved(tmp_path):
+    made = executed("A generator")["Averages"]
+    images = np.random.default_rng(0).integers(0, 256, (8, 16, 16), np.uint8)
+    generator = made(["a", "b"], 16)
+    generator.fit(images, np.arange(8) % 2, seed=0)
+    drawn = generator.sample(np.array([0, 1, 0]), seed=1, sampling={"images": 2})
+    assert drawn.shape == (3, 16, 16)
+    generator.save(tmp_path / "saved")
+    again = made.load(tmp_path / "saved").sample(np.array([0, 1, 0]), seed=1, sampling={"images": 2})
+    np.testing.assert_array_equal(drawn, again)
+    entry = yaml.safe_load(block("A generator", "yaml"))["phantom"]["generators"]["averages"]
+    made.Sampling.model_validate(entry["sampling"])
+    made.Training.model_validate(entry["training"])
+
+
+def test_the_metric_of_the_documentation_is_registered(monkeypatch):
+    monkeypatch.setattr(classification, "_REGISTRY", dict(classification._REGISTRY))
+    executed("A metric")
+    values = classification.metrics(np.array([[0.9, 0.1], [0.8, 0.2]]), np.array([0, 1]), ["a", "b"])
+    assert values["errors"] == 1
+
+
+def test_the_cohort_of_the_documentation_makes_a_valid_table(tmp_path):
+    cohort = executed("A cohort")["OurHospital"]()
+    (tmp_path / "images.csv").write_text(
+        "file,patient,plane,machine,split\n1,p1,Fetal brain,m,train\n2,p2,Fetal femur,m,test\n"
+    )
+    settings = cohort.settings(planes=["Fetal brain", "Fetal femur"])
+    table = cohort.table(settings, tmp_path)
+    check(table, cohort.planes)
+    assert table.source.tolist() == ["images/1.png", "images/2.png"]
