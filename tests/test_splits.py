@@ -6,8 +6,9 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.model_selection import StratifiedGroupKFold
 
-from fetalkit.data import splits
+from fetalkit.data import splits, subsets
 from fetalkit.utils.errors import FetalkitError
 
 PLANES = ["a", "b"]
@@ -62,16 +63,71 @@ def test_leaks_are_refused():
         splits.check(table, pairs_of(("p0_0", "p15_0")))
 
 
-def test_too_few_patients():
-    with pytest.raises(FetalkitError, match="only 3 train patients"):
-        splits.split(cohort(train=3), pairs_of(), 0.25, seed=0)
+@pytest.mark.parametrize(
+    ("fraction", "patients"), [(0.05, 1), (0.1, 2), (0.2, 4), (0.25, 5), (0.3, 6), (0.35, 7), (0.4, 8), (0.5, 10)]
+)
+def test_validation_has_the_share_that_was_asked_for(fraction, patients):
+    table = splits.split(cohort(30, train=20), pairs_of(), fraction, seed=0)
+    assert table[table.part == "validation"].patient.nunique() == patients
+    assert table[table.part == "train"].patient.nunique() == 20 - patients
+
+
+def test_a_fifth_is_the_first_of_five_folds():
+    """As it was when the number of folds was the rounded inverse of the share: studies keep their patients."""
+    index = cohort(30, train=20)
+    train = index[index.official_split == "train"]
+    folding = StratifiedGroupKFold(5, shuffle=True, random_state=7)
+    _, chosen = next(folding.split(train, train.plane, train.patient))
+    table = splits.split(index, pairs_of(), 0.2, seed=7)
+    assert set(table[table.part == "validation"].image_id) == set(train.image_id.iloc[chosen])
+
+
+@pytest.mark.parametrize(
+    ("train", "fraction", "message"),
+    [
+        (
+            3,
+            0.25,
+            "only 3 train patients: too few for splits.validation_fraction = 0.25, which takes 1 of 4 equal parts",
+        ),
+        (
+            9,
+            0.3,
+            "only 9 train patients: too few for splits.validation_fraction = 0.3, which takes 3 of 10 equal parts",
+        ),
+        (12, 0.02, "splits.validation_fraction = 0.02 is too small; choose at least 0.05"),
+    ],
+)
+def test_a_share_that_cannot_be_had_is_one_clear_line(train, fraction, message):
+    with pytest.raises(FetalkitError, match=message):
+        splits.split(cohort(train=train), pairs_of(), fraction, seed=0)
+
+
+def test_a_plane_that_a_part_lacks():
+    table = splits.split(cohort(), pairs_of(), 0.25, seed=0)
+    assert splits.coverage(table, PLANES) == {} and splits.check_planes(table, PLANES) == ""
+    for part in ("train", "test"):
+        without = table[(table.part != part) | (table.plane != "b")]
+        assert splits.coverage(without, PLANES) == {part: ["b"]}
+        with pytest.raises(FetalkitError, match=f"^b has no {part} image; leave it out of cohort.planes"):
+            splits.check_planes(without, PLANES)
+    without = table[(table.part != "validation") | (table.plane != "b")]
+    assert splits.check_planes(without, PLANES).startswith("b has no validation image: choices")
+
+
+def test_dropped_images_cover_no_plane():
+    table = splits.split(cohort(), pairs_of(), 0.25, seed=0)
+    table.loc[(table.part == "test") & (table.plane == "a"), "dropped"] = "also in train: p0_0"
+    assert splits.coverage(table, PLANES) == {"test": ["a"]}
 
 
 @settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), k=st.lists(st.integers(1, 18), min_size=2, max_size=4, unique=True))
 def test_subsets_are_nested_and_from_train(seed, k):
     table = splits.split(cohort(), pairs_of(), 0.25, seed=0)
-    shots = splits.shots(table, [*k, "all"], [seed], PLANES)
+    shots = subsets.k_shot_subsets(table, [*k, "all"], [seed], PLANES)
+    as_text = subsets.k_shot_subsets(table, [*map(str, k), "all"], [seed], PLANES)
+    pd.testing.assert_frame_equal(shots, as_text)
     train = set(table[table.part == "train"].image_id)
     chosen = {name: set(rows.image_id) for name, rows in shots.groupby("k")}
     ordered = [chosen[str(number)] for number in sorted(k)] + [chosen["all"]]
@@ -84,17 +140,17 @@ def test_subsets_are_nested_and_from_train(seed, k):
 
 def test_few_shots_come_from_many_patients():
     table = splits.split(cohort(), pairs_of(), 0.25, seed=0)
-    shots = splits.shots(table, [9], [0, 1], PLANES).merge(table[["image_id", "patient"]])
+    shots = subsets.k_shot_subsets(table, [9], [0, 1], PLANES).merge(table[["image_id", "patient"]])
     assert (shots.groupby(["seed", "plane"]).patient.nunique() == 9).all()
 
 
 def test_seeds_draw_differently():
     table = splits.split(cohort(), pairs_of(), 0.25, seed=0)
-    shots = splits.shots(table, [5], [0, 1], PLANES)
+    shots = subsets.k_shot_subsets(table, [5], [0, 1], PLANES)
     assert set(shots[shots.seed == 0].image_id) != set(shots[shots.seed == 1].image_id)
 
 
 def test_too_large_k():
     table = splits.split(cohort(), pairs_of(), 0.25, seed=0)
     with pytest.raises(FetalkitError, match="k = 99, but a has only 18 train images"):
-        splits.shots(table, [99], [0], PLANES)
+        subsets.k_shot_subsets(table, [99], [0], PLANES)

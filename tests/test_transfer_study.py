@@ -16,12 +16,11 @@ import yaml
 from fetalkit.analysis import intervals, transfer_conclusions, transfer_results
 from fetalkit.analysis.transfer_summary import summary
 from fetalkit.config.runs import Outcome
-from fetalkit.data import splits
+from fetalkit.data import subsets
 from fetalkit.data.study import Study
 from fetalkit.experiments.transfer import adabn, domains, examples, methods, runs, sets, settings
 from fetalkit.experiments.transfer.methods import CONTROL, LABELLED, LEVELS, METHODS, NONE, UNLABELLED
 from fetalkit.generators.diffusion.generator import DiffusionGenerator
-from fetalkit.plots import transfer as transfer_plots
 from fetalkit.reporting import readme
 from fetalkit.utils import paths
 from fetalkit.utils.errors import FetalkitError
@@ -174,7 +173,7 @@ def test_labelled_images_are_nested_and_those_of_the_target_s_own_study(load):
         plan = load(labelled=k)
         chosen[k] = set(domains.material(plan, whole, LABELLED, seed=0).labelled_rows)
         study = Study("phantom", plan.cohorts["phantom"])
-        own = splits.shots(study.table, [k], [0], PLANES).image_id
+        own = subsets.k_shot_subsets(study.table, [k], [0], PLANES).image_id
         train = study.part("train").image_id
         assert chosen[k] == set(np.flatnonzero(train.isin(set(own))))
     assert chosen[1] < chosen[3]
@@ -480,7 +479,6 @@ def test_the_answer_names_the_best_of_each_level(invented):
     assert "joint (each machine of phantom, +100.0)" in transfer_conclusions.corrected(gained)
     table = transfer_conclusions.beside_published(gained, "phantom to b", 18, 15)
     assert table["accuracy, %"].tolist() == ["54.9 to 74.7", "73.0 to 82.4", "0.0"]
-    transfer_plots.forest(gained[gained.classifier == "mean of all"], list(plan.views))
 
 
 def test_exhibits_are_images_that_turned_right(load):

@@ -1,10 +1,11 @@
-"""Patient-level splits, nested k-shot subsets, and the check that nothing leaks.
+"""Patient-level splits, and the checks that nothing leaks and that no part lacks a plane.
 
 The official split stays. Patients that share an image are taken for one person (``group``): on africa, byte-identical files
 stand under different patient numbers. Of a test image that also occurs in train, or earlier in test, no copy is used.
 """
 
 from collections.abc import Sequence
+from fractions import Fraction
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 from fetalkit.utils.errors import FetalkitError
 
 PARTS = ("train", "validation", "test")
+FOLDS = 20  # at most, that train patients are divided into: shares can be had in steps of a twentieth, or finer
 
 
 def groups(index: pd.DataFrame, pairs: pd.DataFrame) -> pd.Series:
@@ -36,7 +38,8 @@ def split(index: pd.DataFrame, pairs: pd.DataFrame, validation_fraction: float, 
     index, pairs
         As `fetalkit.cohorts.audit` makes them.
     validation_fraction
-        Share of the train groups that become validation, stratified by plane.
+        Share of the train groups that become validation, stratified by plane: `numerator` of `denominator` equal parts of
+        them, where the fraction of these with at most 20 parts is the nearest one.
     seed
         Of the choice of validation groups.
 
@@ -50,20 +53,13 @@ def split(index: pd.DataFrame, pairs: pd.DataFrame, validation_fraction: float, 
     Raises
     ------
     FetalkitError
-        When too few patients are left to carve out validation.
+        When there are too few train patients for that share.
     """
     table = index[["image_id", "patient", "plane", "centre", "machine", "official_split"]].copy()
     table.insert(2, "group", groups(index, pairs))
     table["part"] = table.official_split
     train = table.official_split == "train"
-    folds = round(1 / validation_fraction)
-    if table[train].group.nunique() < folds:
-        raise FetalkitError(
-            f"only {table[train].group.nunique()} train patients: too few for a validation_fraction of "
-            f"{validation_fraction}; raise splits.validation_fraction in params.yaml"
-        )
-    folding = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-    _, chosen = next(folding.split(table[train], table[train].plane, table[train].group))
+    chosen = _validation_rows(table[train], validation_fraction, seed)
     table.loc[table.index[train][chosen], "part"] = "validation"
     table["dropped"] = _dropped(table, pairs)
     table["linked"] = (
@@ -73,6 +69,26 @@ def split(index: pd.DataFrame, pairs: pd.DataFrame, validation_fraction: float, 
     )
     check(table, pairs)
     return table
+
+
+def _validation_rows(train: pd.DataFrame, validation_fraction: float, seed: int) -> np.ndarray:
+    """Positions of the rows that become validation."""
+    share = Fraction(validation_fraction).limit_denominator(FOLDS)
+    patients = train.group.nunique()
+    key = f"splits.validation_fraction = {validation_fraction}"
+    if share == 0:
+        raise FetalkitError(f"{key} is too small; choose at least {1 / FOLDS:g}")
+    if patients < share.denominator:
+        raise FetalkitError(
+            f"only {patients} train patients: too few for {key}, which takes {share.numerator} of {share.denominator} equal "
+            "parts of them; choose one of fewer parts in params.yaml, such as 0.25 or 0.5"
+        )
+    folding = StratifiedGroupKFold(share.denominator, shuffle=True, random_state=seed)
+    try:
+        folds = [held_out for _, held_out in folding.split(train, train.plane, train.group)]
+    except ValueError as error:
+        raise FetalkitError(f"{key}: the train images cannot be divided ({error}); choose another one") from error
+    return np.concatenate(folds[: share.numerator])
 
 
 def _dropped(table: pd.DataFrame, pairs: pd.DataFrame) -> pd.Series:
@@ -103,45 +119,32 @@ def check(table: pd.DataFrame, pairs: pd.DataFrame) -> None:
             raise FetalkitError(f"leaking split: {a} ({part[a]}) and {b} ({part[b]}) show the same picture")
 
 
-def shots(table: pd.DataFrame, k: Sequence[int | str], seeds: Sequence[int], planes: Sequence[str]) -> pd.DataFrame:
-    """Nested k-shot subsets of the train part.
+def coverage(table: pd.DataFrame, planes: Sequence[str]) -> dict[str, list[str]]:
+    """Part → planes of which it has no image that is used; a part that has all planes is not named."""
+    used = table[table.dropped == ""]
+    lacking = {
+        part: [plane for plane in planes if not (used.plane[used.part == part] == plane).any()] for part in PARTS
+    }
+    return {part: without for part, without in lacking.items() if without}
 
-    For each seed and plane the train images are put in one order: patients in random order, one image of each in turn. The
-    first k are the k-shot subset, so small subsets lie inside large ones, and k images come from as many patients as can be.
 
-    Parameters
-    ----------
-    k
-        Images per plane; ``"all"`` takes the whole train part.
-    seeds
-        One draw per seed.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``seed``, ``k`` (text), ``plane``, ``image_id``.
+def check_planes(table: pd.DataFrame, planes: Sequence[str]) -> str:
+    """What to tell about planes without validation images; empty where there are none.
 
     Raises
     ------
     FetalkitError
-        When a plane has fewer than k train images.
+        When a plane has no train or no test image: it can be neither learnt nor judged.
     """
-    train = table[(table.part == "train") & (table.dropped == "")]
-    rows = []
-    for seed in seeds:
-        for number, plane in enumerate(planes):
-            order = _round_robin(train[train.plane == plane], np.random.default_rng([seed, number]))
-            for count in k:
-                if count != "all" and count > len(order):
-                    raise FetalkitError(
-                        f"splits.shots: k = {count}, but {plane} has only {len(order)} train images; use a smaller k"
-                    )
-                chosen = order if count == "all" else order[:count]
-                rows += [(seed, str(count), plane, image) for image in chosen]
-    return pd.DataFrame(rows, columns=["seed", "k", "plane", "image_id"])
-
-
-def _round_robin(rows: pd.DataFrame, random: np.random.Generator) -> list[str]:
-    shuffled = rows.iloc[random.permutation(len(rows))]
-    turn = shuffled.groupby("group", sort=False).cumcount()
-    return shuffled.assign(turn=turn).sort_values("turn", kind="stable").image_id.tolist()
+    lacking = coverage(table, planes)
+    for part in ("train", "test"):
+        if part in lacking:
+            raise FetalkitError(
+                f"{', '.join(lacking[part])} has no {part} image; leave it out of cohort.planes in params.yaml, or add images"
+            )
+    if "validation" not in lacking:
+        return ""
+    return (
+        f"{', '.join(lacking['validation'])} has no validation image: choices that are made on validation, such as that of the "
+        "better control, do not know of it."
+    )

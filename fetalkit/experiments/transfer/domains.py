@@ -12,8 +12,8 @@ import pandas as pd
 
 from fetalkit.config.params import Params
 from fetalkit.data.images import Labelled
-from fetalkit.data.splits import shots
 from fetalkit.data.study import Study
+from fetalkit.data.subsets import k_shot_subsets
 from fetalkit.experiments.transfer.methods import LABELLED, NONE
 from fetalkit.metrics.outline import standardise_mask
 from fetalkit.utils import paths
@@ -112,7 +112,7 @@ def outlined(images: np.ndarray) -> np.ndarray:
 def material(plan: Plan, direction: Direction, level: str, seed: int) -> Material:
     """Images, and labels, that training may see in a direction at a level.
 
-    The k labelled images are drawn as `splits.shots` draws: nested, and for a whole cohort the very ones of its own
+    The k labelled images are drawn as `k_shot_subsets` draws: nested, and for a whole cohort the very ones of its own
     study. The level above has all that the one below has.
 
     Raises
@@ -132,7 +132,7 @@ def material(plan: Plan, direction: Direction, level: str, seed: int) -> Materia
     if level != LABELLED:
         return found
     try:
-        chosen = shots(rows, [plan.labelled], [seed], study.planes).image_id
+        chosen = k_shot_subsets(rows, [plan.labelled], [seed], study.planes).image_id
     except FetalkitError as error:
         raise FetalkitError(f"transfer.labelled, {direction.name}: {error}") from None
     marked = rows.image_id.isin(set(chosen)).to_numpy()
