@@ -90,6 +90,7 @@ def test_patients_crossing(image_folder):
     assert audit.patients_crossing(table) == ["p00"]
 
 
+@pytest.mark.slow
 def test_africa_has_the_known_duplicates(mirror):
     cohort = cohorts.load("africa")
     settings = cohort.settings(planes=list(cohort.planes))

@@ -141,6 +141,7 @@ def test_a_download_is_checked_and_unpacked(tmp_path, served):
     assert not (tmp_path / "source" / "x.tar.xz").exists()
 
 
+@pytest.mark.slow
 def test_a_wrong_checksum_is_refused(tmp_path, served):
     archive = Archive("x", "10.5281/zenodo.1", "x.tar.xz", "Top", md5="0" * 32)
     with pytest.raises(FetalkitError, match=r"x.tar.xz: .*does not match.*run again"):

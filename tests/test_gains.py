@@ -96,6 +96,7 @@ def test_the_ceiling_is_not_trained_where_it_would_be_the_arm_itself(study):
     assert {k for name, k, _ in runs.sets(settings) if name == "diffusion"} == {"all"}
 
 
+@pytest.mark.slow
 def test_gains_by_hand(study):
     _, comparison = compared(study, outcomes(study, ACCURACY))
     found = gains.table(comparison).set_index(["arm", "classifier", "k", "control"]).sort_index()
@@ -113,12 +114,14 @@ def test_gains_by_hand(study):
     assert (corrected.p_holm >= corrected.p).all()
 
 
+@pytest.mark.slow
 def test_validation_decides_which_control_is_the_better_one(study):
     better = {**ACCURACY, "real": 0.9}
     _, comparison = compared(study, outcomes(study, ACCURACY, validation=better))
     assert set(comparison.better.values()) == {"real"}
 
 
+@pytest.mark.slow
 def test_headline_by_hand(study):
     _, comparison = compared(study, outcomes(study, ACCURACY))
     found = gains.headline(comparison)
@@ -147,6 +150,7 @@ def test_headline_by_hand(study):
     assert len(shown) == 5 and shown["claimed"].notna().sum() == 2
 
 
+@pytest.mark.slow
 def test_gains_by_plane(study):
     _, comparison = compared(study, outcomes(study, ACCURACY))
     found = gains.by_group(comparison, "diffusion", "plane")
@@ -156,6 +160,7 @@ def test_gains_by_plane(study):
     assert gains.by_group(comparison, "diffusion", "machine").empty
 
 
+@pytest.mark.slow
 def test_a_failed_run_is_marked_and_never_vanishes_from_a_mean(study):
     name = "diffusion_resnet10t-half_k10_seed1"
     table, comparison = compared(study, outcomes(study, ACCURACY, failed={name}))

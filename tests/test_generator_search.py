@@ -24,6 +24,7 @@ def tiny(elsewhere):
     return study.params.model_copy(update={"diffusion": diffusion, "run": run})
 
 
+@pytest.mark.slow
 def test_candidates_are_compared_and_kept(tiny, monkeypatch):
     candidates = {"base": {}, "other": {"augment": 0.0}, "fewer steps": {"sampler": {"steps": 2}}}
     budget = dict(minutes=0.01, each=8, steps=2)
@@ -66,6 +67,7 @@ def test_the_denoising_error_is_that_of_the_images():
         assert generator.denoising_error(images, labels, sigma, seed=0) == pytest.approx(expected, rel=0.05)
 
 
+@pytest.mark.slow
 def test_the_classification_accuracy_score_tells_good_sets_from_useless_ones():
     settings = params.load("phantom")
     classifiers = dict([next(iter(settings.classify.classifiers.items()))])

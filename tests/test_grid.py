@@ -17,6 +17,7 @@ def reciprocal(number):
     return 1 / number
 
 
+@pytest.mark.slow
 def test_attempts_keep_order_and_errors():
     found = parallel.attempt(reciprocal, [dict(number=number) for number in (1, 0, 4)], workers=2)
     assert [each.result for each in found] == [1.0, None, 0.25]

@@ -8,6 +8,8 @@ import pytest
 import yaml
 from small_clone import FURTHER, ROOT, Clone
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory):

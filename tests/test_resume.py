@@ -9,7 +9,10 @@ import subprocess
 import time
 
 import numpy as np
+import pytest
 from small_clone import Clone
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_killed_study_goes_on_and_ends_with_the_same_bits(tmp_path):

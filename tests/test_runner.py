@@ -199,6 +199,7 @@ def reported():
     return processes
 
 
+@pytest.mark.slow
 def test_terminated_runner_leaves_no_process(start):
     write("03_long", LONG)
     process = start("03_long")

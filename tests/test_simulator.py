@@ -129,6 +129,7 @@ def test_scanners_differ_in_more_than_their_fan():
         assert len(set(column)) == len(NAMES)
 
 
+@pytest.mark.slow
 def test_a_network_has_something_to_learn_and_something_to_miss():
     specs = [Spec(0, 6 * i + j, i, plane, NAMES[i % 2]) for i in range(80) for j, plane in enumerate(PLANES)]
     pixels = simulate(specs, 32).reshape(len(specs), -1)

@@ -57,6 +57,7 @@ def drawn(settings, generator: str, k: str) -> bytes:
     return made.sample(np.array([0, 1, 1]), seed=0, **options).tobytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("generator", ["diffusion", "diffusion-phantoms", "gan", "interpolation"])
 def test_images_outside_of_the_cell_change_nothing(settings, generator):
     write(others=0)

@@ -58,6 +58,7 @@ def bits(network):
     return torch.cat([tensor.double().flatten() for tensor in network.state_dict().values()])
 
 
+@pytest.mark.slow
 def test_it_learns(tmp_path):
     network, curve = train(tmp_path, steps=60)
     data = two_planes()
@@ -66,6 +67,7 @@ def test_it_learns(tmp_path):
     assert curve[-1]["loss"] < curve[0]["loss"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("killed_at", [4, 7, 11])
 def test_sigkill_and_resume_gives_the_same_bits(tmp_path, killed_at):
     script = (
@@ -102,6 +104,7 @@ class Scaled(CrossEntropy):
         return self.of_logits(self.heat * model.classify(model.features(inputs)), targets)
 
 
+@pytest.mark.slow
 def test_an_objective_is_trained_and_resumed_with_the_network(tmp_path):
     with pytest.raises(InterruptedError):
         train(tmp_path / "stopped", objective=Scaled(stop=7))
@@ -287,6 +290,7 @@ def test_mixing_gives_soft_targets_and_is_a_function_of_the_step():
     assert not torch.equal(one[0], other[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", [dict(mixing="cutmix"), dict(augmentation="ultrasound")])
 def test_every_kind_of_feed_resumes_with_the_same_bits(tmp_path, changes):
     def trained(folder, interrupt):
