@@ -9,28 +9,36 @@ from unittest import mock
 import numpy as np
 import pytest
 import torch
-from test_generators import two_planes
+from test_generators import PLANES, two_planes
 
 from fetalkit import generators
 from fetalkit.generators import trainer
+from fetalkit.generators.diffusion.generator import DiffusionGenerator
 from fetalkit.generators.gan import diffaugment
-from fetalkit.generators.gan.adversarial import Adversaries
-from fetalkit.generators.gan.gan_networks import Discriminator, Painter, settle, variety
+from fetalkit.generators.gan.adversarial import AdversarialTraining
+from fetalkit.generators.gan.generator import GanGenerator
+from fetalkit.generators.gan.networks import Discriminator, GeneratorNetwork, recompute_batch_norm, variety
+from fetalkit.generators.gan.settings import GanTraining
 from fetalkit.utils.checkpoints import Checkpoint
 from fetalkit.utils.errors import FetalkitError
 from fetalkit.utils.streams import rng
 
-SMALL = dict(n_classes=2, size=16, unshuffle=2, channels=(8, 16), latent=8, batch_size=8, penalty=0.1, penalty_every=4)
+SMALL = dict(unshuffle=2, channels=(8, 16), latent=8, batch_size=8, penalty=0.1, penalty_every=4)
 
 
-def train(steps=10, checkpoint=None, **changes):
-    generator = generators.create("gan", device="cpu", **(SMALL | dict(steps=steps, precision="float32") | changes))
+def small(image_size=16, **changes):
+    return GanGenerator(PLANES, image_size, SMALL | changes, device="cpu", precision="float32")
+
+
+def train(steps=10, checkpoint=None, precision="float32", **changes):
+    training = SMALL | dict(steps=steps) | changes
+    generator = GanGenerator(PLANES, 16, training, device="cpu", precision=precision)
     generator.fit(*two_planes(), seed=0, checkpoint=checkpoint, label="t")
     return generator
 
 
 def bits(generator):
-    return torch.cat([tensor.flatten() for tensor in generator.painter.state_dict().values()])
+    return torch.cat([tensor.flatten() for tensor in generator.network.state_dict().values()])
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +46,7 @@ def learned():
     return train(steps=150, learning_rate=1e-3, discriminator_rate=2e-3, channels=(16, 32))
 
 
+@pytest.mark.slow
 def test_it_learns_and_obeys_its_labels(learned):
     labels = np.array([0] * 8 + [1] * 8)
     drawn = learned.sample(labels, seed=1)
@@ -53,20 +62,21 @@ def test_images_follow_from_seed_place_and_label(learned):
     assert np.abs(together.astype(int) - apart).max() <= 1
     assert not np.array_equal(together, learned.sample(labels, seed=1))
     assert not np.array_equal(together[0], together[2])
-    same = learned.sample(labels, seed=0, temperature=0.0)
+    same = learned.sample(labels, seed=0, sampling=dict(temperature=0.0))
     assert np.abs(same[0].astype(int) - same[2]).max() <= 1
 
 
+@pytest.mark.slow
 def test_sigkill_and_resume_gives_the_same_bits(tmp_path):
     script = (
         "import os, signal, sys, torch; torch.set_num_threads(1); sys.path.insert(0, 'tests')\n"
         "import test_gan as t\n"
         "from fetalkit.utils.checkpoints import Checkpoint\n"
-        "step = t.Adversaries.step\n"
+        "step = t.AdversarialTraining.step\n"
         "def deadly(self, number):\n"
         "    if number == 7: os.kill(os.getpid(), signal.SIGKILL)\n"
         "    return step(self, number)\n"
-        "t.Adversaries.step = deadly\n"
+        "t.AdversarialTraining.step = deadly\n"
         f"t.train(checkpoint=Checkpoint({str(tmp_path / 'state')!r}, 'x', every=3))\n"
     )
     top = Path(__file__).parents[1]
@@ -81,7 +91,7 @@ def test_sigkill_and_resume_gives_the_same_bits(tmp_path):
 def test_a_finished_run_is_not_repeated(tmp_path, monkeypatch):
     checkpoint = Checkpoint(tmp_path / "state", "x")
     first = train(checkpoint=checkpoint)
-    monkeypatch.setattr(Adversaries, "step", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr(AdversarialTraining, "step", lambda *_: pytest.fail("trained again"))
     assert torch.equal(bits(train(checkpoint=checkpoint)), bits(first))
 
 
@@ -91,13 +101,13 @@ def test_saved_and_loaded_generators_draw_the_same(tmp_path, learned):
     labels = np.array([0, 1, 1])
     assert np.array_equal(loaded.sample(labels, seed=3), learned.sample(labels, seed=3))
     assert loaded.describe() == learned.describe()
-    assert isinstance(loaded, generators.Generator)
-    painter = Painter.from_pretrained(tmp_path / "g", subfolder="painter").eval()
+    assert (loaded.losses, loaded.seconds) == (learned.losses, learned.seconds)
+    network = GeneratorNetwork.from_pretrained(tmp_path / "g", subfolder="generator").eval()
     latent = torch.randn(8, generator=rng(5, "image", 0))[None]
     with torch.inference_mode():
-        expected = ((painter(latent, torch.tensor([1]))[0, 0] + 1) * 127.5).round().numpy()
+        expected = ((network(latent, torch.tensor([1]))[0, 0] + 1) * 127.5).round().numpy()
     assert np.abs(loaded.sample(np.array([1]), seed=5)[0].astype(int) - expected).max() <= 1
-    (tmp_path / "g" / "painter" / "diffusion_pytorch_model.safetensors").write_bytes(b"no weights")
+    (tmp_path / "g" / "generator" / "diffusion_pytorch_model.safetensors").write_bytes(b"no weights")
     with pytest.raises(FetalkitError, match=r"g: not a complete generator .* train it again"):
         generators.load(tmp_path / "g")
 
@@ -168,39 +178,39 @@ def test_the_discriminator_conditions_on_the_class():
 
 def test_an_image_follows_from_its_latent_vector_and_its_class():
     torch.manual_seed(0)
-    painter = Painter(3, 16, 2, [8, 16], 8).eval()
+    network = GeneratorNetwork(3, 16, 2, [8, 16], 8).eval()
     latent, labels = torch.randn(2, 8, generator=rng(0)), torch.tensor([0, 0])
     with torch.no_grad():
-        drawn, other = painter(latent, labels), painter(latent, labels + 1)
+        drawn, other = network(latent, labels), network(latent, labels + 1)
     assert drawn.shape == (2, 1, 16, 16) and drawn.abs().max() <= 1
     # In the untrained network already: what a latent vector is for is not left to the training.
     assert (drawn[0] - drawn[1]).std() > 0.2 * drawn[0].std() and (drawn - other).std() > 0.05 * drawn.std()
 
 
-def test_settled_normalisations_are_those_of_the_present_weights():
+def test_recomputed_normalisations_are_those_of_the_present_weights():
     torch.manual_seed(0)
-    painter = Painter(2, 16, 2, [8, 16], 8)
+    network = GeneratorNetwork(2, 16, 2, [8, 16], 8)
     latents, labels = torch.randn(64, 8, generator=rng(0)), torch.arange(64) % 2
     seen = []
-    painter.stages[0].convolution.register_forward_hook(lambda _, __, output: seen.append(output))
-    settle(painter, latents, labels, batch_size=16)
-    assert not painter.training and painter.stages[0].norm.momentum == 0.1
+    network.stages[0].convolution.register_forward_hook(lambda _, __, output: seen.append(output))
+    recompute_batch_norm(network, latents, labels, batch_size=16)
+    assert not network.training and network.stages[0].norm.momentum == 0.1
     mean = torch.stack([batch.mean(dim=(0, 2, 3)) for batch in seen]).mean(dim=0)
     variance = torch.stack([batch.var(dim=(0, 2, 3)) for batch in seen]).mean(dim=0)
-    assert torch.allclose(painter.stages[0].norm.running_mean, mean, atol=1e-5)
-    assert torch.allclose(painter.stages[0].norm.running_var, variance, rtol=1e-4)
+    assert torch.allclose(network.stages[0].norm.running_mean, mean, atol=1e-5)
+    assert torch.allclose(network.stages[0].norm.running_var, variance, rtol=1e-4)
 
 
 def test_rates_fall_in_the_second_half():
-    generator, rates = generators.create("gan", device="cpu", **SMALL, steps=8, learning_rate=1e-3), []
-    step = Adversaries.step
+    generator, rates = small(steps=8, learning_rate=1e-3), []
+    step = AdversarialTraining.step
 
     def noted(self, number):
-        found = step(self, number)
+        loss = step(self, number)
         rates.append(self.optimisers[0].param_groups[0]["lr"])
-        return found
+        return loss
 
-    with mock.patch.object(Adversaries, "step", noted):
+    with mock.patch.object(AdversarialTraining, "step", noted):
         generator.fit(*two_planes(), seed=0)
     assert rates == pytest.approx([1e-3] * 5 + [0.75e-3, 0.5e-3, 0.25e-3])
 
@@ -214,55 +224,63 @@ def test_it_draws_more_than_one_image_per_class():
 
 def test_variety_tells_equal_images_from_different_ones():
     features = torch.randn(8, 3, 4, 4, generator=rng(0))
-    found = variety(features)
-    assert found.shape == (8, 1, 4, 4) and (found > 0.5).all()
+    spread = variety(features)
+    assert spread.shape == (8, 1, 4, 4) and (spread > 0.5).all()
     assert (variety(features[:1].expand(8, -1, -1, -1)) < 1e-3).all()
     assert variety(features[:3]).shape == (3, 1, 4, 4)
     # Images i, i + 2, i + 4, i + 6 of eight form a group.
     features[0::2] = features[0]
-    found = variety(features)
-    assert (found[0::2] < 1e-3).all() and (found[1::2] > 0.5).all()
+    spread = variety(features)
+    assert (spread[0::2] < 1e-3).all() and (spread[1::2] > 0.5).all()
 
 
 def test_a_loss_that_is_not_a_number_stops_the_training():
-    with pytest.raises(FetalkitError, match=r"t: the loss is not a number at step \d+; lower gan.learning_rate"):
-        train(steps=60, learning_rate=1e30)
+    # No setting that is allowed leads there at once.
+    training = GanTraining(**SMALL, steps=60).model_copy(update=dict(learning_rate=1e30))
+    generator = GanGenerator(PLANES, 16, training, device="cpu", precision="float32")
+    with pytest.raises(FetalkitError, match=r"t: the loss is not a number at step \d+; lower training.learning_rate"):
+        generator.fit(*two_planes(), seed=0, label="t")
 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        (dict(size=18), "size 18 must be a multiple of 4"),
-        (dict(channels=()), "channels must not be empty"),
-        (dict(channels=(12,)), "multiples of 8"),
-        (dict(steps=0), "steps is 0"),
-        (dict(discriminator_rate=0.0), "discriminator_rate is 0.0"),
-        (dict(augment=1.5), r"augment in \[0, 1\]"),
-        (dict(penalty=-1.0), "penalty must not be negative"),
-        (dict(planes=("a",)), "1 planes are named, but n_classes is 2"),
-        (dict(colour=1), "no setting is called colour"),
+        (dict(image_size=18), "image_size = 18: must be a multiple of 4"),
+        (dict(channels=()), r"training.channels = \(\): must be multiples of 8"),
+        (dict(channels=(12,)), r"training.channels = \(12,\): must be multiples of 8, one for each resolution"),
+        (dict(steps=0), "training.steps = 0: input should be greater than or equal to 1"),
+        (dict(latent=0), "training.latent = 0: input should be greater than or equal to 1"),
+        (dict(discriminator_rate=0.0), "training.discriminator_rate = 0.0: input should be greater than 0"),
+        (dict(augment=1.5), "training.augment = 1.5: input should be less than or equal to 1"),
+        (dict(penalty=-1.0), "training.penalty = -1.0: input should be greater than or equal to 0"),
+        (dict(penalty_every=0), "training.penalty_every = 0: input should be greater than or equal to 1"),
+        (dict(colour=1), "training.colour = 1 is not a known key"),
     ],
 )
 def test_impossible_settings_get_one_clear_line(changes, words):
     with pytest.raises(FetalkitError, match=words) as caught:
-        generators.create("gan", **(SMALL | changes))
-    assert str(caught.value).startswith("gan generator: ") and "\n" not in str(caught.value)
+        small(**changes)
+    assert str(caught.value).startswith("GanGenerator: ") and "\n" not in str(caught.value)
 
 
 def test_bad_input_gets_one_clear_line():
     images, labels = two_planes()
-    generator = generators.create("gan", device="cpu", **SMALL)
+    generator = small()
     for act in (lambda: generator.sample(labels, seed=0), lambda: generator.save(Path("nowhere"))):
-        with pytest.raises(FetalkitError, match="the gan generator has no weights yet; call fit"):
+        with pytest.raises(FetalkitError, match="GanGenerator: nothing has been learned yet; call fit"):
             act()
     with pytest.raises(FetalkitError, match="no training image of class 1"):
         generator.fit(images, np.zeros_like(labels), seed=0)
+    trained = train(steps=1)
     with pytest.raises(FetalkitError, match=r"must lie in 0\.\.1"):
-        train(steps=1).sample(np.array([2]), seed=0)
+        trained.sample(np.array([2]), seed=0)
+    with pytest.raises(FetalkitError, match="GanGenerator: sampling.temperature = 2.5: input should be less than or"):
+        trained.sample(labels, seed=0, sampling=dict(temperature=2.5))
 
 
 def test_the_loop_is_that_of_the_diffusion_model(monkeypatch):
     monkeypatch.setattr(trainer, "run", lambda *_, **__: pytest.fail("the shared loop"))
-    for kind, more in (("gan", SMALL), ("diffusion", dict(n_classes=2, size=16, channels=(8,), attention=(False,)))):
+    diffusion = DiffusionGenerator(PLANES, 16, dict(channels=(8,), attention=(False,)), device="cpu")
+    for generator in (small(), diffusion):
         with pytest.raises(pytest.fail.Exception, match="the shared loop"):
-            generators.create(kind, device="cpu", **more).fit(*two_planes(), seed=0)
+            generator.fit(*two_planes(), seed=0)

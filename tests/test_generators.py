@@ -12,15 +12,23 @@ import torch
 from diffusers import EDMDPMSolverMultistepScheduler
 
 from fetalkit import generators, simulator
+from fetalkit.config.sections import Section
 from fetalkit.generators import trainer
 from fetalkit.generators.diffusion import augmentation, edm, guidance
 from fetalkit.generators.diffusion.denoiser import Denoiser, NoisyClassifier
-from fetalkit.utils import devices
+from fetalkit.generators.diffusion.generator import DiffusionGenerator
+from fetalkit.generators.diffusion.settings import DiffusionSampling, DiffusionTraining
+from fetalkit.generators.gan.generator import GanGenerator
+from fetalkit.generators.simulated import SimulatedGenerator
+from fetalkit.generators.smote import SmoteGenerator
+from fetalkit.utils import devices, provenance
 from fetalkit.utils.checkpoints import Checkpoint
 from fetalkit.utils.errors import FetalkitError
 from fetalkit.utils.streams import rng
 
-SMALL = dict(n_classes=2, size=16, unshuffle=2, channels=(16, 32), attention=(False, True), batch_size=8)
+CLASSES = [DiffusionGenerator, GanGenerator, SmoteGenerator, SimulatedGenerator]
+PLANES = ("plane 0", "plane 1")
+SMALL = dict(unshuffle=2, channels=(16, 32), attention=(False, True), batch_size=8)
 
 
 def two_planes(n=32, size=16):
@@ -33,9 +41,13 @@ def two_planes(n=32, size=16):
     return images.astype(np.uint8), labels
 
 
-def train(steps=12, checkpoint=None, start=None, **changes):
-    settings = SMALL | dict(steps=steps, precision="float32") | changes
-    generator = generators.create("diffusion", device="cpu", **settings)
+def small(planes=PLANES, image_size=16, **changes):
+    return DiffusionGenerator(planes, image_size, SMALL | changes, device="cpu", precision="float32")
+
+
+def train(steps=12, checkpoint=None, start=None, precision="float32", **changes):
+    training = SMALL | dict(steps=steps) | changes
+    generator = DiffusionGenerator(PLANES, 16, training, device="cpu", precision=precision)
     generator.fit(*two_planes(), seed=0, checkpoint=checkpoint, label="t", start=start)
     return generator
 
@@ -49,10 +61,11 @@ def learned():
     return train(steps=600, learning_rate=3e-3, augment=0.2, guide_steps=60, snapshots=(0.1,))
 
 
+@pytest.mark.slow
 def test_it_learns_and_obeys_its_labels(learned):
     assert np.mean(learned.losses[-50:]) < 0.8 * np.mean(learned.losses[:10])
     labels = np.array([0] * 8 + [1] * 8)
-    drawn = learned.sample(labels, seed=1, guidance=1.0).astype(float)
+    drawn = learned.sample(labels, seed=1, sampling=dict(guidance=1.0)).astype(float)
     top_minus_bottom = drawn[:, :8].mean(axis=(1, 2)) - drawn[:, 8:].mean(axis=(1, 2))
     assert (np.sign(top_minus_bottom) == np.where(labels == 0, 1, -1)).mean() > 0.8
     # The training images' grey levels, not those of a standardised or clipped copy.
@@ -109,7 +122,7 @@ def test_classifier_guidance_is_the_gradient_of_the_classifier():
         logit = (seen * total)[:, :, 0, 0]
         return torch.cat([logit, torch.zeros_like(logit)], dim=1)
 
-    wanted = guidance.Guidance("classifier", scale)
+    wanted = DiffusionSampling(guidance_kind="classifier", guidance=scale)
     with torch.inference_mode(False), torch.no_grad():
         guided = guidance.predictor(denoiser, guide, torch.zeros(1).long(), 2, wanted)(seen, time)
     out = sigma * edm.SIGMA_DATA / total
@@ -122,14 +135,11 @@ def test_classifier_guidance_is_the_gradient_of_the_classifier():
 
 
 def test_guidance_acts_where_it_should():
-    free = guidance.Guidance("classifier-free", 2.0, (0.1, 2.0))
-    assert free.acts(1.0) and not free.acts(0.05) and not free.acts(3.0)
-    assert not guidance.Guidance("classifier-free", 1.0).acts(1.0)
-    assert not guidance.Guidance("classifier", 0.0).acts(1.0)
-    with pytest.raises(
-        FetalkitError, match="guidance 'magic' is not known; choose one of: classifier-free, classifier"
-    ):
-        guidance.Guidance("magic")
+    free = DiffusionSampling(guidance=2.0, guidance_interval=(0.1, 2.0))
+    assert free.guides_at(1.0) and not free.guides_at(0.05) and not free.guides_at(3.0)
+    assert not DiffusionSampling(guidance=1.0).guides_at(1.0)
+    assert DiffusionSampling(guidance_kind="classifier", guidance=1.0).guides_at(1.0)
+    assert not DiffusionSampling(guidance_kind="classifier", guidance=0.0).guides_at(1.0)
 
 
 def test_noise_levels_follow_their_distribution():
@@ -144,6 +154,7 @@ def test_noise_levels_follow_their_distribution():
 WHOLE = dict(guide_steps=6, snapshots=(0.3,))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("killed_at", [1, 5, 8, 16])
 def test_sigkill_and_resume_gives_the_same_bits(tmp_path, killed_at):
     script = (
@@ -151,12 +162,12 @@ def test_sigkill_and_resume_gives_the_same_bits(tmp_path, killed_at):
         "import test_generators as t\n"
         "from fetalkit.generators import trainer\n"
         "from fetalkit.utils.checkpoints import Checkpoint\n"
-        "step, calls = trainer._Single.step, []\n"
+        "step, calls = trainer.SingleNetworkTraining.step, []\n"
         "def deadly(*args):\n"
         f"    if len(calls) == {killed_at}: os.kill(os.getpid(), signal.SIGKILL)\n"
         "    calls.append(1)\n"
         "    return step(*args)\n"
-        "trainer._Single.step = deadly\n"
+        "trainer.SingleNetworkTraining.step = deadly\n"
         f"t.train(checkpoint=Checkpoint({str(tmp_path / 'state')!r}, 'x', every=3), **t.WHOLE)\n"
     )
     top = Path(__file__).parents[1]
@@ -174,7 +185,7 @@ def test_sigkill_and_resume_gives_the_same_bits(tmp_path, killed_at):
 def test_a_finished_run_is_not_repeated(tmp_path, monkeypatch):
     checkpoint = Checkpoint(tmp_path / "state", "x")
     first = train(checkpoint=checkpoint)
-    monkeypatch.setattr(trainer._Single, "step", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr(trainer.SingleNetworkTraining, "step", lambda *_: pytest.fail("trained again"))
     assert torch.equal(bits(train(checkpoint=checkpoint)), bits(first))
 
 
@@ -185,7 +196,9 @@ def test_saved_and_loaded_generators_draw_the_same(tmp_path, learned):
     assert np.array_equal(loaded.sample(labels, seed=3), learned.sample(labels, seed=3))
     assert not np.array_equal(loaded.sample(labels, seed=3), loaded.sample(labels, seed=4))
     assert loaded.describe() == learned.describe()
-    assert isinstance(loaded, generators.Generator)
+    assert type(loaded) is DiffusionGenerator
+    # A finished training can be taken from its folder.
+    assert (loaded.losses, loaded.seconds) == (learned.losses, learned.seconds) and len(loaded.losses) == 600
 
 
 def test_a_snapshot_is_a_generator_of_its_own(tmp_path, learned):
@@ -193,6 +206,9 @@ def test_a_snapshot_is_a_generator_of_its_own(tmp_path, learned):
     early = generators.load(tmp_path / "g" / "snapshots" / "10", device="cpu")
     labels = np.array([0, 1])
     assert not np.array_equal(early.sample(labels, seed=0), learned.sample(labels, seed=0))
+    expected = learned.snapshots[0.1].state_dict()
+    assert all(torch.equal(value, expected[name]) for name, value in early.denoiser.state_dict().items())
+    assert early.describe() == learned.describe() and early.losses == learned.losses
 
 
 def test_networks_and_scheduler_load_in_the_way_of_diffusers(tmp_path, learned):
@@ -210,10 +226,13 @@ def test_networks_and_scheduler_load_in_the_way_of_diffusers(tmp_path, learned):
     pixels = images[:, 0] / solver.config.sigma_data * card["pixel_std"] + card["pixel_mean"]
     expected = ((pixels + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).numpy()
     # Single precision, as above: what `auto` chooses depends on the machine.
-    drawn = generators.load(tmp_path / "g", "cpu", "float32").sample(np.array([1]), seed=5, steps=6, guidance=1.0)
+    drawn = generators.load(tmp_path / "g", "cpu", "float32").sample(
+        np.array([1]), seed=5, sampling=dict(steps=6, guidance=1.0)
+    )
     assert np.abs(drawn.astype(int) - expected).max() <= 1
 
 
+@pytest.mark.slow
 def test_bfloat16_learns_as_well(learned):
     coarse = train(steps=600, learning_rate=3e-3, augment=0.2, precision="bfloat16")
     assert coarse.precision == torch.bfloat16
@@ -267,7 +286,9 @@ def test_half_of_the_images_are_mirrored():
 
 def test_the_noisy_classifier_learns_the_planes(learned):
     images, labels = two_planes()
-    seen, time = edm.noisy(learned._as_input(images), torch.full((len(images),), 0.3), torch.randn(32, 1, 16, 16))
+    seen, time = edm.noisy(
+        learned.scale.standardised(images, learned.device), torch.full((len(images),), 0.3), torch.randn(32, 1, 16, 16)
+    )
     with torch.inference_mode():
         called = learned.guide(seen, time).argmax(dim=1).numpy()
     assert isinstance(learned.guide, NoisyClassifier)
@@ -282,59 +303,156 @@ def test_images_do_not_depend_on_their_batch(learned):
 
 def test_guidance_changes_images(learned):
     labels = np.array([0, 1])
-    plain = learned.sample(labels, seed=0, guidance=1.0)
-    assert not np.array_equal(plain, learned.sample(labels, seed=0, guidance=3.0))
-    by_classifier = learned.sample(labels, seed=0, guidance_kind="classifier", guidance=3.0)
-    assert not np.array_equal(plain, by_classifier)
-    assert np.array_equal(plain, learned.sample(labels, seed=0, guidance_kind="classifier", guidance=0.0))
-    assert np.array_equal(plain, learned.sample(labels, seed=0, guidance=3.0, guidance_interval=(200, 300)))
-    with pytest.raises(FetalkitError, match="no noise-aware classifier; train it with diffusion.guide_steps > 0"):
-        train(steps=1).sample(labels, seed=0, guidance_kind="classifier")
+
+    def drawn(**sampling):
+        return learned.sample(labels, seed=0, sampling=sampling)
+
+    plain = drawn(guidance=1.0)
+    assert not np.array_equal(plain, drawn(guidance=3.0))
+    assert not np.array_equal(plain, drawn(guidance_kind="classifier", guidance=3.0))
+    assert np.array_equal(plain, drawn(guidance_kind="classifier", guidance=0.0))
+    assert np.array_equal(plain, drawn(guidance=3.0, guidance_interval=(200, 300)))
+    with pytest.raises(FetalkitError, match="no noise-aware classifier; train it with training.guide_steps > 0"):
+        train(steps=1).sample(labels, seed=0, sampling=dict(guidance_kind="classifier"))
 
 
 def test_phantoms_are_a_generator_too(tmp_path):
-    planes = ("Fetal brain", "Fetal femur")
-    generator = generators.create("simulation", n_classes=2, planes=planes, size=16)
+    planes, coarse = ("Fetal brain", "Fetal femur"), dict(simulated_size=48)
+    generator = SimulatedGenerator(planes, 16)
     generator.fit(*two_planes(), seed=0)
     labels = np.array([0, 1, 1])
-    drawn = generator.sample(labels, seed=0, simulated_size=48)
+    drawn = generator.sample(labels, seed=0, sampling=coarse)
     assert drawn.shape == (3, 16, 16) and drawn.dtype == np.uint8 and drawn.std() > 5
-    assert np.array_equal(drawn[:2], generator.sample(labels[:2], seed=0, simulated_size=48))
-    assert not np.array_equal(drawn, generator.sample(labels, seed=1, simulated_size=48))
+    assert np.array_equal(drawn[:2], generator.sample(labels[:2], seed=0, sampling=coarse))
+    assert not np.array_equal(drawn, generator.sample(labels, seed=1, sampling=coarse))
     generator.save(tmp_path / "g")
     loaded = generators.load(tmp_path / "g")
-    assert isinstance(loaded, generators.Generator)
-    assert np.array_equal(loaded.sample(labels, seed=0, simulated_size=48), drawn)
-    with pytest.raises(FetalkitError, match="simulation: cannot draw Fetal tail; it knows"):
-        generators.create("simulation", n_classes=1, planes=("Fetal tail",))
+    assert np.array_equal(loaded.sample(labels, seed=0, sampling=coarse), drawn)
+    assert not loaded.sees_images and GanGenerator.sees_images
+    with pytest.raises(FetalkitError, match="SimulatedGenerator: planes: cannot simulate Fetal tail; there are: Fetal"):
+        SimulatedGenerator(("Fetal tail",), 16)
     assert set(simulator.PLANES) >= set(planes)
+
+
+class GreyTraining(generators.base.TrainingSettings):
+    level: int = 7
+
+
+class GreyGenerator(generators.Generator):
+    """One from outside the package: even images."""
+
+    Training = GreyTraining
+
+    def _fit(self, images, labels, **options):
+        self.losses = [0.1]
+
+    def _sample(self, labels, *, seed, sampling, batch_size):
+        return np.full((len(labels), self.image_size, self.image_size), self.training.level, np.uint8)
+
+
+def test_a_generator_from_outside_the_package_works_like_ours(tmp_path):
+    made = generators.create(f"{__name__}:GreyGenerator", PLANES, 16, dict(level=9))
+    made.fit(*two_planes(), seed=0)
+    assert made.sample(np.array([0, 1]), seed=0).tolist() == np.full((2, 16, 16), 9).tolist()
+    made.save(tmp_path / "g")
+    loaded = generators.load(tmp_path / "g")
+    assert type(loaded) is GreyGenerator and loaded.training.level == 9 and loaded.losses == [0.1]
+    with pytest.raises(FetalkitError, match="GreyGenerator: training.level = 'dark': input should be a valid integer"):
+        generators.create(f"{__name__}:GreyGenerator", PLANES, 16, dict(level="dark"))
+    with pytest.raises(FetalkitError, match=r"GreyGenerator: sampling.hue = 1 is not a known key"):
+        loaded.sample(np.array([0]), seed=0, sampling=dict(hue=1))
+    with pytest.raises(FetalkitError, match="GreyGenerator: cannot begin from another training"):
+        made.fit(*two_planes(), seed=0, start=tmp_path / "g")
+
+
+@pytest.mark.parametrize(
+    ("class_path", "words"),
+    [
+        ("magic", "no class derived from fetalkit.generators.Generator; give it as package.module:Name"),
+        ("no_such_package:Name", r"cannot be imported \(No module named 'no_such_package'\); give it as"),
+        ("fetalkit.generators.smote:Smoke", r"cannot be imported \(.*'Smoke'\)"),
+        ("fetalkit.generators.smote:IMAGES", "no class derived from"),
+        ("fetalkit.utils.errors:FetalkitError", "no class derived from"),
+        ("bad path:!", "cannot be imported"),
+    ],
+)
+def test_a_class_that_is_no_generator_is_named(class_path, words):
+    with pytest.raises(FetalkitError, match=words) as caught:
+        generators.create(class_path, PLANES, 16)
+    assert str(caught.value).startswith(f"generator {class_path!r}: ") and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_no_setting_has_a_name_that_dvc_overlooks(kind):
+    for section in (kind.Training, kind.Sampling):
+        assert issubclass(section, Section) and section.model_config["extra"] == "forbid"
+        assert not {"size", "nfiles", "isexec"} & set(section.model_fields)
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_settings_are_complete_equal_whatever_wrote_them_and_cannot_change(kind):
+    planes = ("Fetal brain", "Fetal femur")
+    made = kind(planes, 32)
+    again = kind(list(planes), 32, made.describe()["training"])
+    assert again.describe() == made.describe() == json.loads(json.dumps(made.describe()))
+    assert kind(planes, 32, made.training).training == again.training and again.n_classes == 2
+    assert set(made.describe()["training"]) == set(kind.Training.model_fields)
+    for name in kind.Training.model_fields:
+        with pytest.raises(ValueError, match="frozen"):
+            setattr(made.training, name, 1)
 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        (dict(size=18), "size 18 must be a multiple of 4"),
-        (dict(channels=(16,)), "equally long"),
-        (dict(channels=(12, 20)), "multiples of 8"),
-        (dict(channels=(16, 40), attention=(False, True)), r"must be multiples of 32 where there is attention"),
-        (dict(augment=1.5), r"augment must lie in \[0, 1\]"),
-        (dict(snapshots=(1.0,)), r"snapshots in \(0, 1\)"),
-        (dict(steps=0), "steps is 0"),
-        (dict(learning_rate=0.0), "learning_rate is 0.0"),
-        (dict(label_dropout=1.0), "label_dropout"),
-        (dict(planes=("a",)), "1 planes are named, but n_classes is 2"),
-        (dict(colour=1), "no setting is called colour"),
+        (dict(image_size=18), r"image_size = 18: must be a multiple of 4, as training.unshuffle = 2 and .*\(16, 32\)"),
+        (dict(channels=(16,)), r"training: channels \(16,\) and attention \(False, True\) must be equally long"),
+        (dict(channels=(12, 32)), r"training.channels = \(12, 32\): must be multiples of 8, one for each resolution"),
+        (dict(channels=()), r"training.channels = \(\): must be multiples of 8"),
+        (dict(channels=(16, 40)), r"must be multiples of 32 where there is attention"),
+        (dict(unshuffle=3), "training.unshuffle = 3: input should be 1, 2, 4 or 8"),
+        (dict(blocks=9), "training.blocks = 9: input should be less than or equal to 8"),
+        (dict(augment=1.5), "training.augment = 1.5: input should be less than or equal to 1"),
+        (dict(snapshots=(1.0,)), "training.snapshots.0 = 1.0: input should be less than 1"),
+        (dict(snapshots=(0.5, 0.5)), "names something twice"),
+        (dict(snapshots=(0.5, 0.504), steps=100), "snapshots 0.5 and 0.504 are both step 50 of 100; drop one"),
+        (dict(snapshots=(0.1, 0.2), steps=4), "snapshots 0.1 and 0.2 are both step 1 of 4; drop one"),
+        (dict(snapshots=(0.251, 0.254), steps=2000), "snapshots 0.251 and 0.254 are one in whole percent; drop one"),
+        (dict(steps=0), "training.steps = 0: input should be greater than or equal to 1"),
+        (dict(learning_rate=0.0), "training.learning_rate = 0.0: input should be greater than 0"),
+        (dict(warmup_fraction=1.0), "training.warmup_fraction = 1.0: input should be less than 1"),
+        (dict(weight_decay=-0.1), "training.weight_decay = -0.1: input should be greater than or equal to 0"),
+        (dict(sigma_std=0), "training.sigma_std = 0: input should be greater than 0"),
+        (dict(sigma_mean=float("nan")), "training.sigma_mean = nan: input should be a finite number"),
+        (dict(label_dropout=1.0), "training.label_dropout = 1.0"),
+        (dict(planes=("a", "a")), r"planes = \('a', 'a'\): give at least one name, and none twice"),
+        (dict(planes=()), r"planes = \(\): give at least one name"),
+        (dict(planes="ab"), "planes = 'ab': give at least one name"),
+        (dict(image_size=0), "image_size = 0: must be at least 1"),
+        (dict(colour=1), "training.colour = 1 is not a known key"),
     ],
 )
 def test_impossible_settings_get_one_clear_line(changes, words):
     with pytest.raises(FetalkitError, match=words) as caught:
-        generators.create("diffusion", **(SMALL | changes))
-    assert "\n" not in str(caught.value)
+        small(**changes)
+    assert str(caught.value).startswith("DiffusionGenerator: ") and "\n" not in str(caught.value)
+
+
+def test_impossible_wishes_for_samples_get_one_clear_line(learned):
+    for sampling, words in (
+        (dict(steps=1), "sampling.steps = 1: input should be greater than or equal to 2"),
+        (dict(guidance_kind="magic"), "sampling.guidance_kind = 'magic': input should be 'classifier-free' or 'class"),
+        (dict(guidance=-1), "sampling.guidance = -1: input should be greater than or equal to 0"),
+        (dict(guidance_interval=(0.1,)), "sampling.guidance_interval.1 is missing; add it"),
+        (dict(neighbours=5), "sampling.neighbours = 5 is not a known key"),
+    ):
+        with pytest.raises(FetalkitError, match=f"DiffusionGenerator: {words}"):
+            learned.sample(np.array([0]), seed=0, sampling=sampling)
 
 
 def test_bad_training_sets_get_one_clear_line():
     images, labels = two_planes()
-    generator = generators.create("diffusion", device="cpu", **SMALL)
+    generator = small()
     for bad_images, bad_labels, words in [
         (images.astype(float), labels, "uint8 array"),
         (images[:, :8], labels, "uint8 array"),
@@ -348,9 +466,12 @@ def test_bad_training_sets_get_one_clear_line():
             generator.fit(bad_images, bad_labels, seed=0)
 
 
-def test_a_loss_that_is_not_a_number_stops_the_training(tmp_path):
-    with pytest.raises(FetalkitError, match=r"t: the loss is not a number at step \d+; lower diffusion.learning_rate"):
-        train(steps=60, learning_rate=1e25)
+def test_a_loss_that_is_not_a_number_stops_the_training():
+    # No setting that is allowed leads there at once.
+    training = DiffusionTraining(**SMALL, steps=60).model_copy(update=dict(learning_rate=1e25))
+    generator = DiffusionGenerator(PLANES, 16, training, device="cpu", precision="float32")
+    with pytest.raises(FetalkitError, match=r"t: the loss is not a number at step \d+; lower training.learning_rate"):
+        generator.fit(*two_planes(), seed=0, label="t")
 
 
 def test_a_training_can_begin_with_saved_weights(tmp_path, learned, monkeypatch):
@@ -375,7 +496,7 @@ def test_a_training_can_begin_with_saved_weights(tmp_path, learned, monkeypatch)
 def test_a_resumed_training_with_a_start_gives_the_same_bits(tmp_path, learned, monkeypatch):
     learned.save(tmp_path / "g")
     undisturbed = train(start=tmp_path / "g", **WHOLE)
-    step = trainer._Single.step
+    step = trainer.SingleNetworkTraining.step
 
     def interrupted(self, number):
         if number == 7:
@@ -383,7 +504,7 @@ def test_a_resumed_training_with_a_start_gives_the_same_bits(tmp_path, learned, 
         return step(self, number)
 
     checkpoint = Checkpoint(tmp_path / "state", "x", every=3)
-    monkeypatch.setattr(trainer._Single, "step", interrupted)
+    monkeypatch.setattr(trainer.SingleNetworkTraining, "step", interrupted)
     with pytest.raises(KeyboardInterrupt):
         train(checkpoint=checkpoint, start=tmp_path / "g", **WHOLE)
     monkeypatch.undo()
@@ -395,47 +516,58 @@ def test_a_resumed_training_with_a_start_gives_the_same_bits(tmp_path, learned, 
 def test_a_start_that_does_not_fit_is_named(tmp_path, learned):
     learned.save(tmp_path / "g")
     for changes, words in (
-        (dict(channels=(16, 64)), r"g: channels is \(16, 32\), but \(16, 64\) here"),
-        (dict(planes=("a", "b")), r"g: planes is \(\), but \('a', 'b'\) here"),
-        (dict(size=32), "g: size is 16, but 32 here"),
+        (dict(channels=(16, 64)), r"g: channels is \(16, 32\), but \(16, 64\) here; begin from a generator with equal"),
+        (dict(planes=("a", "b")), r"g: planes is \('plane 0', 'plane 1'\), but \('a', 'b'\) here"),
+        (dict(image_size=32), "g: image_size is 16, but 32 here"),
     ):
-        generator = generators.create("diffusion", device="cpu", **(SMALL | changes))
-        images, labels = two_planes(size=generator.settings.size)
+        generator = small(**changes)
         with pytest.raises(FetalkitError, match=words):
-            generator.fit(images, labels, seed=0, start=tmp_path / "g")
+            generator.fit(*two_planes(size=generator.image_size), seed=0, start=tmp_path / "g")
     (tmp_path / "g" / "denoiser" / "diffusion_pytorch_model.safetensors").write_bytes(b"no weights")
     with pytest.raises(FetalkitError, match="g: not a complete generator"):
         train(start=tmp_path / "g")
-    generators.create("simulation", n_classes=1, planes=("Other",), size=16).save(tmp_path / "s")
-    with pytest.raises(FetalkitError, match="s: a generator of the kind simulation cannot be begun from"):
+    SimulatedGenerator(("Other",), 16).save(tmp_path / "s")
+    with pytest.raises(FetalkitError, match="s: a generator of the class fetalkit.*:SimulatedGenerator, not fetalkit"):
         train(start=tmp_path / "s")
+    with pytest.raises(FetalkitError, match="GanGenerator: cannot begin from another training; leave out its start"):
+        GanGenerator(PLANES, 16, device="cpu").fit(*two_planes(), seed=0, start=tmp_path / "g")
 
 
-@pytest.mark.parametrize("kind", ["diffusion", "gan", "interpolation", "simulation"])
-def test_a_generator_follows_from_all_modules_that_it_imports(kind):
-    """Python itself tells what is imported: in a fresh process, beside what the package does."""
+@pytest.mark.parametrize("kind", CLASSES)
+def test_a_generator_follows_from_all_modules_that_it_imports_and_from_no_other(kind):
+    """Python itself tells what is imported, in a fresh process."""
     script = (
-        "import sys; from fetalkit import generators\n"
-        f"generators._class({kind!r})\n"
-        "names = [n for n in sys.modules if n.startswith('fetalkit.generators.') or n == 'fetalkit.data.sampling']\n"
-        "print('\\n'.join(sys.modules[n].__file__ for n in names))"
+        f"import sys; from fetalkit import generators; generators.find({kind.class_path()!r})\n"
+        "print('\\n'.join(name for name in sys.modules if name.startswith('fetalkit.')))"
     )
     top = Path(__file__).parents[1]
-    found = subprocess.run([sys.executable, "-c", script], cwd=top, capture_output=True, text=True, check=True)
-    assert set(map(Path, found.stdout.split())) == set(generators.code(kind))
+    process = subprocess.run([sys.executable, "-c", script], cwd=top, capture_output=True, text=True, check=True)
+    imported, followed = set(process.stdout.split()), set(provenance.closure((kind.__module__,)))
+    assert kind.__module__ in imported and followed <= imported | {"fetalkit"}
+    packages_without_code = {"fetalkit.config", "fetalkit.generators.gan", "fetalkit.generators.diffusion"}
+    assert imported - followed <= provenance.INFRASTRUCTURE | packages_without_code
 
 
 def test_missing_and_damaged_generators_are_named(tmp_path, learned):
-    with pytest.raises(FetalkitError, match=r"fetalkit.json: not the card of a saved generator"):
+    with pytest.raises(
+        FetalkitError, match=r"fetalkit.json: not that of a saved generator .*; train the generator again"
+    ):
         generators.load(tmp_path)
+    learned.save(tmp_path / "r")
+    (tmp_path / "r" / "training.json").write_text('{"losses": [')
+    with pytest.raises(FetalkitError, match=r"training.json: not that of a saved generator"):
+        generators.load(tmp_path / "r")
     learned.save(tmp_path / "g")
     (tmp_path / "g" / "denoiser" / "diffusion_pytorch_model.safetensors").write_bytes(b"no weights")
     with pytest.raises(FetalkitError, match="not a complete generator"):
         generators.load(tmp_path / "g")
-    with pytest.raises(FetalkitError, match="'magic' is not known; choose one of: diffusion, gan, interpolation, sim"):
-        generators.create("magic")
-    with pytest.raises(FetalkitError, match="no weights yet"):
-        generators.create("diffusion", **SMALL).sample(np.array([0]), seed=0)
+    with pytest.raises(FetalkitError, match="r: a generator of the class .*DiffusionGenerator, not .*GanGenerator"):
+        GanGenerator.load(tmp_path / "r")
+    for act in (lambda: small().sample(np.array([0]), seed=0), lambda: small().save(tmp_path / "n")):
+        with pytest.raises(FetalkitError, match="DiffusionGenerator: nothing has been learned yet; call fit"):
+            act()
+    with pytest.raises(FetalkitError, match="nothing has been learned yet"):
+        small().denoising_error(*two_planes(), 0.5, seed=0)
 
 
 def test_the_learning_rate_rises_and_falls():

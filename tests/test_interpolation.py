@@ -5,17 +5,18 @@ import pytest
 
 from fetalkit import generators
 from fetalkit.generators import smote
+from fetalkit.generators.smote import SmoteGenerator
 from fetalkit.utils.errors import FetalkitError
 
 
-def cell(n=12, size=16):
+def two_classes(n=12, size=16):
     random = np.random.default_rng(0)
     return random.integers(0, 256, (n, size, size), np.uint8), np.arange(n) % 2
 
 
 def made(images=None, labels=None):
-    given = cell() if images is None else (images, labels)
-    generator = generators.create("interpolation", n_classes=2, planes=("a", "b"), size=given[0].shape[1])
+    given = two_classes() if images is None else (images, labels)
+    generator = SmoteGenerator(("a", "b"), given[0].shape[1])
     generator.fit(*given, seed=0)
     return generator
 
@@ -28,24 +29,24 @@ def test_images_follow_from_seed_place_and_label():
     assert np.array_equal(drawn[:2], generator.sample(labels[:2], seed=3))
     assert np.array_equal(drawn[3], generator.sample(np.array([1, 1, 1, 0]), seed=3)[3])
     assert not np.array_equal(drawn, generator.sample(labels, seed=4))
-    assert isinstance(generator, generators.Generator) and generator.losses == []
+    assert generator.loaded and generator.losses == []
 
 
 def test_an_image_lies_between_a_real_one_and_its_neighbour():
     """Images of one grey level: class 0 dark at 0 and 100, far from 250; class 1 at 10 and 20."""
     levels, labels = np.array([0, 100, 250, 10, 20]), np.array([0, 0, 0, 1, 1])
     images = np.broadcast_to(levels[:, None, None], (5, 8, 8)).astype(np.uint8)
-    drawn = made(images, labels).sample(np.array([0] * 200 + [1] * 200), seed=0, neighbours=1)[:, 0, 0]
+    drawn = made(images, labels).sample(np.array([0] * 200 + [1] * 200), seed=0, sampling=dict(neighbours=1))[:, 0, 0]
     dark, other = drawn[:200], drawn[200:]
     # The nearest of 0 is 100, that of 250 is 100 as well, and that of 100 is 0.
     assert dark.min() < 10 and dark.max() > 240 and ((dark > 100) & (dark < 250)).sum() in range(40, 95)
     assert other.min() == 10 and other.max() == 20
-    more = made(images, labels).sample(np.array([0] * 200), seed=0, neighbours=5)[:, 0, 0]
+    more = made(images, labels).sample(np.array([0] * 200), seed=0, sampling=dict(neighbours=5))[:, 0, 0]
     assert not np.array_equal(more, dark)
 
 
 def test_a_class_with_one_image_yields_it_and_equal_images_are_neighbours():
-    images, labels = cell(5)
+    images, labels = two_classes(5)
     labels = np.array([0, 1, 1, 1, 1])
     images[2:] = images[1]
     drawn = made(images, labels).sample(np.array([0, 0, 1]), seed=0)
@@ -58,7 +59,7 @@ def test_saved_and_loaded_generators_draw_the_same(tmp_path):
     loaded = generators.load(tmp_path / "g")
     assert np.array_equal(loaded.sample(labels, seed=1), generator.sample(labels, seed=1))
     assert loaded.describe() == generator.describe()
-    images, classes = cell()
+    images, classes = two_classes()
     images[0, 0, 0] ^= 1
     made(images, classes).save(tmp_path / "other")
     assert (tmp_path / "g" / "fetalkit.json").read_text() != (tmp_path / "other" / "fetalkit.json").read_text()
@@ -75,16 +76,16 @@ def test_saved_and_loaded_generators_draw_the_same(tmp_path):
 
 
 def test_bad_input_gets_one_clear_line():
-    images, labels = cell()
-    generator = generators.create("interpolation", n_classes=2, size=16)
-    with pytest.raises(FetalkitError, match="the interpolation generator has no images yet"):
+    images, labels = two_classes()
+    generator = SmoteGenerator(("a", "b"), 16)
+    with pytest.raises(FetalkitError, match="SmoteGenerator: nothing has been learned yet; call fit"):
         generator.sample(labels, seed=0)
     with pytest.raises(FetalkitError, match="no training image of class 1"):
         generator.fit(images, np.zeros_like(labels), seed=0)
     generator.fit(images, labels, seed=0)
     with pytest.raises(FetalkitError, match=r"must lie in 0\.\.1"):
         generator.sample(np.array([2]), seed=0)
-    with pytest.raises(FetalkitError, match="at least 1 neighbour, not 0"):
-        generator.sample(labels, seed=0, neighbours=0)
-    with pytest.raises(FetalkitError, match="1 planes are named, but n_classes is 2"):
-        generators.create("interpolation", n_classes=2, planes=("a",))
+    with pytest.raises(FetalkitError, match="sampling.neighbours = 0: input should be greater than or equal to 1"):
+        generator.sample(labels, seed=0, sampling=dict(neighbours=0))
+    with pytest.raises(FetalkitError, match="SmoteGenerator: training.steps = 5 is not a known key"):
+        SmoteGenerator(("a", "b"), 16, dict(steps=5))

@@ -6,15 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from fetalkit import generators
 from fetalkit.experiments.transfer import magnified
 from fetalkit.generators.diffusion import augmentation
+from fetalkit.generators.diffusion.generator import DiffusionGenerator
 from fetalkit.utils.errors import FetalkitError
 from fetalkit.utils.streams import rng
 
-SMALL = dict(
-    n_classes=1, size=16, unshuffle=2, channels=(16, 32), attention=(False, False), batch_size=8, guide_steps=0
-)
+SMALL = dict(unshuffle=2, channels=(16, 32), attention=(False, False), batch_size=8, guide_steps=0)
 
 
 def discs(n=64):
@@ -25,9 +23,8 @@ def discs(n=64):
 
 @pytest.fixture(scope="module")
 def learned():
-    made = generators.create(
-        "diffusion", device="cpu", precision="float32", steps=300, learning_rate=4e-3, augment=0.8, **SMALL
-    )
+    training = SMALL | dict(steps=300, learning_rate=4e-3, augment=0.8)
+    made = DiffusionGenerator(("disc",), 16, training, device="cpu", precision="float32")
     made.fit(discs(), np.zeros(64, np.int64), seed=0)
     return made
 
@@ -38,17 +35,19 @@ def area(images):
 
 def test_what_is_drawn_larger_is_larger(learned):
     labels = np.zeros(24, np.int64)
-    small, plain, large = (magnified.sample(learned, labels, [m], seed=0, steps=12) for m in (0.8, 1.0, 1.3))
+    small, plain, large = (
+        magnified.sample(learned, labels, [m], seed=0, sampling=dict(steps=12)) for m in (0.8, 1.0, 1.3)
+    )
     assert area(small) < 0.85 * area(plain) and area(large) > 1.2 * area(plain)
-    by_turns = magnified.sample(learned, labels, [0.8, 1.3], seed=0, steps=12)
+    by_turns = magnified.sample(learned, labels, [0.8, 1.3], seed=0, sampling=dict(steps=12))
     assert area(by_turns[::2]) < 0.8 * area(by_turns[1::2])
 
 
 def test_it_leaves_the_generator_as_it_was(learned):
     labels = np.zeros(4, np.int64)
-    before = learned.sample(labels, seed=1, steps=4)
-    magnified.sample(learned, labels, [1.2], seed=1, steps=4)
-    assert np.array_equal(learned.sample(labels, seed=1, steps=4), before)
+    before = learned.sample(labels, seed=1, sampling=dict(steps=4))
+    magnified.sample(learned, labels, [1.2], seed=1, sampling=dict(steps=4))
+    assert np.array_equal(learned.sample(labels, seed=1, sampling=dict(steps=4)), before)
 
 
 def test_magnifications_are_those_of_training():
@@ -67,6 +66,6 @@ def test_bad_requests_get_one_clear_line(learned):
     with pytest.raises(FetalkitError, match=r"magnification 2: the generator knows 0.74 to 1.35; correct"):
         magnified.sample(learned, labels, [2.0], seed=0)
     assert math.isclose(math.log(1.35), magnified.MOST * float(augmentation.SPREAD[magnified.SIZE]), abs_tol=0.01)
-    still = generators.create("diffusion", device="cpu", augment=0.0, **SMALL)
+    still = DiffusionGenerator(("disc",), 16, SMALL | dict(augment=0.0), device="cpu")
     with pytest.raises(FetalkitError, match=r"knows no magnified images; train it with diffusion.augment above 0"):
         magnified.sample(still, labels, [1.1], seed=0)

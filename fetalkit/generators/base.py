@@ -163,9 +163,10 @@ class Generator(ABC, Generic[TrainingT, SamplingT]):
             the class cannot begin from another training.
         """
         check_training_set(images, labels, self.n_classes, self.image_size)
-        initial = None if start is None else self._initial(Path(start))
-        name = label or type(self).__name__
-        self._fit(images, labels, seed=seed, checkpoint=checkpoint, label=name, initial=initial)
+        name = type(self).__name__
+        if start is not None and self.start_needs is None:
+            raise FetalkitError(f"{name}: cannot begin from another training; leave out its start")
+        self._fit(images, labels, seed=seed, checkpoint=checkpoint, label=label or name, start=start)
 
     def sample(
         self,
@@ -242,9 +243,9 @@ class Generator(ABC, Generic[TrainingT, SamplingT]):
         seed: int,
         checkpoint: Checkpoint | None,
         label: str,
-        initial: Self | None,
+        start: Path | None,
     ) -> None:
-        """`fit` with checked images; `initial` is the generator to begin from, which has equal `start_needs`."""
+        """`fit` with checked images; `_initial` reads the generator to begin from, if there is a `start`."""
 
     @abstractmethod
     def _sample(self, labels: np.ndarray, *, seed: int, sampling: SamplingT, batch_size: int) -> np.ndarray:
@@ -262,13 +263,10 @@ class Generator(ABC, Generic[TrainingT, SamplingT]):
             raise FetalkitError(f"{type(self).__name__}: nothing has been learned yet; call fit() or load() first")
 
     def _initial(self, folder: Path) -> Self:
-        """The saved generator whose weights this one can begin from."""
-        name = type(self).__name__
-        if self.start_needs is None:
-            raise FetalkitError(f"{name}: cannot begin from another training; leave out its start")
+        """The saved generator whose weights this one can begin from: it has equal `start_needs`."""
         start = self.load(folder, device=self.device.type)
         pairs = [("planes", self.planes, start.planes), ("image_size", self.image_size, start.image_size)]
-        pairs += [(key, getattr(self.training, key), getattr(start.training, key)) for key in self.start_needs]
+        pairs += [(key, getattr(self.training, key), getattr(start.training, key)) for key in self.start_needs or ()]
         for key, here, there in pairs:
             if here != there:
                 raise FetalkitError(

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import AfterValidator
 from safetensors import SafetensorError
 from torch import nn
 
@@ -15,7 +15,14 @@ from fetalkit.generators.base import TrainingSettings
 from fetalkit.utils.errors import FetalkitError
 from fetalkit.utils.streams import rng
 
-Channels = Annotated[tuple[Annotated[int, Field(ge=8, multiple_of=8)], ...], Field(min_length=1)]
+
+def _widths(channels: tuple[int, ...]) -> tuple[int, ...]:
+    if not channels or any(width < 8 or width % 8 for width in channels):
+        raise ValueError("must be multiples of 8, one for each resolution")
+    return channels
+
+
+Channels = Annotated[tuple[int, ...], AfterValidator(_widths)]
 
 
 class NetworkSettings(TrainingSettings):

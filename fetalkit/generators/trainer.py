@@ -116,6 +116,7 @@ class Trainer(Protocol):
 
     def state(self) -> dict[str, Any]:
         """Tensors and plain values only, as `Checkpoint` asks for."""
+        ...
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go back to a saved `state`, which may hold more."""

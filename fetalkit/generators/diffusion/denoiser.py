@@ -12,10 +12,11 @@ References
 """
 
 import math
+from typing import cast
 
 import torch
-from diffusers import ConfigMixin, ModelMixin
-from diffusers.configuration_utils import register_to_config
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.models.modeling_utils import ModelMixin
 from diffusers.models.unets.unet_2d import UNet2DOutput
 from torch import nn
 from torch.nn import functional
@@ -31,9 +32,14 @@ MOVES = 5
 class Norm(nn.GroupNorm):
     """Group normalisation in single precision, whatever the precision around it: sums over many pixels need it."""
 
-    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        with torch.autocast(inputs.device.type, enabled=False):
-            return super().forward(inputs.float())
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        with torch.autocast(input.device.type, enabled=False):
+            return super().forward(input.float())
+
+
+def _zero(layer: nn.Module) -> None:
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
 
 
 class _Attention(nn.Module):
@@ -43,8 +49,7 @@ class _Attention(nn.Module):
         super().__init__()
         self.norm, self.heads = Norm(GROUPS, channels), channels // HEAD
         self.qkv, self.out = nn.Linear(channels, 3 * channels), nn.Linear(channels, channels)
-        nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(self.out.bias)
+        _zero(self.out)
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         batch, channels, height, width = inputs.shape
@@ -67,8 +72,7 @@ class Block(nn.Module):
         self.skip = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
         self.attention = _Attention(outputs) if attention else nn.Identity()
         # A block begins as the identity, which steadies the first steps.
-        nn.init.zeros_(self.second.weight)
-        nn.init.zeros_(self.second.bias)
+        _zero(self.second)
 
     def forward(self, inputs: torch.Tensor, modulation: torch.Tensor) -> torch.Tensor:
         """(batch, channel, height, width), and ``(batch, 2 * outputs)`` scales and shifts."""
@@ -78,8 +82,16 @@ class Block(nn.Module):
         return self.attention(self.skip(inputs) + hidden)
 
 
+def _blocks(level: nn.Module) -> list[Block]:
+    """Blocks of a list of them, in its order."""
+    return [cast(Block, block) for block in level.children()]
+
+
 class Conditions(nn.Module):
     """Noise level, class and movement as one vector, and from it the scales and shifts of all blocks."""
+
+    frequency: torch.Tensor
+    phase: torch.Tensor
 
     def __init__(self, width: int, n_labels: int, blocks: list[Block]):
         super().__init__()
@@ -120,7 +132,7 @@ class Encoder(nn.Module):
 
     def blocks(self) -> list[Block]:
         """All blocks, in the order in which they run."""
-        return [block for level in self.levels for block in level]
+        return [block for level in self.levels for block in _blocks(level)]
 
     def forward(self, images: torch.Tensor, modulations: list) -> list[torch.Tensor]:
         """What each resolution ends with, finest first; takes its share from the front of `modulations`."""
@@ -128,7 +140,7 @@ class Encoder(nn.Module):
         hidden, results = self.stem(folded.contiguous(memory_format=torch.channels_last)), []
         for down, level in zip(self.downs, self.levels, strict=True):
             hidden = down(hidden)
-            for block in level:
+            for block in _blocks(level):
                 hidden = block(hidden, modulations.pop(0))
             results.append(hidden)
         return results
@@ -157,11 +169,10 @@ class Denoiser(ModelMixin, ConfigMixin):
             self.levels.append(nn.ModuleList(Block(wide, width, attention[level]) for wide in inputs))
             self.ups.append(nn.Conv2d(width, 4 * channels[level - 1], 1) if level else nn.Identity())
         self.norm, self.out = Norm(GROUPS, channels[0]), nn.Conv2d(channels[0], unshuffle**2, 3, padding=1)
-        nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(self.out.bias)
-        every = [*self.encoder.blocks(), self.middle, *(block for level in self.levels for block in level)]
+        _zero(self.out)
+        every = [*self.encoder.blocks(), self.middle, *(block for level in self.levels for block in _blocks(level))]
         self.conditions = Conditions(channels[-1], n_labels, every)
-        self.to(memory_format=torch.channels_last)
+        nn.Module.to(self, memory_format=torch.channels_last)
 
     def forward(
         self,
@@ -194,12 +205,12 @@ class Denoiser(ModelMixin, ConfigMixin):
         hidden = self.middle(kept[-1], modulations.pop(0))
         for level, up in zip(self.levels, self.ups, strict=True):
             hidden = torch.cat([hidden, kept.pop()], dim=1)
-            for block in level:
+            for block in _blocks(level):
                 hidden = block(hidden, modulations.pop(0))
             if kept:
                 hidden = functional.pixel_shuffle(up(hidden), 2)
         folded = self.out(functional.silu(self.norm(hidden)))
-        return UNet2DOutput(sample=functional.pixel_shuffle(folded, self.config.unshuffle).float())
+        return UNet2DOutput(sample=functional.pixel_shuffle(folded, self.config["unshuffle"]).float())
 
 
 class NoisyClassifier(ModelMixin, ConfigMixin):
@@ -219,7 +230,7 @@ class NoisyClassifier(ModelMixin, ConfigMixin):
         self.encoder = Encoder(unshuffle, channels, attention, blocks)
         self.norm, self.out = Norm(GROUPS, channels[-1]), nn.Linear(channels[-1], n_classes)
         self.conditions = Conditions(channels[-1], 0, self.encoder.blocks())
-        self.to(memory_format=torch.channels_last)
+        nn.Module.to(self, memory_format=torch.channels_last)
 
     def forward(self, sample: torch.Tensor, timestep: torch.Tensor, moves: torch.Tensor | None = None) -> torch.Tensor:
         """Logits ``(batch, n_classes)``, float32; arguments as in `Denoiser`."""

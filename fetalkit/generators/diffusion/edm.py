@@ -14,7 +14,7 @@ References
 from collections.abc import Callable
 
 import torch
-from diffusers import EDMDPMSolverMultistepScheduler
+from diffusers.schedulers.scheduling_edm_dpmsolver_multistep import EDMDPMSolverMultistepScheduler
 
 # Standard deviation that images are scaled to; the value that the EDM defaults are made for.
 SIGMA_DATA = 0.5
@@ -118,5 +118,5 @@ def denoise(
     images = noise * solver.init_noise_sigma
     for time in solver.timesteps:
         prediction = predict(solver.scale_model_input(images, time), time)
-        images = solver.step(prediction, time, images).prev_sample
+        images = solver.step(prediction, time, images, return_dict=False)[0]
     return images

@@ -4,10 +4,11 @@
 training images move, `training` what is learned from them, `guidance` how samples are steered.
 """
 
+import copy
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import torch
@@ -68,10 +69,10 @@ class DiffusionGenerator(Generator[DiffusionTraining, DiffusionSampling]):
         seed: int,
         checkpoint: Checkpoint | None,
         label: str,
-        initial: Self | None,
+        start: Path | None,
     ) -> None:
-        """The denoiser learns first, then the guide; each begins with the weights of `initial` where that has them."""
-        training = self.training
+        """The denoiser learns first, then the guide; each begins with the weights of `start` where that has them."""
+        training, initial = self.training, self._initial(start) if start else None
         self.scale = PixelScale.of(images)
         losses = Losses(images, labels, self.n_classes, self.scale, training, seed, self.device, self.precision)
         denoiser = networks.seeded(self._denoiser, seed, self.device)
@@ -117,14 +118,14 @@ class DiffusionGenerator(Generator[DiffusionTraining, DiffusionSampling]):
     def _classifier(self) -> NoisyClassifier:
         return NoisyClassifier(self.n_classes, **self._shape())
 
-    def _snapshot(self, denoiser: Denoiser, weights: Iterable[torch.Tensor]) -> Denoiser:
+    @staticmethod
+    def _snapshot(denoiser: Denoiser, weights: Iterable[torch.Tensor]) -> Denoiser:
         """Copy of the denoiser with other weights."""
-        network = self._denoiser()
-        network.load_state_dict(denoiser.state_dict())
+        network = copy.deepcopy(denoiser)
         with torch.no_grad():
             for parameter, weight in zip(network.parameters(), weights, strict=True):
                 parameter.copy_(weight)
-        return network.to(self.device).eval()
+        return network
 
     def _schedule(self, steps: int) -> trainer.Schedule:
         training = self.training

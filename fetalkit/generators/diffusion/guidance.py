@@ -47,6 +47,7 @@ def predictor(
             return unconditional + scale * (conditional - unconditional)
         # The denoised image moves by scale * sigma^2 * d log p(label | noisy) / d noisy; in terms of what the network
         # sees and predicts, that is scale * sigma / SIGMA_DATA * d log p / d seen.
+        assert guide is not None  # as was checked above
         slope = _slope(guide, seen, time, labels)
         return denoiser(seen, time, labels).sample + scale * sigma / edm.SIGMA_DATA * slope
 

@@ -10,7 +10,7 @@ References
 """
 
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import torch
@@ -61,7 +61,7 @@ class GanGenerator(Generator[GanTraining, GanSampling]):
         seed: int,
         checkpoint: Checkpoint | None,
         label: str,
-        initial: Self | None,
+        start: Path | None,
     ) -> None:
         training = self.training
 

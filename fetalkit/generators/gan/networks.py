@@ -15,8 +15,8 @@ References
 from itertools import pairwise
 
 import torch
-from diffusers import ConfigMixin, ModelMixin
-from diffusers.configuration_utils import register_to_config
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.models.modeling_utils import ModelMixin
 from torch import nn
 from torch.nn import functional
 
@@ -64,7 +64,7 @@ class GeneratorNetwork(ModelMixin, ConfigMixin):
         self.first = nn.Linear(style, channels[-1] * self.side**2)
         self.stages = nn.ModuleList(_Stage(inputs, outputs, style) for inputs, outputs in pairwise(channels[::-1]))
         self.out = nn.Conv2d(channels[0], unshuffle**2, 3, padding=1)
-        self.to(memory_format=torch.channels_last)
+        nn.Module.to(self, memory_format=torch.channels_last)
 
     def forward(self, latent: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Images (batch, 1, size, size), float32 in [-1, 1].
@@ -80,7 +80,7 @@ class GeneratorNetwork(ModelMixin, ConfigMixin):
         hidden = _active(self.first(style)).view(len(latent), self.side, self.side, -1).permute(0, 3, 1, 2)
         for stage in self.stages:
             hidden = stage(hidden, style)
-        return functional.pixel_shuffle(self.out(hidden), self.config.unshuffle).float().tanh()
+        return functional.pixel_shuffle(self.out(hidden), self.config["unshuffle"]).float().tanh()
 
 
 class Discriminator(nn.Module):
