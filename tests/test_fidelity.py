@@ -19,8 +19,6 @@ from fetalkit.classifiers import models, pretrained
 from fetalkit.config import params
 from fetalkit.experiments import classification, own_features
 from fetalkit.metrics import compare, distances, features, memorisation, precision_recall, speckle
-from fetalkit.plots import fidelity as fidelity_plots
-from fetalkit.reporting import display
 from fetalkit.utils import paths
 from fetalkit.utils.errors import FetalkitError
 from fetalkit.utils.files import write_json
@@ -96,6 +94,7 @@ def imagenet():
     return features.imagenet("cpu")
 
 
+@pytest.mark.slow
 def test_imagenet_features(imagenet):
     images = pictures(10)
     found = imagenet.features(images)
@@ -157,6 +156,7 @@ def test_features_of_sets(monkeypatch):
     assert Counting.seen == 9, "every image goes through the network once"
 
 
+@pytest.mark.slow
 def test_features_do_not_depend_on_the_number_of_workers(monkeypatch):
     monkeypatch.setattr(features, "_TOGETHER", 4)
     space = features.FeatureSpace("columns", nn.Sequential(nn.Flatten(), nn.Linear(1024, 3)), CPU)
@@ -735,55 +735,3 @@ def test_trends_in_words():
     assert fewer == "From k = 5 to k = all, near-copies of **gan** become fewer: 40.0 % → 10.0 %."
     assert same == "From step 9 to step 50 at k = 5, near-copies do not change beyond their intervals: 10.0 % → 12.0 %."
     assert "become more" in fidelity_conclusions.trends(pooled[::-1], over_time[:0], "gan")[0]
-
-
-# --- figures
-
-
-def drawn():
-    """Every figure of the module, small."""
-    vectors, labels = sets()
-    table = compare.table({"space": vectors}, labels, PLANES)
-    names = np.repeat(list(labels), [len(of) for of in labels.values()])
-    planes = np.array(PLANES)[np.concatenate(list(labels.values()))]
-    distance = {name: np.abs(of[:, 0]) for name, of in vectors.items()}
-    image = pictures(6)
-    shares = pd.DataFrame(
-        [
-            dict(generator="good", k=k, step=step, **memorisation.share(np.arange(20) / 20, 0.1 * step))
-            for k, step in product((5, "all"), (1, 2))
-        ]
-    )
-    guided = [dict(guidance=kind, scale=s, recall=1 / s, accuracy=1 - 0.2 / s) for kind, s in product("ab", (1, 2, 3))]
-    yield "metrics", fidelity_plots.metrics(table, "space")
-    yield "metrics alone", fidelity_plots.metrics(table[table.set == "good"], "space")
-    yield "embedding", fidelity_plots.embedding(np.concatenate(list(vectors.values()))[:, :2], names, planes)
-    yield "distances", fidelity_plots.nearest_distances(distance, 0.1)
-    yield "pairs", fidelity_plots.closest_pairs([(image[0], image[1])] * 5, [0.1] * 5)
-    yield (
-        "textures",
-        fidelity_plots.textures({"real_test": speckle.measure(image), "good": speckle.measure(image[::2])}),
-    )
-    yield "guidance", fidelity_plots.guidance(pd.DataFrame(guided))
-    yield "guidance without recall", fidelity_plots.guidance(pd.DataFrame(guided).assign(recall=np.nan))
-    yield "shares", fidelity_plots.near_copy_shares(shares[shares.step == 2], shares, 0.01)
-    yield "shares at one time", fidelity_plots.near_copy_shares(shares[shares.step == 2], shares[:0], 0.01)
-    few = {name: np.array([0, 1]) for name in ("real_test", "good")}
-    missing = compare.table({"space": {name: gaussian(2, 3, 0) for name in few}}, few, PLANES)
-    yield "metrics of too few", fidelity_plots.metrics(missing, "space")
-
-
-def test_figures_fit_the_page():
-    """Nothing sticks out to the sides, which would shrink the whole figure on the page."""
-    display.style()
-    for name, figure in drawn():
-        _, width, height = display._png(figure)
-        assert width <= fidelity_plots.WIDTH * display.DPI + 2, name
-        assert height <= 8 * display.DPI, name
-        fidelity_plots.plt.close(figure)
-
-
-def test_sets_keep_their_colours():
-    colours = fidelity_plots.set_colours(["real_test", "real_train", "diffusion", "gan"])
-    assert len(set(colours.values())) == 4
-    assert all(len(set(colours[name])) == 1 for name in ("real_test", "real_train")), "real sets are grey"

@@ -1,17 +1,12 @@
 """The gap between hospitals: none where there is none, all of it where there is nothing else; and what its figures show."""
 
-import warnings
-
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
 
-from fetalkit.metrics import domain_gap, outline, separability
-from fetalkit.plots import domain_gap as gap_plots
-from fetalkit.plots.domain_gap import plt
-from fetalkit.reporting import display
+from fetalkit.metrics import domain_gap, separability
 from fetalkit.utils.errors import FetalkitError
 
 PLANES = ("Fetal abdomen", "Fetal brain")
@@ -295,66 +290,3 @@ def test_bad_images_and_draws():
         domain_gap.frechet_between(*places({"a": 0, "b": 0}), seed=0, draws=1)
     with pytest.raises(FetalkitError, match="but planes of shape"):
         domain_gap.frechet_between(*places({"a": 0, "b": 0})[:3], planes=["x"], seed=0)
-
-
-# --- figures
-
-
-def drawn():
-    features, centres, patients, planes = places({"Algeria": 1, "Egypt": 0, "Spain": 0}, 30)
-    lacks = ~((centres == "Egypt") & (planes == PLANES[0]))
-    found = domain_gap.frechet_between(features[lacks], centres[lacks], patients[lacks], planes[lacks], seed=0)
-    yield "distances", gap_plots.distances(found)
-    yield "with gaps", gap_plots.distances(found, PLANES[0])
-    yield "without any", gap_plots.distances(found.assign(fd=np.nan, within=np.nan))
-    yield "embedding", gap_plots.embedding(features[:, :2], centres, planes)
-    many = np.array([f"centre {number}" for number in range(12)]).repeat(len(features) // 12)
-    yield "many centres", gap_plots.embedding(features[: len(many), :2], many, planes[: len(many)])
-    images = np.concatenate([waves(cycles) for cycles in (3, 7, 12)])
-    of = np.repeat(["Algeria", "Egypt", "Spain"], 4)
-    yield "appearance", gap_plots.appearance(domain_gap.mean_images(images, of), domain_gap.radial_spectrum(images, of))
-    table = separability.proxy_between(features, centres, patients, seed=0)
-    table.loc[table.index[-1], ["distance", "low", "high", "balanced_accuracy", "spread"]] = np.nan
-    yield "proxy", gap_plots.proxy_distances(table)
-    kinds = {"size": features[:, :1], "all": features}
-    told = outline.centre_table(kinds, centres, patients, 0)
-    yield "told once", gap_plots.centre_told(told.assign(images="as they are"))
-    both = pd.concat([told.assign(images="as they are"), told[:1].assign(images="standard mask")])
-    yield "told", gap_plots.centre_told(both)
-    masks = {name: np.eye(16) for name in ("Algeria", "Egypt", "Spain")}
-    yield "masks", gap_plots.mean_masks({"as they are": masks, "standard mask": masks})
-
-
-def test_figures_have_titles_and_labels_and_fit_the_page():
-    display.style()
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        for name, figure in drawn():
-            _, width, height = display._png(figure)
-            assert width <= gap_plots.WIDTH * display.DPI + 2, name
-            assert height <= 8 * display.DPI, name
-            titles = [axis.get_title(loc=side) for axis in figure.axes for side in ("left", "center")]
-            assert any(titles), name
-            for axis in figure.axes:
-                if axis.axison and axis.get_visible() and not axis.images:
-                    assert axis.get_xlabel(), name
-            plt.close(figure)
-
-
-def test_no_point_of_an_embedding_is_lost():
-    many = np.array([f"centre {number}" for number in range(12)])
-    figure = gap_plots.embedding(np.random.default_rng(0).normal(size=(12, 2)), many, many)
-    lines = figure.axes[0].lines
-    assert sum(len(line.get_xdata()) for line in lines) == 12
-    plt.close(figure)
-
-
-def test_heat_maps_print_what_the_table_says():
-    features, centres, patients, planes = places({"a": 2, "b": 0})
-    table = domain_gap.frechet_between(features, centres, patients, planes, seed=0)
-    figure = gap_plots.distances(table)
-    texts = [[text.get_text() for text in axis.texts] for axis in figure.axes]
-    square = domain_gap.matrix(table)
-    assert [float(text) for text in texts[0]] == pytest.approx(square.to_numpy().ravel(), abs=0.06)
-    assert texts[1][0] == texts[1][3] == "1.0" and float(texts[1][1]) > 1.5
-    plt.close(figure)

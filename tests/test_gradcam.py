@@ -1,6 +1,5 @@
 """Grad-CAM maps lie where the evidence is."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -9,7 +8,6 @@ from torch import nn
 from fetalkit.classifiers import models
 from fetalkit.classifiers.gradcam import gradcam
 from fetalkit.classifiers.loader import as_input
-from fetalkit.plots.gradcam import gallery, overlay
 from fetalkit.utils.errors import FetalkitError
 
 CPU = torch.device("cpu")
@@ -138,29 +136,3 @@ def test_a_network_without_maps_is_one_clear_line(name, arguments, size):
 def test_one_class_per_image():
     with pytest.raises(FetalkitError, match="Grad-CAM: 4 images but 1 classes; give one class per image"):
         gradcam(models.Normalised(Quadrants(64)), random_images(), np.array([0]), CPU)
-
-
-def test_an_overlay_shows_the_image_where_there_is_no_evidence():
-    image = random_images(1)[0]
-    heat = np.zeros((64, 64))
-    heat[:, 32:] = 1
-    shown = overlay(image, heat)
-    assert shown.shape == (64, 64, 3) and shown.min() >= 0 and shown.max() <= 1
-    assert np.allclose(shown[:, :32], image[:, :32, None] / 255)
-    assert np.abs(shown[:, 32:] - image[:, 32:, None] / 255).max() > 0.3
-
-
-def test_the_gallery_puts_right_calls_first():
-    images = random_images(5, 32)
-    titles = ["a → a", "a → b", "b → b", "b → a", "a → a"]
-    figure = gallery(images, np.zeros((5, 32, 32)), titles, [True, False, True, False, True], columns=2)
-    assert [axis.get_title() for axis in figure.axes if axis.get_title()] == [
-        "a → a",
-        "b → b",
-        "a → a",
-        "a → b",
-        "b → a",
-    ]
-    names = [text.get_text() for axis in figure.axes for text in axis.texts]
-    assert names == ["right calls", "right calls", "wrong calls"]
-    plt.close(figure)

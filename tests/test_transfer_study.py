@@ -116,6 +116,7 @@ HIDDEN = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_what_the_level_hides_changes_no_bit_of_training(load, method):
     plan, before = load(), None
@@ -363,6 +364,7 @@ print(len(calls))
 """
 
 
+@pytest.mark.slow
 def test_a_killed_grid_goes_on_to_the_same_bits(load, content, elsewhere):
     content["transfer"]["phantom"]["training"] |= {"pretrain_steps": 4, "train_steps": 4}
     used = [CONTROL, "dann", "histogram", "synthetic-target", "joint"]
@@ -515,6 +517,6 @@ def test_the_readme_s_table_takes_the_best_of_each_level(invented, elsewhere):
     write_json(summary(compared, transfer_results.gains(compared), [], {}), paths.reports("transfer", "summary.json"))
     lines = readme.transfer().splitlines()[2:]
     assert [line.split(" | ")[:5] for line in lines] == [
-        ["| each machine of phantom", level, method, "100.0 %", "0.0 %"]
+        ["| [each machine of phantom](reports/transfer/index.html)", level, method, "100.0 %", "0.0 %"]
         for level, method in ((UNLABELLED, "coral"), (LABELLED, "joint"))
     ]

@@ -2,7 +2,6 @@
 
 import math
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -11,7 +10,6 @@ from fetalkit import simulator
 from fetalkit.classifiers import transforms as augmentation
 from fetalkit.classifiers import ultrasound_transforms
 from fetalkit.classifiers.transforms import ROTATION, augment, move, tone
-from fetalkit.plots import augmentation as augmentation_plots
 from fetalkit.utils.errors import FetalkitError
 from fetalkit.utils.streams import rng
 
@@ -290,14 +288,3 @@ def test_the_standard_augmentation_gives_the_numbers_it_always_gave():
     found = augment(images, rng("fixed"))
     expected = [0.543115, 0.379297, 0.614502, 0.368408, 0.251691, 0.147683]
     assert found[:, 0, 8, [2, 8, 13]].flatten().tolist() == pytest.approx(expected, abs=1e-5)
-
-
-def test_the_figure_has_a_row_per_transform():
-    images = (scans(3)[:, 0] * 255).byte().numpy()
-    figure = augmentation_plots.augmentations(images)
-    names = [text.get_text().replace("\n", " ") for axis in figure.axes for text in axis.texts]
-    assert names[0] == "original" and names[-1] == "all together"
-    assert len(names) == 13 and len(figure.axes) == 13 * 3
-    weak, strong = (figure.axes[3 * names.index(f"depth attenuation, {word}")] for word in ("typical", "strong"))
-    assert strong.images[0].get_array().mean() < weak.images[0].get_array().mean() < images[0].mean()
-    plt.close(figure)

@@ -100,15 +100,18 @@ def mean_images_and_spectra(means: Mapping[str, np.ndarray], spectra: pd.DataFra
     spectra
         As `fetalkit.metrics.domain_gap.radial_spectrum` gives them.
     """
-    side = min(WIDTH / len(means), 1.8)
-    figure = plt.figure(figsize=(WIDTH, side + 3.2))
-    above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=[side + 0.3, 2.9]).flat
+    columns = min(8, len(means))
+    lines, side = -(-len(means) // columns), min(WIDTH / columns, 1.8)
+    figure = plt.figure(figsize=(WIDTH, side * lines + 3.2))
+    above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=[side * lines + 0.3, 2.9]).flat
     above.suptitle("average image", **_TITLE)
     # Averages are dim: one brightness for all, at which the brightest is white.
     brightest = max(1.0, *(mean.max() for mean in means.values()))
-    for axis, (name, mean) in zip(above.subplots(1, len(means), squeeze=False).flat, means.items(), strict=True):
-        axis.imshow(mean, cmap="gray", vmin=0, vmax=brightest)
+    panels = above.subplots(lines, columns, squeeze=False).flat
+    for axis in panels:
         axis.set_axis_off()
+    for axis, (name, mean) in zip(panels[: len(means)], means.items(), strict=True):
+        axis.imshow(mean, cmap="gray", vmin=0, vmax=brightest)
         axis.set_title(name, fontsize=9, fontweight="normal", loc="center")
     axis = below.subplots()
     octaves = [2**number for number in range(int(np.log2(len(spectra))) + 1)]

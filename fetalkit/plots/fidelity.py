@@ -1,5 +1,6 @@
 """Figures of fidelity. Each function draws from tables and arrays; none trains, loads, embeds or saves."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
@@ -45,7 +46,7 @@ def metrics_by_set(compared: pd.DataFrame, space: str, all_sets: Sequence[str], 
     rows = compared[compared.space == space]
     names = [name for name in dict.fromkeys(rows.set) if name != best]
     looks = set_styles(all_sets, names)
-    figure, axes = plt.subplots(2, 3, figsize=(WIDTH, 2 * (0.34 * len(names) + 0.95)), sharey=True)
+    figure, axes = plt.subplots(2, 3, figsize=(WIDTH, 2 * min(0.34 * len(names) + 0.95, 3.7)), sharey=True)
     for axis, (metric, label) in zip(axes.flat, _METRICS.items(), strict=True):
         for place, name in enumerate(names):
             of_set, colour = rows[rows.set == name], looks[name].colour
@@ -197,8 +198,8 @@ def accuracy_against_diversity(table: pd.DataFrame, diversity: str = "recall") -
 
 
 def legend_below(figure: Figure, axis: Axes, **settings) -> None:
-    """Legend of `axis` below the figure: in one line if that fits its width, in two if not."""
+    """Legend of `axis` below the figure, in as many lines as it takes."""
     handles, labels = axis.get_legend_handles_labels()
     needed = sum(0.6 + 0.08 * len(label) for label in labels)  # inches
-    columns = len(labels) if needed < WIDTH else -(-len(labels) // 2)
+    columns = -(-len(labels) // max(1, math.ceil(needed / WIDTH)))
     figure.legend(handles, labels, loc="outside lower center", ncol=columns, fontsize=9, **settings)

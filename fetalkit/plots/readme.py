@@ -6,6 +6,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from fetalkit.plots.missing import mark_row
 from fetalkit.plots.palette import Style, styles
@@ -44,9 +45,7 @@ def gains(headlines: Mapping[str, Mapping[str, Any]]) -> Figure:
     axes[0, 0].set_yticks(range(len(arms)), arms)
     axes[0, 0].set_ylim(len(arms) - 0.5, -0.5)
     handles = [
-        plt.Line2D(
-            [], [], color=looks[column].colour, marker=looks[column].marker, markerfacecolor="white", label=label
-        )
+        Line2D([], [], color=looks[column].colour, marker=looks[column].marker, markerfacecolor="white", label=label)
         for column, (label, _) in _COLUMNS.items()
     ]
     figure.legend(handles=handles, loc="outside upper right", ncols=len(handles))

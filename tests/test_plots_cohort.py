@@ -1,0 +1,132 @@
+"""Figures of images, cohorts and generators: nothing that they are given is left out."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from figures import fits, marks
+
+from fetalkit.plots import augmentation as augmentation_plots
+from fetalkit.plots import cohort as cohort_plots
+from fetalkit.plots.gradcam import attribution_gallery, overlay
+from fetalkit.reporting import display
+
+
+@pytest.fixture(autouse=True)
+def closed():
+    display.style()
+    yield
+    plt.close("all")
+
+
+def random_images(n=4, size=32):
+    return np.random.default_rng(0).integers(0, 255, (n, size, size), np.uint8)
+
+
+def test_a_contact_sheet_has_a_title_for_every_column():
+    rows = {"a": random_images(2), "b": random_images(5)}
+    figure = cohort_plots.contact_sheet(rows, 3, ["one", "two", "three"])
+    assert [len(axis.images) for axis in figure.axes] == [1, 1, 0, 1, 1, 1]
+    assert [axis.get_title(loc="left") for axis in figure.axes[:3]] == ["one", "two", "three"]
+    with pytest.raises(ValueError):
+        cohort_plots.contact_sheet(rows, 3, ["one", "two"])
+
+
+def test_every_pair_has_its_title():
+    image = random_images(1)[0]
+    figure = cohort_plots.pairs_sheet([(image, image)] * 4, list("abcd"), columns=3)
+    assert [axis.get_title(loc="left") for axis in figure.axes] == ["a", "b", "c", "d", "", ""]
+    with pytest.raises(ValueError):
+        cohort_plots.pairs_sheet([(image, image)] * 4, list("abc"))
+
+
+def test_every_place_has_its_grey_levels():
+    names = [f"place {number:02}" for number in range(45)]
+    store = np.stack([np.full((4, 4), 10 + number, np.uint8) for number in range(45)])
+    figure = cohort_plots.grey_levels(np.concatenate([store, store]), names + names)
+    lines = figure.axes[0].lines
+    assert [line.get_label() for line in lines] == names
+    for number, line in enumerate(lines):
+        assert line.get_ydata().argmax() + 1 == 10 + number and line.get_ydata().sum() == pytest.approx(100)
+
+
+def test_losses_of_every_training():
+    losses = {f"training {number:02}": np.full(20, 1.0 + number) for number in range(45)}
+    lines = cohort_plots.training_losses(losses, 5, "loss").axes[0].lines
+    assert [line.get_label() for line in lines] == list(losses)
+    assert [list(line.get_ydata()) for line in lines] == [[1.0 + number] * 4 for number in range(45)]
+    assert list(lines[0].get_xdata()) == [5, 10, 15, 20]
+
+
+def test_losses_that_are_few_or_none():
+    losses = {"long": np.arange(1.0, 8), "short": [2.0, 4.0], "none": []}
+    figure = cohort_plots.training_losses(losses, 3, "loss", "linear")
+    assert [(line.get_label(), list(line.get_ydata())) for line in figure.axes[0].lines] == [
+        ("long", [2, 5]),
+        ("short", [3]),
+        ("none: failed", []),
+    ]
+
+
+def test_a_loss_that_is_no_number_is_a_gap():
+    losses = {"a": [1.0, np.nan, 3.0, 3.0]}
+    (line,) = cohort_plots.training_losses(losses, 2, "loss").axes[0].lines
+    assert np.isnan(line.get_ydata()).tolist() == [True, False]
+
+
+def test_a_candidate_without_a_score_keeps_its_row():
+    table = pd.DataFrame({"candidate": ["a", "b", "c"], "cas": [0.4, np.nan, 0.6]})
+    figure = cohort_plots.candidate_scores(table, 0.8)
+    axis = figure.axes[0]
+    names = [label.get_text() for label in axis.get_yticklabels()]
+    assert names == ["c", "a", "b"] and marks(figure) == ["× failed"]
+    assert axis.texts[0].get_position()[1] == 2
+    fits(figure, "candidates")
+
+
+def test_images_are_counted():
+    rows = [("Algiers", "train", "brain")] * 3 + [("Algiers", "test", "femur"), ("", "test", "brain")]
+    table = pd.DataFrame(rows, columns=["centre", "official_split", "plane"])
+    figure = cohort_plots.image_counts(table, "centre")
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == [
+        "test",
+        "Algiers, test",
+        "Algiers, train",
+    ]
+    assert [text.get_text() for text in figure.axes[0].texts] == ["1", "0", "0", "1", "3", "0"]
+    sizes = pd.DataFrame({"centre": list("aab"), "width": [10, 10, 20], "height": [5, 5, 8]})
+    fits(cohort_plots.file_sizes(sizes, "centre"), "sizes")
+
+
+def test_the_figure_of_augmentations_has_a_row_per_transform():
+    images = np.zeros((3, 64, 64), np.uint8)
+    images[:, 8:56, 8:56] = np.random.default_rng(0).integers(50, 230, (3, 48, 48))
+    figure = augmentation_plots.augmentations(images)
+    names = [text.get_text().replace("\n", " ") for axis in figure.axes for text in axis.texts]
+    assert names[0] == "original" and names[-1] == "all together"
+    assert len(names) == 13 and len(figure.axes) == 13 * 3
+    weak, strong = (figure.axes[3 * names.index(f"depth attenuation, {word}")] for word in ("typical", "strong"))
+    assert strong.images[0].get_array().mean() < weak.images[0].get_array().mean() < images[0].mean()
+
+
+# --- attribution
+
+
+def test_an_overlay_shows_the_image_where_there_is_no_evidence():
+    image = random_images(1, 64)[0]
+    heat = np.zeros((64, 64))
+    heat[:, 32:] = 1
+    shown = overlay(image, heat)
+    assert shown.shape == (64, 64, 3) and shown.min() >= 0 and shown.max() <= 1
+    assert np.allclose(shown[:, :32], image[:, :32, None] / 255)
+    assert np.abs(shown[:, 32:] - image[:, 32:, None] / 255).max() > 0.3
+
+
+def test_the_gallery_puts_right_calls_first():
+    images = random_images(5, 32)
+    titles = ["a → a", "a → b", "b → b", "b → a", "a → a"]
+    figure = attribution_gallery(images, np.zeros((5, 32, 32)), titles, [True, False, True, False, True], columns=2)
+    drawn = [axis.get_title() for axis in figure.axes if axis.get_title()]
+    assert drawn == ["a → a", "b → b", "a → a", "a → b", "b → a"]
+    names = [text.get_text() for axis in figure.axes for text in axis.texts]
+    assert names == ["right calls", "right calls", "wrong calls"]

@@ -1,0 +1,319 @@
+"""Figures of results and gains: nothing is left out, and a run that failed is seen to have failed."""
+
+from itertools import product
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from figures import crosses, fits, marks
+
+from fetalkit.plots import gains as gain_plots
+from fetalkit.plots import results as result_plots
+from fetalkit.plots import transfer as transfer_plots
+from fetalkit.plots.palette import arm_styles
+from fetalkit.reporting import display
+
+ARMS = ["real", "real-long", *(f"own {number}" for number in range(12))]  # more than there are colours and markers
+CLASSIFIERS, SHOTS, SEEDS = ("net", "vit"), ("5", "all"), (0, 1, 2)
+IMAGES = {"5": 5.0, "all": 80.0}
+
+
+@pytest.fixture(autouse=True)
+def closed():
+    display.style()
+    yield
+    plt.close("all")
+
+
+def long_table(failed=()):
+    """Accuracy 0.5 and a little more from arm to arm, classifier to classifier and seed to seed; NaN where a run failed."""
+    rows = [
+        dict(arm=arm, classifier=name, k=k, seed=seed, metric="accuracy")
+        | dict(value=0.5 + 0.02 * number + 0.01 * seed + 0.05 * (name == "vit"))
+        for (number, arm), name, k, seed in product(enumerate(ARMS), CLASSIFIERS, SHOTS, SEEDS)
+    ]
+    table = pd.DataFrame(rows)
+    for arm, name, k, seed in failed:
+        here = (table.arm == arm) & (table.classifier == name) & (table.k == k) & (table.seed == seed)
+        table.loc[here, "value"] = np.nan
+    return table
+
+
+def curves(failed=()):
+    table = long_table(failed).rename(columns={"value": "validation_accuracy"})
+    return pd.concat([table.assign(total_step=step) for step in (10, 20, 30)], ignore_index=True)
+
+
+def gained(failed=()):
+    rows = [
+        dict(
+            arm=arm,
+            k=k,
+            control=control,
+            better_control=control == "real",
+            gain=number,
+            low=number - 1,
+            high=number + 1,
+        )
+        for (number, arm), k, control in product(enumerate(ARMS[2:]), SHOTS, ARMS[:2])
+    ]
+    table = pd.DataFrame(rows).astype({"gain": float, "low": float, "high": float})
+    for arm, k, control in failed:
+        here = (table.arm == arm) & (table.k == k) & (table.control == control)
+        table.loc[here, ["gain", "low", "high"]] = np.nan
+    return table
+
+
+def colours(lines):
+    return [tuple(line.get_color()) for line in lines]
+
+
+# --- learning curves
+
+
+def drawn_curves(axis):
+    return [line for line in axis.lines if len(line.get_xdata())]
+
+
+def test_learning_curves_show_every_arm():
+    figure = result_plots.learning_curves(curves(), ARMS)
+    assert not marks(figure)
+    looks = arm_styles(ARMS)
+    for axis in figure.axes:
+        assert len(drawn_curves(axis)) == len(ARMS)
+        assert set(colours(drawn_curves(axis))) == {style.colour for style in looks.values()}
+    fits(figure, "learning curves")
+
+
+def test_a_curve_with_a_failed_run_is_named_and_not_drawn():
+    """One of three seeds failed: the mean of the other two would be another quantity than that of the arms beside it."""
+    table = curves([("own 3", "vit", "all", 1), ("real", "vit", "all", 0)])
+    # A run that failed has no points but one.
+    table = table.drop(table.index[table.validation_accuracy.isna() & (table.total_step > 10)])
+    figure = result_plots.learning_curves(table, ARMS)
+    assert marks(figure) == ["× own 3: failed", "× real: failed"]
+    numbers = [len(drawn_curves(axis)) for axis in figure.axes]
+    assert sorted(numbers) == [len(ARMS) - 2, *[len(ARMS)] * 3]
+    (touched,) = [axis for axis in figure.axes if len(drawn_curves(axis)) < len(ARMS)]
+    assert [text.get_text() for text in touched.texts if "×" in text.get_text()] == marks(figure)
+
+
+def test_a_panel_whose_runs_all_failed_stays():
+    table = curves([(arm, "vit", "5", 0) for arm in ARMS])
+    figure = result_plots.learning_curves(table, ARMS)
+    assert len(figure.axes) == 4 and len(marks(figure)) == len(ARMS)
+
+
+# --- accuracies
+
+
+def means(axis):
+    """Arm → where its mean is drawn."""
+    bars = [line for line in axis.lines if line.get_color() == "black"]
+    return {ARMS[round(np.mean(line.get_ydata()))]: line.get_xdata()[0] for line in bars}
+
+
+def test_accuracies_have_a_mean_per_arm():
+    table = long_table()
+    figure = result_plots.accuracy_by_arm(table[table.k == "5"], ARMS)
+    for offset, axis in zip((0, 0.05), figure.axes, strict=True):
+        assert means(axis) == pytest.approx({arm: 0.51 + 0.02 * n + offset for n, arm in enumerate(ARMS)})
+    assert not marks(figure)
+    fits(figure, "accuracies")
+
+
+def test_an_accuracy_that_failed_has_dots_and_no_mean():
+    table = long_table([("own 3", "vit", "5", 1)])
+    figure = result_plots.accuracy_by_arm(table[table.k == "5"], ARMS)
+    first, second = figure.axes
+    assert set(means(first)) == set(ARMS) and set(means(second)) == set(ARMS) - {"own 3"}
+    assert marks(figure) == ["× 1 of 3 failed"]
+    assert second.texts[-1].get_position()[1] == ARMS.index("own 3")
+    assert sum(len(dots.get_offsets()) for dots in second.collections) == 3 * len(ARMS) - 1
+
+
+def test_an_arm_of_which_every_run_failed_keeps_its_row():
+    table = long_table([("real", name, "5", seed) for name in CLASSIFIERS for seed in SEEDS])
+    figure = result_plots.accuracy_by_arm(table[table.k == "5"], ARMS)
+    assert marks(figure) == ["× 3 of 3 failed"] * 2
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ARMS
+
+
+def against_k(failed=(), factors=None):
+    return result_plots.accuracy_against_k(long_table(failed), IMAGES, factors or {}, ARMS)
+
+
+def by_label(axis):
+    return {line.get_label(): line for line in axis.lines}
+
+
+def test_accuracy_against_k_shows_every_arm_in_its_own_look():
+    figure = against_k(factors={"own 1": 2.345, "real": None})
+    lines = by_label(figure.axes[0])
+    assert list(lines) == ["real", "real-long", "own 0", "own 1 (× 2.3)", *ARMS[4:]]
+    assert lines["own 11"].get_ydata() == pytest.approx([50 + 2 * 13 + 1 + 2.5] * 2)
+    assert len({(tuple(line.get_color()), line.get_marker()) for line in lines.values()}) == len(ARMS)
+    fits(figure, "accuracy against k")
+    few = result_plots.accuracy_against_k(long_table().query("arm == 'own 7'"), IMAGES, {}, ARMS)
+    assert by_label(few.axes[0])["own 7"].get_color() == lines["own 7"].get_color()
+
+
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_a_curve_over_k_has_a_gap_where_a_run_failed(name):
+    """Neither the mean over classifiers nor that over seeds nor the spread goes on without the run."""
+    figure = against_k([("own 3", name, "5", 1), ("real", name, "5", 0)])
+    lines = by_label(figure.axes[0])
+    assert np.isnan(lines["own 3"].get_ydata()).tolist() == [True, False]
+    assert np.isfinite(lines["own 4"].get_ydata()).all()
+    assert crosses(figure) == [[5.0], [5.0]]
+    assert {tuple(line.get_color()) for line in figure.axes[0].lines if line.get_gid()} == {
+        arm_styles(ARMS)[arm].colour for arm in ("own 3", "real")
+    }
+    assert len({line.get_ydata()[0] for line in figure.axes[0].lines if line.get_gid()}) == 2, "none hides the other"
+    assert "a run failed: no mean" in lines
+    fits(figure, "accuracy against k with gaps")
+
+
+def test_an_arm_without_runs_at_some_k_has_not_failed():
+    table = long_table().query("arm != 'real' or k == '5'")
+    assert not crosses(result_plots.accuracy_against_k(table, IMAGES, {}, ARMS))
+
+
+# --- reliability and confusion
+
+
+def test_reliability_shows_every_arm_and_names_those_that_failed():
+    bins = pd.DataFrame({"confidence": [0.3, 0.9], "accuracy": [0.4, 0.8], "share": [0.5, 0.5]})
+    figure = result_plots.reliability({arm: None if arm == "own 5" else bins for arm in ARMS}, ARMS)
+    above, below = figure.axes
+    lines = by_label(above)
+    assert len(below.lines) == len(ARMS) - 1
+    assert set(ARMS) - {"own 5"} <= set(lines) and len(lines["own 5: failed"].get_xdata()) == 0
+    assert lines["own 5: failed"].get_color() == arm_styles(ARMS)["own 5"].colour
+    fits(figure, "reliability")
+
+
+def test_confusion_of_a_failed_run_is_an_empty_matrix():
+    counts = np.array([[3, 1], [0, 4]])
+    matrices = {"real": counts, "gan": None, "own": counts}
+    figure = result_plots.confusion_matrices(matrices, ["Fetal brain", "Maternal cervix"])
+    assert [axis.get_title(loc="left") for axis in figure.axes[:3]] == list(matrices)
+    words = [[text.get_text() for text in axis.texts] for axis in figure.axes]
+    assert words == [["75", "25", "0", "100"], ["failed"], ["75", "25", "0", "100"], []]
+
+
+# --- candidates of a search
+
+
+def candidates(missing=False):
+    rows = [
+        dict(candidate=name, k=k, seed=seed, **dict.fromkeys(ARMS[:3], 0.5 + 0.01 * seed))
+        for name, k, seed in product(("as it is", "longer"), SHOTS, SEEDS)
+    ]
+    table = pd.DataFrame(rows)
+    if missing:
+        table.loc[(table.candidate == "longer") & (table.k == "all") & (table.seed == 2), "own 0"] = np.nan
+    return table
+
+
+def test_candidates():
+    figure = result_plots.candidate_accuracies(candidates(), ARMS[:3], ARMS)
+    for axis in figure.axes:
+        assert [list(line.get_xdata()) for line in axis.lines] == [pytest.approx([51, 51])] * 3
+        assert colours(axis.lines) == [arm_styles(ARMS)[arm].colour for arm in ARMS[:3]]
+    assert not marks(figure)
+    fits(figure, "candidates")
+
+
+def test_a_candidate_that_failed_has_no_mean():
+    figure = result_plots.candidate_accuracies(candidates(missing=True), ARMS[:3], ARMS)
+    values = figure.axes[1].lines[2].get_xdata()
+    assert values[0] == pytest.approx(51) and np.isnan(values[1])
+    assert marks(figure) == ["× failed"]
+    assert figure.axes[1].texts[-1].get_position()[1] == figure.axes[1].lines[2].get_ydata()[1]
+
+
+# --- forest plots
+
+
+def test_the_forest_has_a_dot_per_gain_in_the_colour_of_its_control():
+    figure = gain_plots.forest(gained(), ARMS)
+    looks = arm_styles(ARMS)
+    for axis in figure.axes:
+        dots = [line for line in axis.lines if line.get_marker() == "o"]
+        assert len(dots) == 2 * len(ARMS[2:])
+        assert set(colours(dots)) == {looks["real"].colour, looks["real-long"].colour}
+    fits(figure, "forest")
+
+
+@pytest.mark.parametrize("number", [1, 3, 12])
+def test_any_controls_have_colours_of_their_own_and_rows_that_do_not_meet(number):
+    controls = [f"control {n:02}" for n in range(number)]
+    rows = [
+        dict(arm=arm, k="5", control=control, better_control=True, gain=1.0, low=0.0, high=2.0)
+        for arm, control in product("ab", controls)
+    ]
+    figure = gain_plots.forest(pd.DataFrame(rows), controls)
+    heights = [line.get_ydata()[0] for line in figure.axes[0].lines if line.get_marker() == "o"]
+    assert len(set(np.round(heights, 6))) == 2 * number
+    assert max(heights[:number]) < min(heights[number:])
+    assert len(figure.legends[0].get_texts()) == number
+    fits(figure, f"{number} controls")
+
+
+def test_a_gain_that_failed_is_marked_in_the_colour_of_its_control():
+    figure = gain_plots.forest(gained([("own 2", "all", "real-long")]), ARMS)
+    (mark,) = [text for text in figure.axes[1].texts if text.get_text().startswith("×")]
+    assert mark.get_text() == "× failed" and mark.get_color() == arm_styles(ARMS)["real-long"].colour
+    assert mark.get_position()[1] == pytest.approx(2 + 0.17)
+    assert sum(line.get_marker() == "o" for line in figure.axes[1].lines) == 2 * len(ARMS[2:]) - 1
+    fits(figure, "forest with a gap")
+
+
+def test_gains_of_groups():
+    rows = [
+        dict(k=k, plane=plane, n=10, gain=gain, low=gain - 1, high=gain + 1)
+        for k, (plane, gain) in product(SHOTS, {"brain": 1.0, "femur": np.nan}.items())
+    ]
+    figure = gain_plots.forest_of_groups(pd.DataFrame(rows), "plane")
+    assert marks(figure) == ["× failed"] * 2
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["brain (n = 10)", "femur (n = 10)"]
+    fits(figure, "groups")
+
+
+# --- transfer
+
+
+def transfer_gains():
+    methods = {"unaligned": "none", "multi-scale": "none", "coral": "unlabelled", "joint": "labelled"}
+    rows = [
+        dict(view=view, method=method, level=level, gain=1.0, gain_low=0.0, gain_high=2.0)
+        for view, (method, level) in product(("a to b", "b to a"), methods.items())
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_transfer_gains_are_coloured_by_level_and_marked_where_they_failed():
+    table = transfer_gains()
+    table.loc[5, ["gain", "gain_low", "gain_high"]] = np.nan
+    figure = transfer_plots.forest(table, ["a to b", "b to a"])
+    first, second = ([line for line in axis.lines if line.get_marker() == "o"] for axis in figure.axes)
+    assert len(set(colours(first))) == len(first) == 3 and colours(second) == colours(first)[1:]
+    assert marks(figure) == ["× failed"]
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["multi-scale", "coral", "joint"]
+    fits(figure, "transfer")
+
+
+def test_accuracy_by_group_marks_what_failed():
+    part = pd.DataFrame(
+        [
+            dict(method=method, group=group, n=5, accuracy=accuracy)
+            for (method, accuracy), group in product({"coral": 0.5, "mmd": np.nan}.items(), ("Fetal brain", "Other"))
+        ]
+    )
+    figure = transfer_plots.accuracy_by_group(part)
+    assert [text.get_text() for text in figure.axes[0].texts] == ["50", "50", "failed", "failed"]
+    names = [label.get_text() for label in figure.axes[0].get_xticklabels()]
+    assert names == ["brain\n(n = 5)", "Other\n(n = 5)"]
+    fits(figure, "groups of the transfer study")
