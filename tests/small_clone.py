@@ -15,20 +15,24 @@ FURTHER = [
     "diffusion-phantoms", "diffusion-ceiling", "diffusion-mixed-50", "gan", "interpolation", "simulation", "mixup", "cutmix",
     "real+ultrasound",
 ]  # fmt: skip
+_DIFFUSION = dict(channels=[16, 32], attention=[False, True], steps=6, guide_steps=3, snapshots=[0.5])
+_SAMPLING = dict(steps=3, guidance_kind="classifier-free", guidance=1.5, guidance_interval=[0, 100])
 TINY = {
-    "cohort": {"train_patients": 16, "test_patients": 8, "images_per_patient": 6, "size": 48},
-    "images": {"size": 32},
+    "cohort": {"train_patients": 16, "test_patients": 8, "images_per_patient": 6, "image_size": 48},
+    "images": {"image_size": 32},
     "splits": {"shots": [3, "all"], "seeds": [0, 1], "validation_fraction": 0.25},
-    "diffusion": {"channels": [16, 32], "attention": [False, True], "steps": 6, "guide_steps": 3, "snapshots": [0.5]},
-    "gan": {"channels": [16, 32], "latent": 8, "steps": 4},
-    "start": {"images_per_plane": 2, "steps": 3},
-    "synthesis": {
-        "images_per_plane": 4,
-        "diffusion": dict(steps=3, guidance_kind="classifier-free", guidance=1.5, guidance_interval=[0, 100]),
-        "gan": {"temperature": 1.0},
-        "interpolation": {"neighbours": 2},
-        "simulation": {"simulated_size": 48},
+    "generators": {
+        "diffusion": {"training": _DIFFUSION, "sampling": _SAMPLING},
+        "diffusion-phantoms": {
+            "training": _DIFFUSION,
+            "sampling": _SAMPLING,
+            "start": {"images_per_plane": 2, "steps": 3},
+        },
+        "gan": {"training": {"channels": [16, 32], "latent": 8, "steps": 4}},
+        "interpolation": {"sampling": {"neighbours": 2}},
+        "simulation": {"sampling": {"simulated_size": 48}},
     },
+    "synthesis": {"images_per_plane": 4},
     "fidelity": {"guidance_scales": {"classifier-free": [1, 2], "classifier": [1]}, "variant_images_per_plane": 2},
     "classify": {
         "further": [{"arms": FURTHER, "shots": [3], "classifiers": ["resnet10t"]}],
@@ -45,6 +49,8 @@ TINY = {
     },
     "report": {"bootstrap_resamples": 200},
 }
+# Replaced as a whole where they are changed; all other sections are changed key by key.
+_WHOLE = {"classifiers", "further", "guidance_scales", "blocks", "leave_out"}
 TRANSFER = {
     "seeds": [0],
     "labelled": 1,
@@ -62,6 +68,19 @@ TRANSFER = {
         }
     ],
 }
+
+
+class _NoAliases(yaml.SafeDumper):
+    def ignore_aliases(self, data):
+        return True
+
+
+def _merge(content: dict, changes: dict):
+    for key, value in changes.items():
+        if isinstance(value, dict) and isinstance(content.get(key), dict) and key not in _WHOLE:
+            _merge(content[key], value)
+        else:
+            content[key] = value
 
 
 class Clone:
@@ -98,13 +117,11 @@ class Clone:
         self("git", "commit", "--quiet", "--allow-empty", "--message", "state")
 
     def change(self, **sections):
-        """Change parameters: cohort → section → key → value."""
+        """Change parameters: nested keys of ``params.yaml`` → values."""
         path = self.folder / "params.yaml"
         content = yaml.safe_load(path.read_text())
-        for cohort, changes in sections.items():
-            for section, values in changes.items():
-                content[cohort][section] |= values
-        path.write_text(yaml.safe_dump(content, sort_keys=False))
+        _merge(content, sections)
+        path.write_text(yaml.dump(content, Dumper=_NoAliases, sort_keys=False))
 
     def executed(self, repro):
         """Names of the stages that a ``dvc repro`` has run."""
