@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fetalkit.analysis.data_efficiency import replaced, worth
+from fetalkit.analysis import conclusions
+from fetalkit.analysis.data_efficiency import replaced, replacement_curve
 from fetalkit.utils.errors import FetalkitError
 
 SHOTS = {"5": 5, "10": 10, "20": 20, "40": 40, "all": 80}
@@ -23,7 +24,9 @@ def correct(accuracies, n_seeds=3):
 
 
 def of(control, arm, resamples=200, **more):
-    return worth(correct(control), correct(arm), SHOTS, np.arange(N).astype(str), resamples=resamples, seed=0, **more)
+    return replacement_curve(
+        correct(control), correct(arm), SHOTS, np.arange(N).astype(str), resamples=resamples, seed=0, **more
+    )
 
 
 def test_control_with_twice_the_images_is_a_factor_of_two():
@@ -88,7 +91,7 @@ def test_interval_covers_a_true_factor():
             shift = random.normal(0, 0.02, (5, 3, 1))
             drawn.append((random.random((5, 3, 180)) < level[:, None, None] + difficulty + shift).astype(float))
         control, arm = (dict(zip(SHOTS, of, strict=True)) for of in drawn)
-        found = worth(control, arm, SHOTS, patients.astype(str), resamples=200, seed=study)
+        found = replacement_curve(control, arm, SHOTS, patients.astype(str), resamples=200, seed=study)
         covered.append(found.low <= 2 <= found.high)
         widths.append(np.log(found.high / found.low))
     assert np.mean(covered) > 0.9
@@ -99,7 +102,9 @@ def test_resampling_is_seeded_and_orders_by_images():
     random = np.random.default_rng(0)
     control, arm = ({name: random.random((3, N)) < 0.5 for name in reversed(SHOTS)} for _ in range(2))
     patients = np.repeat(np.arange(50), 4).astype(str)
-    one, again, other = (worth(control, arm, SHOTS, patients, resamples=100, seed=seed) for seed in (1, 1, 2))
+    one, again, other = (
+        replacement_curve(control, arm, SHOTS, patients, resamples=100, seed=seed) for seed in (1, 1, 2)
+    )
     assert one.table.k.tolist() == sorted(SHOTS.values())
     pd.testing.assert_frame_equal(one.table, again.table)
     assert (one.low, one.high) == (again.low, again.high) != (other.low, other.high)
@@ -108,7 +113,7 @@ def test_resampling_is_seeded_and_orders_by_images():
 def test_a_failed_run_leaves_nothing():
     arm = correct(CURVE)
     arm["20"][1] = np.nan
-    found = worth(correct(CURVE), arm, SHOTS, np.arange(N).astype(str), resamples=10, seed=0)
+    found = replacement_curve(correct(CURVE), arm, SHOTS, np.arange(N).astype(str), resamples=10, seed=0)
     assert np.isnan([found.factor, found.low, found.high]).all() and found.bound == ""
     assert found.table.factor.isna().all()
 
@@ -116,8 +121,19 @@ def test_a_failed_run_leaves_nothing():
 def test_what_does_not_fit_is_refused():
     right, patients = correct(CURVE), np.arange(N).astype(str)
     with pytest.raises(FetalkitError, match="at least two"):
-        worth({"5": right["5"]}, {"5": right["5"]}, SHOTS, patients, resamples=10, seed=0)
+        replacement_curve({"5": right["5"]}, {"5": right["5"]}, SHOTS, patients, resamples=10, seed=0)
     with pytest.raises(FetalkitError, match="must be the same"):
-        worth(right, {"5": right["5"]}, SHOTS, patients, resamples=10, seed=0)
+        replacement_curve(right, {"5": right["5"]}, SHOTS, patients, resamples=10, seed=0)
     with pytest.raises(FetalkitError, match="seeds, images"):
-        worth(right, right, SHOTS, patients[1:], resamples=10, seed=0)
+        replacement_curve(right, right, SHOTS, patients[1:], resamples=10, seed=0)
+
+
+def test_what_could_not_be_measured_is_said():
+    measured = {"worth_factor": 2.0, "worth_low": 1.5, "worth_high": 2.5, "worth_bound": "at least"}
+    failed = dict.fromkeys(["worth_factor", "worth_low", "worth_high"], float("nan")) | {"worth_bound": ""}
+    sentences = conclusions.worth({"gan": measured, "diffusion": failed, "mixup": failed | {"worth_factor": None}})
+    assert sentences == [
+        "gan: worth at least 2.00 times the real images (95 % interval 1.50 to 2.50), "
+        "geometric mean over all k but the largest.",
+        "diffusion: by which factor it multiplies the real images could not be measured: a run failed.",
+    ]

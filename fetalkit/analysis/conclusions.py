@@ -96,10 +96,17 @@ def worth(headline: dict) -> list[str]:
     """One sentence per arm: by which factor it multiplies the real images."""
     sentences = []
     for arm, of in headline.items():
-        if of["worth_factor"] is not None:
-            bound = {"": "", "unclear": "about "}.get(of["worth_bound"], f"{of['worth_bound']} ")
+        factor = of["worth_factor"]
+        if factor is None:
+            continue
+        if np.isnan(factor):
             sentences.append(
-                f"{arm}: worth {bound}{of['worth_factor']:.2f} times the real images "
-                f"(95 % interval {of['worth_low']:.2f} to {of['worth_high']:.2f}), geometric mean over all k but the largest."
+                f"{arm}: by which factor it multiplies the real images could not be measured: a run failed."
             )
+            continue
+        bound = {"": "", "unclear": "about "}.get(of["worth_bound"], f"{of['worth_bound']} ")
+        sentences.append(
+            f"{arm}: worth {bound}{factor:.2f} times the real images "
+            f"(95 % interval {of['worth_low']:.2f} to {of['worth_high']:.2f}), geometric mean over all k but the largest."
+        )
     return sentences

@@ -1,4 +1,4 @@
-"""How many real images is the pre-training worth? The replacement curve.
+"""How many real images does a pre-training replace? The replacement curve.
 
 An arm that is as accurate with k real images per plane as its control is with 2k doubles the images: its factor is 2. The
 control's accuracy at each k is made monotone and drawn as straight lines over log k. On this curve, the arm's gain at k is
@@ -20,10 +20,10 @@ ROUNDING = 1e-9  # of an accuracy; smaller gains are none
 
 
 @dataclass(frozen=True)
-class Worth:
-    """What an arm is worth in real images.
+class ReplacementCurve:
+    """By which factor an arm multiplies the real images.
 
-    Parameters
+    Attributes
     ----------
     factor, low, high
         Geometric mean of the factors at all k but the largest, with its 95 % interval.
@@ -42,7 +42,7 @@ class Worth:
     table: pd.DataFrame
 
 
-def worth(
+def replacement_curve(
     control: Mapping[str, np.ndarray],
     arm: Mapping[str, np.ndarray],
     images_per_plane: Mapping[str, float],
@@ -50,7 +50,7 @@ def worth(
     *,
     resamples: int,
     seed: int,
-) -> Worth:
+) -> ReplacementCurve:
     """Factor by which an arm multiplies the real images, with an interval over patients and seeds.
 
     The interval is a percentile bootstrap of both arms and all k together: patients are drawn with replacement, and the seeds'
@@ -74,13 +74,13 @@ def worth(
 
     Returns
     -------
-    Worth
+    ReplacementCurve
         All numbers are NaN if one of the values is.
 
     Raises
     ------
     FetalkitError
-        With fewer than two k, or when names or shapes do not fit each other.
+        With fewer than two k, or when names or shapes do not fit.
 
     References
     ----------
@@ -92,20 +92,22 @@ def worth(
     values = np.array([[of[name] for name in names] for of in (control, arm)], dtype=float)
     (log_factors,), (bounds,) = replaced(values.mean(axis=(2, 3))[None], np.log(k))
     drawn, _ = replaced(_resampled(values, patients, resamples, seed), np.log(k))
-    low, high = np.exp(np.quantile(drawn, QUANTILES, axis=0))
+    lows, highs = np.exp(np.quantile(drawn, QUANTILES, axis=0))
     factors = np.exp(log_factors)
-    table = pd.DataFrame(
-        {"k": k, "equivalent": factors * k, "factor": factors, "low": low, "high": high, "bound": bounds}
-    )
-    overall_low, overall_high = np.exp(np.quantile(drawn[:, :-1].mean(axis=1), QUANTILES))
-    kinds = sorted(set(bounds[:-1]) - {""})
-    return Worth(
+    low, high = np.exp(np.quantile(drawn[:, :-1].mean(axis=1), QUANTILES))
+    return ReplacementCurve(
         factor=float(np.exp(log_factors[:-1].mean())),
-        low=float(overall_low),
-        high=float(overall_high),
-        bound="unclear" if len(kinds) > 1 else "".join(kinds),
-        table=table,
+        low=float(low),
+        high=float(high),
+        bound=_overall(bounds[:-1]),
+        table=pd.DataFrame(dict(k=k, equivalent=factors * k, factor=factors, low=lows, high=highs, bound=bounds)),
     )
+
+
+def _overall(bounds: np.ndarray) -> str:
+    """What the mean of factors is, of which some are bounds."""
+    kinds = sorted(set(bounds) - {""})
+    return "unclear" if len(kinds) > 1 else "".join(kinds)
 
 
 def replaced(accuracies: np.ndarray, log_k: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -202,13 +202,13 @@ def numbers_of_images(compared: Comparison) -> dict[str, float]:
     return numbers
 
 
-def replacement(compared: Comparison, arm: str) -> data_efficiency.Worth | None:
+def replacement(compared: Comparison, arm: str) -> data_efficiency.ReplacementCurve | None:
     """By which factor the pre-training multiplies the real images, over the better control; None with fewer than two k."""
     shots = [k for k in compared.settings.splits.shots if arm in compared.arms(k)]
     if len(shots) < 2:
         return None
     report, names = compared.settings.report, {k: compared.classifiers(k, arm) for k in shots}
-    return data_efficiency.worth(
+    return data_efficiency.replacement_curve(
         {k: compared.correct(compared.better[k], k, names[k]) for k in shots},
         {k: compared.correct(arm, k, names[k]) for k in shots},
         numbers_of_images(compared),
