@@ -1,5 +1,7 @@
 """A study of a few random images, written where `paths` points: for tests that need splits and synthetic sets."""
 
+import json
+
 import numpy as np
 import pandas as pd
 
@@ -14,7 +16,7 @@ TRAIN, TEST, DRAWN = 10, 12, 11  # images per plane; of the test images two per 
 def write(cohort: str = "phantom", generator: str = "diffusion") -> tuple[Study, str]:
     """Write splits, subsets, images and one synthetic set, of the largest k and the first seed; return study and set's name."""
     settings = params.load(cohort)
-    size, k, seed = settings.images.size, str(settings.splits.shots[-1]), settings.splits.seeds[0]
+    size, k, seed = settings.images.image_size, settings.splits.shots.largest, settings.splits.seeds[0]
     random = np.random.default_rng(0)
     rows = []
     for plane in settings.cohort.planes:
@@ -42,6 +44,7 @@ def write(cohort: str = "phantom", generator: str = "diffusion") -> tuple[Study,
     for folder in ("images", "synthetic"):
         paths.data(cohort, folder).mkdir(parents=True, exist_ok=True)
     np.save(paths.data(cohort, "images", "images.npy"), random.integers(0, 256, (len(table), size, size), np.uint8))
+    paths.data(cohort, "images", "image_ids.json").write_text(json.dumps(list(table.image_id)))
     labels = np.repeat(np.arange(len(settings.cohort.planes)), DRAWN)
     drawn = random.integers(0, 256, (len(labels), size, size), np.uint8)
     name = set_name(generator, k, seed)

@@ -13,7 +13,7 @@ from huggingface_hub import DatasetCard, ModelCard
 from PIL import Image
 
 from fetalkit import generators
-from fetalkit.reporting import cards, export
+from fetalkit.reporting import card_contents, cards, export
 from fetalkit.utils import paths
 from fetalkit.utils.errors import FetalkitError
 
@@ -28,7 +28,8 @@ SOURCE = cards.Source(
     planes=("Fetal brain", "Other"),
     seen={"Fetal brain": 20, "Other": 19},
     patients=17,
-    size=64,
+    image_size=64,
+    kind="a class-conditional diffusion model",
 )
 BEGUN = replace(SOURCE, generator="diffusion-phantoms", phantoms=250)
 FIDELITY = dict(fd=12.345, kid=0.0678, precision=0.91, recall=0.42, density=1.23, coverage=0.77, n=150)
@@ -99,6 +100,12 @@ def test_nothing_is_claimed_where_nothing_was_measured(make):
     assert "| some space | 2.5 | – | – | – | – | – | 3 |" in only and "Memorisation has not been measured" in only
 
 
+@pytest.mark.parametrize("make", [model, dataset])
+def test_a_generator_from_elsewhere_is_named(make):
+    assert "a class-conditional diffusion model" in make().text
+    assert "a generator of the kind mine" in make(replace(SOURCE, generator="mine", kind="")).text
+
+
 def test_training_is_told_as_far_as_it_is_known():
     assert "| steps | 700 |" in model().text and "- Training time: 104 s" in model().text
     assert "has not been recorded" in model(training={}).text
@@ -134,25 +141,31 @@ def test_size_category(count, category):
     assert dataset(drawn={"Other": count}).data.size_categories == category
 
 
+def parts(name):
+    generator, k, seed = export.NAME.fullmatch(name).groups()
+    return generator, k, int(seed)
+
+
+def train(study, name, **settings):
+    """Train and save the generator of the set `name`."""
+    generator, k, seed = parts(name)
+    seen, class_path = study.train(k, seed), study.params.generators[generator].class_path
+    made = generators.create(class_path, study.planes, study.params.images.image_size, settings)
+    made.fit(seen.images, seen.labels, seed=0)
+    made.save(paths.data(study.cohort, "generators", name))
+
+
 @pytest.fixture
 def study(elsewhere):
     study, name = small_study.write()
-    settings = dict(channels=[16, 32], attention=[False, True], steps=2, batch_size=4)
-    made = generators.create(
-        "diffusion", n_classes=len(study.planes), planes=study.planes, size=study.params.images.size, **settings
-    )
-    _, k, seed = export.NAME.fullmatch(name).groups()
-    seen = study.train(k, int(seed))
-    made.fit(seen.images, seen.labels, seed=0)
-    made.save(paths.data("phantom", "generators", name))
+    train(study, name, channels=[16, 32], attention=[False, True], steps=2, batch_size=4)
     return study, name
 
 
 def test_export_can_be_loaded_as_its_cards_say(study, tmp_path, monkeypatch):
     study, name = study
-    timings = pd.DataFrame({"run": [name], "seconds": [61.4]})
-    paths.data("phantom", "timings").mkdir()
-    timings.to_csv(paths.data("phantom", "timings", "generators.csv"), index=False)
+    record = paths.data("phantom", "generators", name, "training.json")
+    record.write_text('{"losses": [1.0, 0.5], "seconds": 61.4}')
     run = dict(
         gpu=None, cpu="A processor", started="2026-01-02", commit="c0ffee", python="3.12.1", versions={"torch": "2.9"}
     )
@@ -169,7 +182,7 @@ def test_export_can_be_loaded_as_its_cards_say(study, tmp_path, monkeypatch):
     seen = small_study.TRAIN * len(study.planes)
     assert f"{seen} images of 5 simulated patients" in card.text
     with_fetalkit, in_parts = python(card)
-    size, names = study.params.images.size, {}
+    size, names = study.params.images.image_size, {}
     exec(with_fetalkit, names)
     assert names["images"].shape == (8, size, size) and names["images"].dtype == np.uint8
     exec(in_parts, names)
@@ -182,25 +195,25 @@ def test_export_can_be_loaded_as_its_cards_say(study, tmp_path, monkeypatch):
     exec(with_pandas, names)
     table = names["table"]
     assert list(table.columns) == ["file_name", "plane", "label", "generator", "k", "seed", "number"]
-    drawn = study.synthetic(*export.NAME.fullmatch(name).groups())
+    drawn = study.synthetic(*parts(name))
     assert (table.label == drawn.labels).all() and (table.plane == [study.planes[i] for i in drawn.labels]).all()
     train = tmp_path / "out" / "images" / "train"
-    found = np.stack([np.asarray(Image.open(train / file)) for file in table.file_name])
-    assert (found == drawn.images).all()
+    images = np.stack([np.asarray(Image.open(train / file)) for file in table.file_name])
+    assert (images == drawn.images).all()
     assert {path.relative_to(train).as_posix() for path in train.rglob("*.png")} == set(table.file_name)
 
 
 def test_no_real_image_is_exported(study, tmp_path):
     study, name = study
     path = paths.data("phantom", "synthetic", f"{name}.npz")
-    drawn = study.synthetic(*export.NAME.fullmatch(name).groups())
-    drawn.images[4] = study.store[0]
+    drawn = study.synthetic(*parts(name))
+    drawn.images[4] = study.store.pixels[0]
     np.savez_compressed(path, images=drawn.images, labels=drawn.labels)
     export.export("phantom", name, tmp_path / "out")
     table = pd.read_csv(tmp_path / "out" / "images" / "train" / "metadata.csv")
     assert list(table.number) == [number for number in range(len(drawn.images)) if number != 4]
     assert "1 further images of the set are left out" in (tmp_path / "out" / "images" / "README.md").read_text()
-    real = {image.tobytes() for image in study.store}
+    real = {image.tobytes() for image in study.store.pixels}
     files = list((tmp_path / "out").rglob("*.png"))
     assert len(files) == len(table)
     assert not any(np.asarray(Image.open(file)).tobytes() in real for file in files)
@@ -210,7 +223,8 @@ def test_a_generator_without_weights_has_no_card(elsewhere, tmp_path):
     _, name = small_study.write(generator="simulation")
     folder = paths.data("phantom", "generators", name)
     folder.mkdir(parents=True)
-    (folder / "fetalkit.json").write_text('{"generator": "simulation", "settings": {}}')
+    card = {"class": "fetalkit.generators.simulated:SimulatedGenerator", "planes": [], "image_size": 8, "training": {}}
+    (folder / "fetalkit.json").write_text(json.dumps(card))
     export.export("phantom", name, tmp_path / "out")
     assert [path.name for path in (tmp_path / "out" / "generator").iterdir()] == ["fetalkit.json"]
     assert "no image" in (tmp_path / "out" / "images" / "README.md").read_text()
@@ -218,67 +232,84 @@ def test_a_generator_without_weights_has_no_card(elsewhere, tmp_path):
 
 def test_a_generator_that_holds_real_images_is_not_exported(elsewhere, tmp_path):
     study, name = small_study.write(generator="interpolation")
-    _, k, seed = export.NAME.fullmatch(name).groups()
-    seen = study.train(k, int(seed))
-    made = generators.create("interpolation", n_classes=len(study.planes), size=study.params.images.size)
-    made.fit(seen.images, seen.labels, seed=0)
-    made.save(paths.data("phantom", "generators", name))
+    train(study, name)
     with pytest.raises(FetalkitError, match=f"phantom: {name} holds its training images, which are never exported"):
         export.export("phantom", name, tmp_path / "exports" / "out")
     assert not (tmp_path / "exports").exists()
 
 
 def test_the_card_of_interpolated_images_claims_no_training():
-    text = dataset(replace(SOURCE, generator="interpolation")).text
-    assert "convex combinations of real images of the same plane; nothing is trained" in text
+    kind = "convex combinations of real images of the same plane; nothing is trained"
+    text = dataset(replace(SOURCE, generator="interpolation", kind=kind)).text
+    assert f"drawn for a study of diffusion pre-training by {kind}." in text
     assert "learned" not in text and "was trained" not in text
 
 
 def test_the_card_of_a_gan_loads_its_network(elsewhere, tmp_path, monkeypatch):
     study, name = small_study.write(generator="gan")
-    _, k, seed = export.NAME.fullmatch(name).groups()
-    seen, size = study.train(k, int(seed)), study.params.images.size
-    made = generators.create("gan", n_classes=len(study.planes), size=size, channels=[8, 16], steps=1, batch_size=4)
-    made.fit(seen.images, seen.labels, seed=0)
-    made.save(paths.data("phantom", "generators", name))
+    train(study, name, channels=[8, 16], steps=1, batch_size=4)
+    size = study.params.images.image_size
     export.export("phantom", name, tmp_path / "out")
     monkeypatch.chdir(tmp_path / "out")
     card, names = ModelCard.load(tmp_path / "out" / "generator" / "README.md"), {}
     for code in python(card):
         exec(code, names)
-    assert names["images"].shape == (8, size, size) and names["painter"].config.latent == 64
+    assert names["images"].shape == (8, size, size) and names["generator"].config.latent == 64
     assert "vectors (n, 64)" in card.text and "denoiser" not in card.text and "no class" not in card.text
 
 
 def test_a_failed_export_leaves_nothing(elsewhere, tmp_path):
     _, name = small_study.write()
-    with pytest.raises(FetalkitError, match=r"fetalkit\.json: not the card of a saved generator"):
+    with pytest.raises(FetalkitError, match=r"fetalkit\.json: not that of a saved generator"):
         export.export("phantom", name, tmp_path / "exports" / "out")
     assert list((tmp_path / "exports").iterdir()) == []
 
 
-def test_wrong_calls_are_one_line(elsewhere, tmp_path, capsys):
-    _, name = small_study.write()
+@pytest.mark.parametrize(
+    ("cohort", "name", "folder", "message"),
+    [
+        ("mars", None, "out", "no section 'mars'; there are: phantom, africa"),
+        (
+            "phantom",
+            "gan-k5-seed9",
+            "out",
+            "no synthetic set is called 'gan-k5-seed9'; there are: diffusion-kall-seed0",
+        ),
+        ("africa", None, "out", "there is none yet; run 05_synthesis first"),
+        ("phantom", None, "full", "full: is there already and not an empty folder; name a new one"),
+    ],
+)
+def test_wrong_calls_are_one_line(elsewhere, tmp_path, cohort, name, folder, message):
+    _, made = small_study.write()
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "notes.txt").write_text("mine")
-    calls = {
-        ("mars", name, tmp_path / "out"): "cohort 'mars' is not known; choose one of africa, phantom",
-        ("phantom", "gan-k5-seed9", tmp_path / "out"): f"no synthetic set is called 'gan-k5-seed9'; there are: {name}",
-        ("africa", name, tmp_path / "out"): "there is none yet; run 05_synthesis first",
-        ("phantom", name, tmp_path / "full"): "full: is there already and not an empty folder; name a new one",
-    }
-    for call, line in calls.items():
-        assert export.main([str(word) for word in call]) == 1
-        error = capsys.readouterr().err
-        assert error.startswith("fetalkit: export: ") and line in error and error.count("\n") == 1
+    with pytest.raises(FetalkitError, match=message) as caught:
+        export.export(cohort, name or made, tmp_path / folder)
+    assert "\n" not in str(caught.value)
     assert (tmp_path / "full" / "notes.txt").read_text() == "mine" and not (tmp_path / "out").exists()
 
 
-def test_measures_are_those_of_the_cell_or_else_of_its_generator(elsewhere):
+@pytest.mark.parametrize(
+    ("generator", "kind", "phantoms"),
+    [
+        ("diffusion", "a class-conditional diffusion model with guidance", 0),
+        ("diffusion-phantoms", "a class-conditional diffusion model with guidance, whose training began with", 50),
+        ("diffusion-novel", "guidance; near-copies of the images that it has seen were left out", 0),
+    ],
+)
+def test_a_source_is_described_as_params_yaml_says(elsewhere, generator, kind, phantoms):
+    study, name = small_study.write(generator=generator)
+    source = card_contents.source(study, *parts(name))
+    assert kind in source.kind and source.phantoms == phantoms and source.patients == 5
+    assert set(source.seen.values()) == {small_study.TRAIN}
+    origin = card_contents.origin(study, source)
+    assert origin.generator == generator.replace("-novel", "") and "left out" not in origin.kind
+
+
+def test_measures_are_those_of_the_set_or_else_of_its_generator(elsewhere):
     study, name = small_study.write()
-    generator, k, seed = export.NAME.fullmatch(name).groups()
-    seed = int(seed)
-    assert export.measured(study, generator, k, seed) is None
+    generator, k, seed = parts(name)
+    assert card_contents.measured(study, generator, k, seed) is None
     folder = paths.data("phantom", "fidelity")
     folder.mkdir()
     content = {
@@ -286,21 +317,21 @@ def test_measures_are_those_of_the_cell_or_else_of_its_generator(elsewhere):
         "memorisation": {generator: MEMORISATION},
     }
     (folder / "fidelity.json").write_text(json.dumps(content))
-    found = export.measured(study, generator, k, seed)
-    assert found == MEASURES | {"of": f"{generator} at k = {k}, not necessarily of this seed"}
+    measures = card_contents.measured(study, generator, k, seed)
+    assert measures == MEASURES | {"of": f"{generator} at k = {k}, not necessarily of this seed"}
     # Of another k nothing is known, of another generator no memorisation.
-    assert export.measured(study, generator, "3", seed) is None
-    assert export.measured(study, "gan", k, seed)["fidelity"]["some space"]["fd"] == 1.0
-    assert "memorisation" not in export.measured(study, "gan", k, seed)
+    assert card_contents.measured(study, generator, "3", seed) is None
+    assert card_contents.measured(study, "gan", k, seed)["fidelity"]["some space"]["fd"] == 1.0
+    assert "memorisation" not in card_contents.measured(study, "gan", k, seed)
 
     memorisation = {"n_memorisation" if key == "n" else key: value for key, value in MEMORISATION.items()}
     row = dict(generator=generator, k=k, seed=seed, feature_space="a") | FIDELITY | memorisation
     rows = [row, row | dict(feature_space="b", fd=7.0), row | dict(seed=seed + 1, fd=9.0), row | dict(k="3", fd=8.0)]
     rows.append(row | dict(generator="gan", share=np.nan, fd=np.nan))
-    pd.DataFrame(rows).to_csv(folder / "cells.csv", index=False)
-    found = export.measured(study, generator, k, seed)
-    assert found["of"] == "this very set" and found["memorisation"] == MEMORISATION
-    assert found["fidelity"] == {"a": FIDELITY, "b": FIDELITY | {"fd": 7.0}}
-    assert export.measured(study, generator, "3", seed)["fidelity"]["a"]["fd"] == 8.0
-    found = export.measured(study, "gan", k, seed)
-    assert "memorisation" not in found and "fd" not in found["fidelity"]["a"]
+    pd.DataFrame(rows).to_csv(folder / "sets.csv", index=False)
+    measures = card_contents.measured(study, generator, k, seed)
+    assert measures["of"] == "this very set" and measures["memorisation"] == MEMORISATION
+    assert measures["fidelity"] == {"a": FIDELITY, "b": FIDELITY | {"fd": 7.0}}
+    assert card_contents.measured(study, generator, "3", seed)["fidelity"]["a"]["fd"] == 8.0
+    measures = card_contents.measured(study, "gan", k, seed)
+    assert "memorisation" not in measures and "fd" not in measures["fidelity"]["a"]

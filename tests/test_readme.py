@@ -118,11 +118,12 @@ def test_the_transfer_table_takes_the_best_method_and_names_those_that_failed(pu
         "a to one centre": {"none": {"x": single}},
     }
     assert "Not run yet" in readme.transfer()
-    publish(transfer={"directions": by_direction})
+    publish(hospitals={"directions": by_direction}, africa=SUMMARY)
+    link = "[a to b](reports/hospitals/index.html)"
     assert rows(readme.transfer())[2:] == [
-        ["a to b", "none", "y", "81.0 %", "70.0 %", "+11.0 (+4.0 to +18.0)", "0.040"],
-        ["a to b", "labelled", "x (failed: y)", "80.0 %", "70.0 %", "+10.0 (+4.0 to +16.0)", "0.040"],
-        ["a to b", "unlabelled", "failed: x, y", "–", "–", "–", "–"],
+        [link, "none", "y", "81.0 %", "70.0 %", "+11.0 (+4.0 to +18.0)", "0.040"],
+        [link, "labelled", "x (failed: y)", "80.0 %", "70.0 %", "+10.0 (+4.0 to +16.0)", "0.040"],
+        [link, "unlabelled", "failed: x, y", "–", "–", "–", "–"],
     ]
 
 

@@ -55,7 +55,7 @@ def build(study: str) -> Path:
         When the study is unknown, a stage has not run, a page is too large or holds an error, or the folder cannot be
         written.
     """
-    if study in transfers.STUDIES:
+    if transfers.between_cohorts(study):
         return _build_between(study)
     names, sources, settings = stages(study), TABLES, cohort_settings(study)
     readings = {CLASSIFIED: TABLES["results.csv"]}

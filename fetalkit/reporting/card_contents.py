@@ -1,7 +1,8 @@
 """What the study knows of a generator and its synthetic set: the contents of their cards."""
 
 import json
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,9 @@ import numpy as np
 import pandas as pd
 
 from fetalkit import cohorts, generators
-from fetalkit.config import arms
+from fetalkit.config.runs import generator_of
 from fetalkit.data.study import Study
 from fetalkit.experiments import synthesis
-from fetalkit.generators.diffusion import denoiser
-from fetalkit.generators.gan import gan_networks
 from fetalkit.reporting import cards
 from fetalkit.utils import paths
 from fetalkit.utils.files import replacing
@@ -26,33 +25,44 @@ RECORD = {"Time, device and versions": "[page 04_generator](../../04_generator.h
 
 
 def measured(study: Study, generator: str, k: str, seed: int) -> dict[str, Any] | None:
-    """Figures of the fidelity stage for a card, of the very cell where there are any, else of its generator at the largest k.
+    """Figures of the fidelity stage for a card: of the very set where there are any, else of its generator at the largest k.
 
     Returns
     -------
     dict or None
         As the `measures` of `fetalkit.reporting.cards.model_card`; None when nothing was measured.
     """
-    folder = paths.data(study.cohort, "fidelity")
-    found: dict[str, Any] = {}
-    if (folder / "cells.csv").exists():
-        table = pd.read_csv(folder / "cells.csv", dtype={"k": str})
-        table = table[(table.generator == generator) & (table.k == k) & (table.seed == seed)]
-        rows = table.rename(columns={"n": "n_fidelity"}).to_dict("records")
-        fidelity = {row["feature_space"]: _figures(row, FIDELITY, n="n_fidelity") for row in rows}
-        # The same in every row of the cell: memorisation is not a matter of the feature space.
-        memorisation = _figures(rows[0], MEMORISATION, n="n_memorisation") if rows else {}
-        found = _complete(fidelity, memorisation, "this very set")
-    if not found and k == str(study.params.splits.shots[-1]) and (folder / "fidelity.json").exists():
-        content = json.loads((folder / "fidelity.json").read_text(encoding="utf-8"))
-        by_space = {space: by_generator.get(generator, {}) for space, by_generator in content.items()}
-        memorisation = _figures(by_space.pop("memorisation", {}), MEMORISATION)
-        fidelity = {space: _figures(row, FIDELITY) for space, row in by_space.items()}
-        found = _complete(fidelity, memorisation, f"{generator} at k = {k}, not necessarily of this seed")
-    return found or None
+    measures = _of_set(study, generator, k, seed)
+    if not measures and k == study.params.splits.shots.largest:
+        measures = _of_generator(study, generator, k)
+    return measures or None
 
 
-def _figures(row: dict[str, Any], names: Sequence[str], n: str = "n") -> dict[str, Any]:
+def _of_set(study: Study, generator: str, k: str, seed: int) -> dict[str, Any]:
+    path = paths.data(study.cohort, "fidelity", "sets.csv")
+    if not path.exists():
+        return {}
+    table = pd.read_csv(path, dtype={"k": str})
+    table = table[(table.generator == generator) & (table.k == k) & (table.seed == seed)]
+    rows = table.rename(columns={"n": "n_fidelity"}).to_dict("records")
+    fidelity = {row["feature_space"]: _figures(row, FIDELITY, n="n_fidelity") for row in rows}
+    # The same in every row of the set: memorisation is not a matter of the feature space.
+    memorisation = _figures(rows[0], MEMORISATION, n="n_memorisation") if rows else {}
+    return _complete(fidelity, memorisation, "this very set")
+
+
+def _of_generator(study: Study, generator: str, k: str) -> dict[str, Any]:
+    path = paths.data(study.cohort, "fidelity", "fidelity.json")
+    if not path.exists():
+        return {}
+    content = json.loads(path.read_text(encoding="utf-8"))
+    by_space = {space: by_generator.get(generator, {}) for space, by_generator in content.items()}
+    memorisation = _figures(by_space.pop("memorisation", {}), MEMORISATION)
+    fidelity = {space: _figures(row, FIDELITY) for space, row in by_space.items()}
+    return _complete(fidelity, memorisation, f"{generator} at k = {k}, not necessarily of this seed")
+
+
+def _figures(row: Mapping[Any, Any], names: Sequence[str], n: str = "n") -> dict[str, Any]:
     """Figures `names` that are in `row` and are numbers; the count stands there as `n`, and is a whole number."""
     keys = {name: n if name == "n" else name for name in names}
     figures = {name: row[key] for name, key in keys.items() if pd.notna(row.get(key))}
@@ -61,18 +71,22 @@ def _figures(row: dict[str, Any], names: Sequence[str], n: str = "n") -> dict[st
 
 def _complete(fidelity: dict[str, dict], memorisation: dict, of: str) -> dict[str, Any]:
     """Figures as a card needs them: no empty feature space, no share without its interval; nothing where nothing is left."""
-    found: dict[str, Any] = {"fidelity": {space: row for space, row in fidelity.items() if row}}
+    measures: dict[str, Any] = {"fidelity": {space: row for space, row in fidelity.items() if row}}
     if len(memorisation) == len(MEMORISATION):
-        found["memorisation"] = memorisation
-    return found | {"of": of} if any(found.values()) else {}
+        measures["memorisation"] = memorisation
+    return measures | {"of": of} if any(measures.values()) else {}
 
 
 def source(study: Study, generator: str, k: str, seed: int) -> cards.Source:
-    about = cohorts.load(study.cohort)
+    """The generator of a set, what it is, and what it has seen."""
+    about, settings = cohorts.load(study.cohort, study.params.cohort), study.params
+    made_by = settings.generators[generator_of(settings, generator)]
     shots = study.shots[(study.shots.k == k) & (study.shots.seed == seed)]
-    if generator == "simulation":
+    if not generators.find(made_by.class_path).sees_images:
         shots = shots.iloc[:0]
     counts = shots.plane.value_counts()
+    derived = settings.sets.get(generator)
+    left_out = "; near-copies of the images that it has seen were left out" if derived and derived.without else ""
     return cards.Source(
         cohort=study.cohort,
         title=about.title,
@@ -84,30 +98,40 @@ def source(study: Study, generator: str, k: str, seed: int) -> cards.Source:
         planes=tuple(study.planes),
         seen={plane: int(counts[plane]) for plane in study.planes if plane in counts},
         patients=study.table[study.table.image_id.isin(set(shots.image_id))].patient.nunique(),
-        size=study.params.images.size,
-        phantoms=study.params.start.images_per_plane if generator in synthesis.STARTED else 0,
+        image_size=settings.images.image_size,
+        phantoms=made_by.start.images_per_plane if made_by.start else 0,
+        kind=made_by.title + left_out,
     )
 
 
 def components(folder: Path) -> dict[str, str]:
-    """Subfolders of a saved generator that are in the format of diffusers -> dotted name of the class that loads them."""
-    found = {}
+    """Subfolders of a saved generator that are in the format of diffusers -> dotted name of the class that loads them.
+
+    A class that diffusers does not have is looked up in the module of the generator's own class.
+    """
+    home = sys.modules[generators.find(generators.read_card(folder)["class"]).__module__]
+    classes = {}
     for path in sorted(folder.glob("*/*config.json")):
-        name = json.loads(path.read_text(encoding="utf-8")).get("_class_name")
-        if name:
-            own = [module.__name__ for module in (denoiser, gan_networks) if hasattr(module, name)]
-            found[path.parent.name] = f"{own[0] if own else 'diffusers'}.{name}"
-    return found
+        if name := json.loads(path.read_text(encoding="utf-8")).get("_class_name"):
+            own = getattr(home, name, None)
+            classes[path.parent.name] = f"{own.__module__ if own else 'diffusers'}.{name}"
+    return classes
 
 
-def origin(source: cards.Source) -> cards.Source:
+def origin(study: Study, source: cards.Source) -> cards.Source:
     """The generator that a set was drawn from; a derived set has that of the set which it was made from."""
-    return replace(source, generator=arms.generator(source.generator))
+    name = generator_of(study.params, source.generator)
+    return replace(source, generator=name, kind=study.params.generators[name].title)
 
 
 def saved(source: cards.Source) -> Path:
-    """Folder of the trained generator that a set was drawn from."""
-    return paths.data(source.cohort, "generators", origin(source).name)
+    """Folder of a trained generator."""
+    return paths.data(source.cohort, "generators", source.name)
+
+
+def options(study: Study, generator: str) -> dict[str, Any]:
+    """How the images of a generator's sets are drawn, as their card says it."""
+    return synthesis.sampling(study.params, generator).model_dump()
 
 
 def has_weights(folder: Path) -> bool:
@@ -144,10 +168,10 @@ def write(study: Study, names: Iterable[tuple[str, str, int]], folder: Path) -> 
             place.mkdir(parents=True)
             drawn = np.bincount(study.synthetic(generator, k, seed).labels, minlength=len(study.planes))
             counts = dict(zip(study.planes, drawn.tolist(), strict=True))
-            card = cards.dataset_card(about, counts, synthesis.sampler(study.params, generator), measures=measures)
+            card = cards.dataset_card(about, counts, options(study, generator), measures=measures)
             (place / "dataset.md").write_text(card, encoding="utf-8")
-            if origin(about) == about and has_weights(saved(about)):
-                settings = generators.read_card(saved(about))["settings"]
+            if generator in study.params.generators and has_weights(saved(about)):
+                settings = generators.read_card(saved(about))["training"]
                 card = cards.model_card(about, settings, RECORD, components(saved(about)), measures)
                 (place / "generator.md").write_text(card, encoding="utf-8")
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.md"))

@@ -17,14 +17,6 @@ from huggingface_hub import CardData, DatasetCard, DatasetCardData, ModelCard, M
 from fetalkit.data.study import set_name
 
 TEMPLATES = Path(__file__).with_name("templates")
-KINDS = {
-    "diffusion": "a class-conditional diffusion model with guidance",
-    "diffusion-phantoms": "a class-conditional diffusion model with guidance, whose training began with simulated images",
-    "diffusion-novel": "a class-conditional diffusion model; near-copies of the images that it has seen were left out",
-    "gan": "a class-conditional generative adversarial network",
-    "interpolation": "convex combinations of real images of the same plane; nothing is trained",
-    "simulation": "the simulator of ultrasound images that is part of the project; nothing is trained",
-}
 # How licences of cohorts begin -> identifier at the Hub.
 LICENCES = {"CC BY 4.0": "cc-by-4.0", "MIT": "mit"}
 TAGS = ["ultrasound", "fetal-ultrasound", "medical", "synthetic", "fetalkit"]
@@ -40,17 +32,19 @@ class Source:
     cohort, title, citation, licence
         Of the cohort, as its `fetalkit.cohorts.Cohort` gives them.
     generator, k, seed
-        The cell.
+        Of the generator, and of the subset that it has seen.
     planes
         In the order of the class numbers.
     seen
         Plane -> number of training images; empty for a generator that has seen none.
     patients
         Number of patients whom the training images show.
-    size
+    image_size
         Side of the square images in px.
     phantoms
         Simulated images per plane that the weights which training began with have learnt; 0 where they are random.
+    kind
+        What it is, as the middle of a sentence; by default its name alone is told.
     """
 
     cohort: str
@@ -63,8 +57,14 @@ class Source:
     planes: tuple[str, ...]
     seen: Mapping[str, int]
     patients: int
-    size: int
+    image_size: int
     phantoms: int = 0
+    kind: str = ""
+
+    @property
+    def described(self) -> str:
+        """What it is, as the middle of a sentence."""
+        return self.kind or f"a generator of the kind {self.generator}"
 
     @property
     def name(self) -> str:
@@ -91,7 +91,7 @@ def model_card(
     source
         The generator and its data.
     settings
-        As ``fetalkit.json`` holds them.
+        Of the training, as ``fetalkit.json`` holds them.
     training
         What is known of the training, label -> value, e.g. ``{"Training time": "104 s"}``; may be empty.
     components
@@ -162,7 +162,7 @@ def dataset_card(
     return str(DatasetCard(_joined(data, text)))
 
 
-def _licence(source: Source) -> dict[str, str]:
+def _licence(source: Source) -> dict[str, Any]:
     """Metadata of the licence: that of the images seen, since derived images inherit it; else that of the project."""
     name = source.licence if source.seen else "MIT"
     for begin, identifier in LICENCES.items():
@@ -177,13 +177,11 @@ def _joined(data: CardData, text: str) -> str:
 
 def _text(template: str, source: Source, measures: Mapping[str, Any] | None, **more: Any) -> str:
     measures = measures or {}
-    kind = KINDS.get(source.generator, f"a generator of the kind {source.generator}")
     return (
         _environment()
         .get_template(template)
         .render(
             source=source,
-            kind=kind,
             licence=_licence(source),
             memorisation=measures.get("memorisation"),
             fidelity=measures.get("fidelity"),

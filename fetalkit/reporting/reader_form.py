@@ -61,7 +61,7 @@ class Form:
         self._captions = [
             widgets.HTML(f"{number} · {escape(plane)}") for number, plane in enumerate(quiz.planes, start=1)
         ]
-        self._cells = [
+        self._frames = [
             widgets.VBox(
                 [_picture(image), caption, answer],
                 layout={"align_items": "center", "border": "2px solid transparent", "overflow": "hidden"},
@@ -69,7 +69,7 @@ class Form:
             for image, caption, answer in zip(quiz.images, self._captions, self.answers, strict=True)
         ]
         grid = widgets.GridBox(
-            self._cells,
+            self._frames,
             layout={"grid_template_columns": COLUMNS, "grid_gap": "2px"},
         ).add_class("fetalkit-blind")
         self.score_button = widgets.Button(description="Score", button_style="primary", layout={"width": "80px"})
@@ -106,10 +106,10 @@ class Form:
             answer.disabled = True
         for control in (self.reader, self.experience, self.save_button):
             control.disabled = not self.score.answered
-        shown = zip(self._cells, self._captions, answers, self.quiz.truth, strict=True)
-        for number, (cell, caption, given, truth) in enumerate(shown, start=1):
+        shown = zip(self._frames, self._captions, answers, self.quiz.truth, strict=True)
+        for number, (frame, caption, given, truth) in enumerate(shown, start=1):
             colour, mark = (UNMARKED, "–") if given is None else (RIGHT, "✓") if given == truth else (WRONG, "✗")
-            cell.layout.border = f"2px solid {colour}"
+            frame.layout.border = f"2px solid {colour}"
             caption.value = f'<b style="color:{colour}">{number} {mark} {truth}</b>'
         self.status.value = ""
         self.result.value = f"<p><b>{escape(str(self.score))}</b></p>{_planes(self.score)}{self._truth(answers)}"
@@ -129,8 +129,10 @@ class Form:
         return f"<details><summary>Which image was what</summary>{rows}</details>"
 
     def _save(self) -> None:
+        assert self.score is not None, "the button works after scoring alone"
         try:
-            reader_study.save(self.quiz, self.score, self.reader.value.strip(), self.experience.value, self.path)
+            experience = str(self.experience.value)
+            reader_study.save(self.quiz, self.score, self.reader.value.strip(), experience, self.path)
         except FetalkitError as error:
             self.status.value = escape(str(error))
         else:
@@ -147,4 +149,5 @@ def _picture(image: np.ndarray) -> widgets.Image:
 def _planes(score: Score) -> str:
     if not score.answered:
         return ""
-    return score.planes.to_html(index=False, border=0, formatters={"accuracy": percent})
+    shown = score.planes.assign(accuracy=score.planes.accuracy.map(percent))
+    return shown.to_html(index=False, border=0)

@@ -22,11 +22,15 @@ ARM = "diffusion"  # what the study is about; the figure shows the other arms
 FIGURE = "docs/images/results.png"
 
 
-def _summaries() -> list[dict[str, Any]]:
-    """Summaries of the published reports of cohorts, by the cohorts' names; transfer studies between cohorts have none such."""
+def _summaries(key: str) -> dict[str, dict[str, Any]]:
+    """Folder in ``reports/`` → summary, of the published reports whose summary has `key`."""
     files = sorted(paths.ROOT.glob("reports/*/summary.json"))
-    summaries = [json.loads(path.read_text(encoding="utf-8")) for path in files]
-    return [summary for summary in summaries if "shots" in summary]
+    summaries = {path.parent.name: json.loads(path.read_text(encoding="utf-8")) for path in files}
+    return {folder: summary for folder, summary in summaries.items() if key in summary}
+
+
+def _of_cohorts() -> list[dict[str, Any]]:
+    return list(_summaries("shots").values())
 
 
 def _table(columns: list[str], lines: list[list[str]]) -> str:
@@ -37,7 +41,7 @@ def _table(columns: list[str], lines: list[list[str]]) -> str:
 
 def results() -> str:
     """Markdown table: mean accuracy over classifiers and seeds, and the gain over the better control, per cohort and k."""
-    summaries = _summaries()
+    summaries = _of_cohorts()
     controls = list(dict.fromkeys(row["control"] for summary in summaries for row in summary["gains"]))
     columns = ["cohort", "images per plane", "test images (patients)", *controls, ARM]
     lines = [_line(summary, k, [*controls, ARM]) for summary in summaries for k in summary["shots"]]
@@ -145,15 +149,16 @@ def quality() -> str:
 
 
 def transfer() -> str:
-    """Markdown table of the study between hospitals: the control, and at each level the method with the highest gain."""
-    path = paths.ROOT / "reports" / "transfer" / "summary.json"
-    if not path.exists():
-        return "Not run yet: `make repro COHORT=transfer`.\n"
+    """Markdown table of the studies between cohorts: the control, and at each level the method with the highest gain."""
+    studies = _summaries("directions")
+    if not studies:
+        return "Not run yet.\n"
     lines = []
-    for direction, by_level in json.loads(path.read_text(encoding="utf-8"))["directions"].items():
-        for level, by_method in by_level.items():
-            if entries := _best(by_method):
-                lines.append([direction, level, *entries])
+    for folder, summary in studies.items():
+        for direction, by_level in summary["directions"].items():
+            for level, by_method in by_level.items():
+                if entries := _best(by_method):
+                    lines.append([f"[{direction}](reports/{folder}/index.html)", level, *entries])
     columns = ["from, to", "known of the target", "best method", "its accuracy", "unaligned"]
     return _table([*columns, "gain, points (95 % interval)", "p (Holm)"], lines)
 
@@ -229,7 +234,7 @@ def _figure() -> bytes:
     """PNG of the gains of all arms of the headline."""
     with plt.rc_context():
         display.style()
-        fig = plots.gains({summary["cohort"]: summary["headline"] for summary in _summaries()})
+        fig = plots.gains({summary["cohort"]: summary["headline"] for summary in _of_cohorts()})
         content, _, _ = display.png(fig)
         plt.close(fig)
     return content
