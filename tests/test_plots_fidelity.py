@@ -119,12 +119,16 @@ def guided():
     return pd.DataFrame(rows)
 
 
+def legend(figure):
+    return [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+
+
 def test_every_kind_of_guidance_has_a_line():
     figure = fidelity_plots.accuracy_against_diversity(guided())
     lines = figure.axes[0].lines
     assert [len(line.get_xdata()) for line in lines] == [3] * 12
     assert len({(tuple(line.get_color()), line.get_marker()) for line in lines}) == 12
-    assert not marks(figure)
+    assert legend(figure) == [f"kind {n}" for n in range(12)]
     fits(figure, "guidance")
 
 
@@ -136,14 +140,14 @@ def test_a_scale_that_is_missing_breaks_the_line(column):
     first, second = figure.axes[0].lines
     assert np.isnan(first.get_xdata()).tolist() == np.isnan(first.get_ydata()).tolist() == [False, True, False]
     assert np.isfinite(second.get_xdata()).all()
-    assert marks(figure) == ["× kind 0: scale 2 not measured"]
+    assert legend(figure) == ["kind 0\n(× not measured: 2)", "kind 1"]
     scales = [text.get_text() for text in figure.axes[0].texts if text.get_text() in "123"]
     assert scales == ["1", "3", "1", "2", "3"]
 
 
 def test_guidance_without_any_recall():
     figure = fidelity_plots.accuracy_against_diversity(guided()[:6].assign(recall=np.nan))
-    assert sorted(marks(figure)) == [f"× kind {n}: scale 1, 2, 3 not measured" for n in (0, 1)]
+    assert legend(figure) == [f"kind {n}\n(× not measured: 1, 2, 3)" for n in (0, 1)]
     fits(figure, "guidance without recall")
 
 

@@ -15,7 +15,7 @@ from matplotlib.ticker import NullLocator
 from fetalkit.metrics.compare import ALL
 from fetalkit.metrics.speckle import Texture
 from fetalkit.plots.cohort import WIDTH
-from fetalkit.plots.missing import NOT_MEASURED, list_missing, mark_row
+from fetalkit.plots.missing import NOT_MEASURED, mark_row
 from fetalkit.plots.palette import set_styles, styles
 
 # name in the tables → label and which way is better
@@ -165,21 +165,18 @@ def accuracy_against_diversity(table: pd.DataFrame, diversity: str = "recall") -
     ----------
     table
         ``guidance`` (kind), ``scale``, `diversity` and ``accuracy`` (0-1), one row per set of samples. Where one of the two is
-        NaN, the line has a gap, and the scale is named in the corner.
+        NaN, the line has a gap, and the scale is named in the legend.
     diversity
         Column on the horizontal axis: ``"recall"`` or ``"coverage"``.
     """
     figure, axis = plt.subplots(figsize=(WIDTH, 3.8))
-    looks, gaps = styles(table.guidance), []
-    for number, (kind, look) in enumerate(looks.items()):
+    for number, (kind, look) in enumerate(styles(table.guidance).items()):
         rows = table[table.guidance == kind].sort_values("scale")
         missing = rows[[diversity, "accuracy"]].isna().any(axis=1)
         x, y = rows[diversity].mask(missing), 100 * rows.accuracy.mask(missing)
-        axis.plot(x, y, markersize=6, color=look.colour, marker=look.marker, label=kind)
-        if missing.any():
-            gaps.append(
-                (kind, "scale " + ", ".join(f"{scale:g}" for scale in rows.scale[missing]) + f" {NOT_MEASURED}")
-            )
+        scales = ", ".join(f"{scale:g}" for scale in rows.scale[missing])
+        label = f"{kind}\n(× {NOT_MEASURED}: {scales})" if scales else kind
+        axis.plot(x, y, markersize=6, color=look.colour, marker=look.marker, label=label)
         # These lines fall to the right: above and right of a point, and below and left of it, there is room.
         side = 1 if number == 0 else -1
         for scale, recalled, right in zip(rows.scale[~missing], x[~missing], y[~missing], strict=True):
@@ -188,7 +185,6 @@ def accuracy_against_diversity(table: pd.DataFrame, diversity: str = "recall") -
                 textcoords="offset points", fontsize=9, color=look.colour, ha="left" if side > 0 else "right",
                 va="bottom" if side > 0 else "top", path_effects=[withStroke(linewidth=2, foreground="white")],
             )  # fmt: skip
-    list_missing(axis, looks, gaps)
     axis.margins(0.1, 0.14)
     # From zero, also where no scale reaches any real image.
     furthest = max(0.05, 1.1 * table[diversity].max())

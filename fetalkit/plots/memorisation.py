@@ -116,6 +116,7 @@ def near_copy_shares(table: pd.DataFrame, over_time: pd.DataFrame, expected: flo
         beside = 0.015 * number * over_time.step.max()  # so that equal shares do not hide each other
         by_step.errorbar(rows.step + beside, rows.share * 100, _error(rows), **style)
         mark_columns(by_step, (rows.step + beside)[rows.share.isna()], shade, number)
+    by_k.set_ylim(0, None)
     for axis, shares in zip(axes.flat, [table.share, over_time.share][: axes.size], strict=True):
         gaps = bool(shares.isna().any())
         if gaps:
@@ -123,7 +124,7 @@ def near_copy_shares(table: pd.DataFrame, over_time: pd.DataFrame, expected: flo
         axis.axhline(expected * 100, color="0.25", linestyle="--", linewidth=1.2)
         axis.legend(fontsize=9, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncol=2 if gaps else 3)
     by_k.set_xticks(range(len(shots)), [str(k) for k in shots])
-    by_k.set(xlabel="images per plane", ylabel="near-copies (%)", xlim=(-0.5, len(shots) - 0.5), ylim=(0, None))
+    by_k.set(xlabel="images per plane", ylabel="near-copies (%)", xlim=(-0.5, len(shots) - 0.5))
     if len(over_time):
         by_step.set(xlabel="training steps", xlim=(0, 1.05 * over_time.step.max()))
     return figure

@@ -51,9 +51,11 @@ def mark_columns(axis: Axes, places: ArrayLike, colour: ColorType, line: int = 0
     )  # fmt: skip
 
 
-def explain_crosses(axis: Axes, label: str = "a run failed: no mean") -> None:
-    """Add an entry for `mark_columns` to the legend that is still to be made."""
+def explain_crosses(axis: Axes, label: str = "a run failed: no mean", lines: int = 1) -> None:
+    """Make room below the data for `lines` lines of `mark_columns`, and an entry for them in the legend still to be made."""
     axis.plot([], [], "x", color=_INK, markeredgewidth=1.8, label=label)
+    low, high = axis.get_ylim()
+    axis.set_ylim(low - (0.03 + 0.05 * lines) * (high - low), high)
 
 
 def list_missing(axis: Axes, styles: Mapping[str, Style], missing: Sequence[tuple[str, str]]) -> None:

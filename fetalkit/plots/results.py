@@ -124,7 +124,7 @@ def accuracy_against_k(
             missing.mark_columns(axis, list(mean.index[mean.isna()]), colour, crosses)
             crosses += 1
     if crosses:
-        missing.explain_crosses(axis)
+        missing.explain_crosses(axis, lines=crosses)
     axis.set(xscale="log", xlabel="real images per plane", ylabel="accuracy on test patients (%)")
     ticks = sorted(images.values())
     axis.set_xticks(ticks, [f"{value:.0f}" for value in ticks])
