@@ -19,7 +19,7 @@ from fetalkit.classifiers import loader, models, pretrained, weights
 from fetalkit.classifiers.loader import Feed
 from fetalkit.classifiers.trainer import CrossEntropy, Recipe, fit, predict
 from fetalkit.classifiers.transforms import augment
-from fetalkit.config import arms
+from fetalkit.config import arms, params, runs
 from fetalkit.data.images import Labelled
 from fetalkit.utils.checkpoints import Checkpoint
 from fetalkit.utils.errors import FetalkitError
@@ -246,26 +246,28 @@ def test_predictions_do_not_depend_on_batches():
 @pytest.mark.parametrize(("p", "n"), [(30, 100), (1, 7)])
 def test_budgets_of_the_arms(p, n):
     """N steps in the control of the paper, P on synthetic images alone, and P + N in every other arm."""
-    for arm in arms.ARMS:
-        phases = arms.phases(arm, p, n)
+    planned = {name: arms.phases(arm, p, n) for name, arm in params.load("phantom").arms.items()}
+    for arm, phases in planned.items():
         wanted = {"real": n, "synthetic-only": p}.get(arm, p + n)
         assert sum(phase.steps for phase in phases) == wanted, arm
         if len(phases) == 2:
             assert [phase.steps for phase in phases] == [p, n]
             assert phases[0].source != "real" and phases[1].source == "real"
         assert all(0 < phase.share < 1 for phase in phases if phase.synthetic)
-    assert {arm for arm in arms.ARMS if len(arms.phases(arm, p, n)) == 2} == {
+    assert {arm for arm, phases in planned.items() if len(phases) == 2} == {
         "diffusion", "diffusion-phantoms", "diffusion-novel", "diffusion-ceiling", "gan", "interpolation", "simulation"
     }  # fmt: skip
 
 
 def test_what_an_arm_needs():
-    assert arms.synthetic("real+ultrasound", "10") == []
-    assert arms.synthetic("diffusion-mixed-25", "10") == [("diffusion", "10")]
-    assert arms.synthetic("diffusion-novel", "10") == [("diffusion-novel", "10")]
-    assert arms.generator("diffusion-novel") == "diffusion"
-    # The one arm whose generator may see more than its cell.
-    assert arms.synthetic(arms.CEILING, "10") == [("diffusion", "all")]
+    settings = params.load("phantom")
+    assert settings.arms["real+ultrasound"].sources == []
+    assert settings.arms["diffusion-mixed-25"].sources == ["diffusion"]
+    assert runs.stored(settings, "diffusion", "10") == ("diffusion", "10")
+    assert runs.stored(settings, "diffusion-novel", "10") == ("diffusion-novel", "10")
+    assert runs.generator_of(settings, "diffusion-novel") == "diffusion"
+    # The one arm whose generator may see more than its run.
+    assert runs.stored(settings, "diffusion-ceiling", "10") == ("diffusion", "all")
 
 
 def feed(**changes):

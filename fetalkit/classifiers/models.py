@@ -10,7 +10,6 @@ from torch import nn
 from torch.nn import functional
 
 from fetalkit.classifiers import pretrained
-from fetalkit.config.params import Params
 from fetalkit.utils.errors import FetalkitError
 
 # Inputs in [0, 1] are centred and scaled by constants, the same for real and synthetic images of every cohort.
@@ -189,17 +188,3 @@ def _made(
     known = timm.get_pretrained_cfg(model)
     needs_size = {"img_size": size} if size and known is not None and known.fixed_input_size else {}
     return timm.create_model(model, pretrained=weights, in_chans=1, num_classes=n_classes, **needs_size, **arguments)
-
-
-def of_study(settings: Params, name: str, seed: int) -> Normalised:
-    """Classifier `name` of ``classify.classifiers``, on the CPU; raises as `create`."""
-    spec = settings.classify.classifiers[name]
-    return create(
-        spec.model,
-        spec.arguments,
-        len(settings.cohort.planes),
-        settings.images.size,
-        seed,
-        weights=spec.pretrained,
-        input_size=spec.input_size,
-    )

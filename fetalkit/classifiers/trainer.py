@@ -2,7 +2,7 @@
 
 import math
 import time
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -10,7 +10,6 @@ from torch import nn
 from torch.nn import functional
 
 from fetalkit.classifiers.loader import Feed, as_input
-from fetalkit.config.params import Params
 from fetalkit.data.images import Labelled
 from fetalkit.utils import devices
 from fetalkit.utils.checkpoints import Checkpoint
@@ -34,13 +33,6 @@ class Recipe:
         if step < warmup:
             return self.learning_rate * (step + 1) / warmup
         return self.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
-
-
-def recipe(settings: Params, classifier: str) -> Recipe:
-    """Recipe of one of ``classify.classifiers``; some have a learning rate of their own."""
-    shared = settings.classify.model_dump(include={field.name for field in fields(Recipe)})
-    own = settings.classify.classifiers[classifier].learning_rate
-    return Recipe(**shared | ({"learning_rate": own} if own else {}))
 
 
 class CrossEntropy(nn.Module):
@@ -124,52 +116,83 @@ def fit(
         When the loss is no longer a number.
     """
     objective = objective or CrossEntropy(recipe.label_smoothing)
-    parameters = [*model.parameters(), *objective.parameters()]
-    optimiser = torch.optim.AdamW(parameters, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
-    state = checkpoint.load() or {"step": 0, "curve": [], "seconds": 0.0, "loss": 0.0}
-    if state["step"]:
-        model.load_state_dict(state["model"])
-        objective.load_state_dict(state["objective"])
-        optimiser.load_state_dict(state["optimiser"])
-    curve, loss_sum, first = state["curve"], state["loss"], state["step"]
-    interval = max(1, steps // curve_points)
-    started = time.monotonic() - state["seconds"]
-    with Progress(label, steps, done=first) as progress, devices.reproducible():
-        for step in range(first, steps):
-            for group in optimiser.param_groups:
-                group["lr"] = recipe.rate(step, steps)
-            inputs, targets = feed.batch(step, recipe.batch_size, recipe.label_smoothing, device)
-            model.train()
-            loss = objective(model, inputs, targets, step, steps)
-            if not torch.isfinite(loss):
-                raise FetalkitError(
-                    f"{label}: the loss is not a number at step {step + 1}; lower classify.learning_rate in params.yaml"
-                )
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            optimiser.step()
-            loss_sum += loss.item()
-            progress.update()
-            done = step + 1
-            if done % interval == 0 or done == steps:
-                point = {"step": done, "loss": loss_sum / (done - (curve[-1]["step"] if curve else 0))}
-                if validation is not None:
-                    correct = predict(model, validation.images, device).argmax(axis=1) == validation.labels
-                    point["validation_accuracy"] = float(correct.mean())
-                curve.append(point)
-                loss_sum = 0.0
-                progress.report(**{key: value for key, value in point.items() if key != "step"})
-            if checkpoint.due(done) and done < steps:
-                seconds = time.monotonic() - started
-                checkpoint.save(
-                    {
-                        "step": done,
-                        "curve": curve,
-                        "seconds": seconds,
-                        "loss": loss_sum,
-                        "model": model.state_dict(),
-                        "objective": objective.state_dict(),
-                        "optimiser": optimiser.state_dict(),
-                    }
-                )
-    return curve, time.monotonic() - started
+    training = _Training(model, objective, feed, steps, recipe, device, checkpoint, label, validation, curve_points)
+    return training.run()
+
+
+class _Training:
+    """The loop of `fit`, whose parameters it takes."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        objective: nn.Module,
+        feed: Feed,
+        steps: int,
+        recipe: Recipe,
+        device: torch.device,
+        checkpoint: Checkpoint,
+        label: str,
+        validation: Labelled | None,
+        curve_points: int,
+    ):
+        self.model, self.objective, self.feed, self.steps, self.recipe = model, objective, feed, steps, recipe
+        self.device, self.checkpoint, self.label, self.validation = device, checkpoint, label, validation
+        self.interval = max(1, steps // curve_points)
+        parameters = [*model.parameters(), *objective.parameters()]
+        self.optimiser = torch.optim.AdamW(parameters, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+        self.parts = {"model": model, "objective": objective, "optimiser": self.optimiser}
+        state = checkpoint.load() or {"step": 0, "curve": [], "seconds": 0.0, "loss": 0.0}
+        if state["step"]:
+            for name, part in self.parts.items():
+                part.load_state_dict(state[name])
+        self.first, self.curve, self.loss_sum = state["step"], state["curve"], state["loss"]
+        self.started = time.monotonic() - state["seconds"]
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.started
+
+    def run(self) -> tuple[list[dict], float]:
+        with Progress(self.label, self.steps, done=self.first) as progress, devices.reproducible():
+            for step in range(self.first, self.steps):
+                self.loss_sum += self._step(step)
+                progress.update()
+                done = step + 1
+                if done % self.interval == 0 or done == self.steps:
+                    point = self._point(done)
+                    progress.report(**{key: value for key, value in point.items() if key != "step"})
+                if self.checkpoint.due(done) and done < self.steps:
+                    self._save(done)
+        return self.curve, self.seconds
+
+    def _step(self, step: int) -> float:
+        """One step of the optimiser; returns the loss."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.recipe.rate(step, self.steps)
+        inputs, targets = self.feed.batch(step, self.recipe.batch_size, self.recipe.label_smoothing, self.device)
+        self.model.train()
+        loss = self.objective(self.model, inputs, targets, step, self.steps)
+        if not torch.isfinite(loss):
+            raise FetalkitError(
+                f"{self.label}: the loss is not a number at step {step + 1}; lower classify.learning_rate in params.yaml"
+            )
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimiser.step()
+        return loss.item()
+
+    def _point(self, done: int) -> dict[str, float]:
+        """Add the next point to the curve."""
+        since = done - (self.curve[-1]["step"] if self.curve else 0)
+        point = {"step": done, "loss": self.loss_sum / since}
+        if self.validation is not None:
+            correct = predict(self.model, self.validation.images, self.device).argmax(axis=1) == self.validation.labels
+            point["validation_accuracy"] = float(correct.mean())
+        self.curve.append(point)
+        self.loss_sum = 0.0
+        return point
+
+    def _save(self, done: int) -> None:
+        state = {"step": done, "curve": self.curve, "seconds": self.seconds, "loss": self.loss_sum}
+        self.checkpoint.save(state | {name: part.state_dict() for name, part in self.parts.items()})
