@@ -258,6 +258,37 @@ def test_the_card_of_a_gan_loads_its_network(elsewhere, tmp_path, monkeypatch):
     assert "vectors (n, 64)" in card.text and "denoiser" not in card.text and "no class" not in card.text
 
 
+class Network:
+    """Stands for a network of diffusers' kind."""
+
+
+class Outside(generators.Generator):
+    """A generator from outside the package."""
+
+    def _fit(self, images, labels, **more):
+        pass
+
+    def _sample(self, labels, **more):
+        raise NotImplementedError
+
+
+def test_networks_of_a_generator_from_outside_are_loaded_by_their_own_class(tmp_path):
+    card = {"class": f"{__name__}:Outside", "planes": ["a", "b"], "image_size": 8, "training": {}}
+    files = {
+        "fetalkit.json": card,
+        "net/config.json": {"_class_name": "Network"},
+        "scheduler/scheduler_config.json": {"_class_name": "EDMEulerScheduler"},
+        "notes/config.json": {},
+    }
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(json.dumps(content))
+    assert card_contents.components(tmp_path) == {
+        "net": f"{__name__}.Network",
+        "scheduler": "diffusers.EDMEulerScheduler",
+    }
+
+
 def test_a_failed_export_leaves_nothing(elsewhere, tmp_path):
     _, name = small_study.write()
     with pytest.raises(FetalkitError, match=r"fetalkit\.json: not that of a saved generator"):

@@ -191,6 +191,26 @@ def test_figure_is_escaped_closed_and_deterministic(shown):
         assert not png.info
 
 
+def test_figures_are_stored_with_as_few_colours_as_nobody_sees():
+    def stored(draw):
+        fig, axes = plt.subplots(figsize=(4, 3))
+        draw(axes)
+        content, width, height = display.png(fig)
+        stream = io.BytesIO()
+        plt.close(fig)
+        with Image.open(io.BytesIO(content)) as picture:
+            assert picture.size == (width, height)
+            picture.convert("RGB").save(stream, format="png", optimize=True)
+            return picture.mode, len(content), len(stream.getvalue())
+
+    noise = np.random.default_rng(0).random((60, 60, 3))
+    mode, palette, full = stored(lambda axes: [axes.plot(np.sin(np.arange(50) / n)) for n in (3, 5, 7)])
+    assert mode == "P" and palette < 0.6 * full
+    assert stored(lambda axes: axes.imshow(noise[:, :, 0], cmap="gray"))[0] == "L"
+    # A photograph in colours keeps them.
+    assert stored(lambda axes: axes.imshow(noise))[0] == "RGB"
+
+
 def test_table_formats_aligns_and_escapes(shown):
     frame = pd.DataFrame(
         {
