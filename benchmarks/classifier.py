@@ -73,7 +73,7 @@ def main() -> None:
     """Measure, print and record."""
     torch.set_num_threads(1)
     settings = params.load("spain")
-    size, budget = settings.images.size, settings.classify
+    size, budget = settings.images.image_size, settings.classify
     results = {"image_size": size, "images": IMAGES}
     with tempfile.TemporaryDirectory() as folder:
         write_images(Path(folder), settings.cohort.planes)

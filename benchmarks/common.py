@@ -20,8 +20,8 @@ os.environ[progress.VARIABLE] = os.devnull  # no bars between the numbers
 
 def _processor() -> str:
     """Name of the processor, and whether it computes in bfloat16."""
-    found = torch.cpu.get_capabilities()
-    return f"{found.get('cpu_name', 'unknown')}{' with AVX512-BF16' if found.get('avx512_bf16') else ''}"
+    able = torch.cpu.get_capabilities()
+    return f"{able.get('cpu_name', 'unknown')}{' with AVX512-BF16' if able.get('avx512_bf16') else ''}"
 
 
 def interleaved(works: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
@@ -58,5 +58,5 @@ def record(name: str, values: dict, threads: int = 1) -> None:
     }
     print(json.dumps({name: values}, indent=2))
     known = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    others = [found for found in known.get(name, []) if found["machine"] != values["machine"]]
+    others = [earlier for earlier in known.get(name, []) if earlier["machine"] != values["machine"]]
     RESULTS.write_text(json.dumps(known | {name: [*others, values]}, indent=2) + "\n")

@@ -4,11 +4,12 @@ Networks and batches are those of the cohort spain in ``params.yaml``, the preci
 Single-threaded, like a worker of the study. The yardstick is the product in single precision, as torch's library computes
 it; where the processor computes in bfloat16, that product is given as well, and training in single precision beside it.
 
-The GAN is timed beside the diffusion model: in every cell they are to train equally long.
+The GAN is timed beside the diffusion model: in every run they are to train equally long.
 """
 
 import statistics
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -30,51 +31,47 @@ def _rate(operations: float, seconds: list[float]) -> float:
     return round(operations / statistics.median(seconds) / 1e9, 1)
 
 
+def _untrained(settings: params.Params, name: str, precision: str = "auto") -> generators.Generator:
+    """Generator of the study that is to train for a few steps."""
+    spec = settings.generators[name]
+    changes: dict = {"steps": TRAINING_STEPS} | ({"guide_steps": 0, "snapshots": ()} if name == "diffusion" else {})
+    training = spec.training.model_copy(update=changes)
+    planes, image_size = settings.cohort.planes, settings.images.image_size
+    return generators.create(spec.class_path, planes, image_size, training, device="cpu", precision=precision)
+
+
 def _gan(settings: params.Params, images: np.ndarray, labels: np.ndarray) -> dict:
     """Seconds per step of the GAN, and how its whole training compares with that of the diffusion model in time."""
-    common = dict(n_classes=len(settings.cohort.planes), size=settings.images.size, device="cpu")
 
-    def train(kind, chosen):
-        made = generators.create(kind, **common, **chosen | {"steps": TRAINING_STEPS})
-        made.fit(images, labels, seed=0)
+    def train(name: str) -> None:
+        _untrained(settings, name).fit(images, labels, seed=0)
 
-    diffusion = settings.diffusion.model_dump() | {"guide_steps": 0, "snapshots": []}
-    works = {"gan": lambda: train("gan", settings.gan.model_dump()), "diffusion": lambda: train("diffusion", diffusion)}
-    seconds = interleaved(works, ROUNDS)
-    ratio = median_ratio(seconds["gan"], seconds["diffusion"]) * settings.gan.steps / settings.diffusion.steps
+    seconds = interleaved({name: partial(train, name) for name in ("gan", "diffusion")}, ROUNDS)
+    steps = {name: settings.generators[name].training.steps for name in seconds}
+    ratio = median_ratio(seconds["gan"], seconds["diffusion"]) * steps["gan"] / steps["diffusion"]
     return {
         "seconds_per_step": round(statistics.median(seconds["gan"]) / TRAINING_STEPS, 4),
-        "steps": settings.gan.steps,
+        "steps": steps["gan"],
         "time_ratio_to_diffusion": round(ratio, 3),
     }
 
 
-def main() -> None:
-    """Measure, print and record."""
-    torch.set_num_threads(1)
-    settings = params.load("spain")
-    size, planes = settings.images.size, settings.cohort.planes
-    random = np.random.default_rng(0)
-    images = random.integers(0, 256, (96, size, size), dtype=np.uint8)
-    labels = np.arange(len(images)) % len(planes)
-    chosen = settings.diffusion.model_dump() | {"steps": TRAINING_STEPS, "guide_steps": 0, "snapshots": []}
+def _speed(settings: params.Params, images: np.ndarray, labels: np.ndarray) -> dict:
+    """Training and sampling of the diffusion model, beside the matrix product."""
 
-    def train(precision="auto"):
-        generator = generators.create(
-            "diffusion", n_classes=len(planes), size=size, device="cpu", precision=precision, **chosen
-        )
+    def train(precision: str = "auto") -> generators.Generator:
+        generator = _untrained(settings, "diffusion", precision)
         with tempfile.TemporaryDirectory() as folder:
             generator.fit(images, labels, seed=0, checkpoint=Checkpoint(Path(folder, "state"), "x", every=10**9))
         return generator
 
-    trained = train()
-    sampler = settings.synthesis.diffusion.model_dump()
+    trained, spec = train(), settings.generators["diffusion"]
 
-    def draw():
-        return trained.sample(labels[:DRAWN], seed=0, **sampler)
+    def draw() -> np.ndarray:
+        return trained.sample(labels[:DRAWN], seed=0, sampling=spec.sampling)
 
     multiply, multiply_operations = matrix_multiply()
-    works = {"training": train, "training_float32": lambda: train("float32"), "sampling": draw}
+    works = {"training": train, "training_float32": partial(train, "float32"), "sampling": draw}
     operations = {}
     for name, work in works.items():
         with FlopCounterMode(display=False) as counter:
@@ -82,14 +79,13 @@ def main() -> None:
         operations[name] = counter.get_total_flops()
     coarse, _ = matrix_multiply(torch.bfloat16)
     seconds = interleaved({"multiply": multiply, "multiply_bfloat16": coarse, **works}, ROUNDS)
-    trained_images = TRAINING_STEPS * settings.diffusion.batch_size
-    counts = {"training": trained_images, "training_float32": trained_images, "sampling": DRAWN}
     results = {
         "precision": str(trained.precision).removeprefix("torch."),
         "matrix_product_gflops": _rate(multiply_operations, seconds["multiply"]),
         "matrix_product_bfloat16_gflops": _rate(multiply_operations, seconds["multiply_bfloat16"]),
     }
-    for name, count in counts.items():
+    for name in works:
+        count = DRAWN if name == "sampling" else TRAINING_STEPS * spec.training.batch_size
         share = median_ratio(seconds["multiply"], seconds[name]) * operations[name] / multiply_operations
         results[name] = {
             "images_per_second": round(count / statistics.median(seconds[name]), 2),
@@ -97,8 +93,19 @@ def main() -> None:
             "gflops": _rate(operations[name], seconds[name]),
             "fraction_of_matrix_product": round(share, 3),
         }
-    results["gan"] = _gan(settings, images, labels)
-    record("generator", results | {"sampler": sampler, "image_size": size})
+    return results
+
+
+def main() -> None:
+    """Measure, print and record."""
+    torch.set_num_threads(1)
+    settings = params.load("spain")
+    image_size, random = settings.images.image_size, np.random.default_rng(0)
+    images = random.integers(0, 256, (96, image_size, image_size), dtype=np.uint8)
+    labels = np.arange(len(images)) % len(settings.cohort.planes)
+    results = _speed(settings, images, labels) | {"gan": _gan(settings, images, labels)}
+    sampler = settings.generators["diffusion"].sampling.model_dump(mode="json")
+    record("generator", results | {"sampler": sampler, "image_size": image_size})
 
 
 if __name__ == "__main__":

@@ -54,16 +54,21 @@ def ours(folder: Path, settings, data: Labelled, seconds: float) -> None:
     torch.set_num_threads(1)
     if (folder / "ours.json").exists():
         return
-    chosen = settings.diffusion.model_dump() | {"guide_steps": 0, "snapshots": []}
-    common = dict(n_classes=len(settings.cohort.planes), planes=settings.cohort.planes, size=settings.images.size)
+    spec = settings.generators["diffusion"]
+    about = settings.cohort.planes, settings.images.image_size
+
+    def untrained(steps: int) -> generators.Generator:
+        training = spec.training.model_copy(update={"guide_steps": 0, "snapshots": (), "steps": steps})
+        return generators.create(spec.class_path, *about, training, device="cpu")
+
     plan = folder / "ours.steps"
     if not plan.exists():
-        trial = generators.create("diffusion", device="cpu", **common, **(chosen | {"steps": TRIAL}))
+        trial = untrained(TRIAL)
         began = time.process_time()
         trial.fit(data.images, data.labels, seed=0)
         plan.write_text(str(int(TRIAL * seconds / (time.process_time() - began))))
     steps = int(plan.read_text())
-    made = generators.create("diffusion", device="cpu", **common, **(chosen | {"steps": steps}))
+    made = untrained(steps)
     made.fit(data.images, data.labels, seed=0, checkpoint=Checkpoint(folder / "ours.checkpoint", str(steps)))
     made.save(folder / "ours")
     (folder / "ours.json").write_text(json.dumps({"steps": steps}))
@@ -102,19 +107,19 @@ def _sample_reference(folder: Path, data: Labelled, labels: np.ndarray, seed: in
     return rival.sample(labels, seed=seed)
 
 
-def drawn_by_ours(folder: Path, labels: np.ndarray, options: dict) -> dict[str, np.ndarray]:
+def drawn_by_ours(folder: Path, labels: np.ndarray, sampling: dict) -> dict[str, np.ndarray]:
     """Images of our generator, and the seconds that drawing took, imports left out."""
     with Parallel(n_jobs=os.cpu_count()) as pool:
-        side_by_side(pool, partial(_sample_ours, folder, options | {"steps": 2}), labels[: 2 * os.cpu_count()])
+        side_by_side(pool, partial(_sample_ours, folder, sampling | {"steps": 2}), labels[: 2 * os.cpu_count()])
         began = time.perf_counter()
-        images = side_by_side(pool, partial(_sample_ours, folder, options), labels)
+        images = side_by_side(pool, partial(_sample_ours, folder, sampling), labels)
         seconds = time.perf_counter() - began
     return {"images": images, "labels": labels, "seconds": np.array(seconds)}
 
 
-def _sample_ours(folder: Path, options: dict, labels: np.ndarray, seed: int) -> np.ndarray:
+def _sample_ours(folder: Path, sampling: dict, labels: np.ndarray, seed: int) -> np.ndarray:
     torch.set_num_threads(1)
-    return generators.load(folder, device="cpu").sample(labels, seed=seed, **options)
+    return generators.load(folder, device="cpu").sample(labels, seed=seed, sampling=sampling)
 
 
 def _set(drawn: dict[str, np.ndarray]) -> Labelled:
@@ -128,10 +133,10 @@ def _score(data: Labelled, validation: Labelled, settings, seed: int) -> float:
 
 def _scores(sets: dict[str, Labelled], validation: Labelled, settings) -> dict[str, float]:
     """Mean accuracy over seeds of classifiers trained on each of the sets."""
-    found = Parallel(n_jobs=os.cpu_count())(
+    scores = Parallel(n_jobs=os.cpu_count())(
         delayed(_score)(images, validation, settings, seed) for images in sets.values() for seed in SEEDS
     )
-    means = np.reshape(found, (len(sets), len(SEEDS))).mean(axis=1)
+    means = np.reshape(scores, (len(sets), len(SEEDS))).mean(axis=1)
     return {name: round(float(mean), 4) for name, mean in zip(sets, means, strict=True)}
 
 
@@ -150,7 +155,7 @@ def main() -> None:
     Parallel(n_jobs=os.cpu_count())(
         [delayed(ours)(folder, settings, data, seconds), delayed(reference)(folder, data, seconds)]
     )
-    sampler = settings.synthesis.diffusion.model_dump()
+    sampler = settings.generators["diffusion"].sampling.model_dump(mode="json")
     fast = kept(folder, "fast", lambda: drawn_by_ours(folder / "ours", labels, sampler))
     rival = kept(folder, "reference", lambda: drawn_by_reference(folder, data, labels))
     scores = _scores({"real": data, "ours": _set(fast), "reference": _set(rival)}, validation, settings)

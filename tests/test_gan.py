@@ -18,7 +18,6 @@ from fetalkit.generators.gan import diffaugment
 from fetalkit.generators.gan.adversarial import AdversarialTraining
 from fetalkit.generators.gan.generator import GanGenerator
 from fetalkit.generators.gan.networks import Discriminator, GeneratorNetwork, recompute_batch_norm, variety
-from fetalkit.generators.gan.settings import GanTraining
 from fetalkit.utils.checkpoints import Checkpoint
 from fetalkit.utils.errors import FetalkitError
 from fetalkit.utils.streams import rng
@@ -236,8 +235,8 @@ def test_variety_tells_equal_images_from_different_ones():
 
 def test_a_loss_that_is_not_a_number_stops_the_training():
     # No setting that is allowed leads there at once.
-    training = GanTraining(**SMALL, steps=60).model_copy(update=dict(learning_rate=1e30))
-    generator = GanGenerator(PLANES, 16, training, device="cpu", precision="float32")
+    generator = small(steps=60)
+    generator.training = generator.training.model_copy(update=dict(learning_rate=1e30))
     with pytest.raises(FetalkitError, match=r"t: the loss is not a number at step \d+; lower training.learning_rate"):
         generator.fit(*two_planes(), seed=0, label="t")
 

@@ -17,7 +17,7 @@ from fetalkit.generators import trainer
 from fetalkit.generators.diffusion import augmentation, edm, guidance
 from fetalkit.generators.diffusion.denoiser import Denoiser, NoisyClassifier
 from fetalkit.generators.diffusion.generator import DiffusionGenerator
-from fetalkit.generators.diffusion.settings import DiffusionSampling, DiffusionTraining
+from fetalkit.generators.diffusion.settings import DiffusionSampling
 from fetalkit.generators.gan.generator import GanGenerator
 from fetalkit.generators.simulated import SimulatedGenerator
 from fetalkit.generators.smote import SmoteGenerator
@@ -397,6 +397,8 @@ def test_settings_are_complete_equal_whatever_wrote_them_and_cannot_change(kind)
     assert again.describe() == made.describe() == json.loads(json.dumps(made.describe()))
     assert kind(planes, 32, made.training).training == again.training and again.n_classes == 2
     assert set(made.describe()["training"]) == set(kind.Training.model_fields)
+    with pytest.raises(FetalkitError, match=f"{kind.__name__}: training.steps = 0"):
+        kind(planes, 32, made.training.model_copy(update={"steps": 0}))
     for name in kind.Training.model_fields:
         with pytest.raises(ValueError, match="frozen"):
             setattr(made.training, name, 1)
@@ -468,8 +470,8 @@ def test_bad_training_sets_get_one_clear_line():
 
 def test_a_loss_that_is_not_a_number_stops_the_training():
     # No setting that is allowed leads there at once.
-    training = DiffusionTraining(**SMALL, steps=60).model_copy(update=dict(learning_rate=1e25))
-    generator = DiffusionGenerator(PLANES, 16, training, device="cpu", precision="float32")
+    generator = small(steps=60)
+    generator.training = generator.training.model_copy(update=dict(learning_rate=1e25))
     with pytest.raises(FetalkitError, match=r"t: the loss is not a number at step \d+; lower training.learning_rate"):
         generator.fit(*two_planes(), seed=0, label="t")
 

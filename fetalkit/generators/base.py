@@ -276,5 +276,5 @@ class Generator(ABC, Generic[TrainingT, SamplingT]):
 
 
 def _settings(model: type[Section], value: Section | Mapping[str, Any], where: str) -> Section:
-    """`value`, which stands under the key `where`, as a `model`."""
-    return validated(model, value if isinstance(value, Section) else dict(value), "", where)
+    """`value`, which stands under the key `where`, as a `model`; a section is checked again, since a copy can hold anything."""
+    return validated(model, dict(value), "", where)
