@@ -94,15 +94,16 @@ def run(
 
 @app.command()
 def repro(
-    cohort: Study = "phantom",
+    cohort: Annotated[str | None, typer.Argument(metavar="COHORT", help="As in dvc.yaml by default.")] = None,
     stages: Annotated[list[str] | None, typer.Argument(help="These stages and what they need; else all.")] = None,
 ) -> None:
     """Run what is not up to date of a study's pipeline; the report is then in data/COHORT/pages/."""
-    from fetalkit.runner import pipeline
+    from fetalkit.runner import pipeline, reproduce
 
-    page = pipeline.repro(cohort, stages or [])
+    study = cohort or pipeline.default()
+    page = reproduce.repro(study, stages or [])
     if page is not None:
-        print(f"The report is at {page}\nTo put it into reports/: fetalkit publish {cohort}")
+        print(f"The report is at {page}\nTo put it into reports/: fetalkit publish {study}")
 
 
 @app.command()
@@ -128,8 +129,17 @@ def publish(
 ) -> None:
     """Put a report into reports/COHORT/, which git versions."""
     from fetalkit.reporting.publish import publish
+    from fetalkit.runner import pipeline
+    from fetalkit.runner.lock import pipeline_lock
 
-    print(f"The report is at {publish(cohort, None if search is None else search.value)}")
+    if search is not None:
+        page = publish(cohort, search.value)
+    else:
+        pipeline.file(cohort)  # There must be such a study.
+        with pipeline_lock(cohort):
+            page = publish(cohort)
+            pipeline.keep_published_lock(cohort)
+    print(f"The report is at {page}")
 
 
 @app.command()
@@ -165,7 +175,7 @@ def list_(kind: Annotated[Kind, typer.Argument(help="Of what.")]) -> None:
 
 @app.command()
 def pipelines() -> None:
-    """Bring the pipelines in reports/*/dvc.yaml up to date with dvc.yaml."""
+    """Bring the lists of code in dvc.yaml up to date, and the pipelines in reports/ with it."""
     from fetalkit.runner import pipeline
 
     for path in pipeline.update():

@@ -1,0 +1,175 @@
+"""The pipelines: ``dvc.yaml`` at the top is that of the default cohort, and those of all other studies are written from it.
+
+A cohort's pipeline differs in who is meant, and lacks what stands between ``# <default>`` and ``# </default>`` (the transfer
+study) unless ``params.yaml`` has a transfer study of the cohort's name. A transfer study between cohorts has only those
+stages and the last one.
+"""
+
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from fetalkit.config import params
+from fetalkit.config.sections import read
+from fetalkit.runner import dependencies
+from fetalkit.utils import paths
+from fetalkit.utils.errors import FetalkitError
+from fetalkit.utils.files import replacing
+
+FILE, LOCK = "dvc.yaml", "dvc.lock"
+TRANSFER = "transfer"
+_COHORT = "${cohort}"
+_MARKED = re.compile(r"(?m)^ *# <default>.*\n((?:.*\n)*?) *# </default>.*\n")
+_HEADER = "# A transfer study between cohorts. `fetalkit pipelines` writes this file from dvc.yaml and params.yaml.\n"
+
+
+def default() -> str:
+    """The cohort whose pipeline is ``dvc.yaml`` at the top."""
+    variables = yaml.safe_load(_top()).get("vars", [])
+    return next(entry["cohort"] for entry in variables if "cohort" in entry)
+
+
+def studies() -> list[str]:
+    """All studies of ``params.yaml``: cohorts, then transfer studies between cohorts."""
+    return [*params.names(), *_between()]
+
+
+def file(study: str) -> Path:
+    """Where DVC reads the pipeline of a study; its lock is beside it.
+
+    Raises
+    ------
+    FetalkitError
+        When ``params.yaml`` has no such study.
+    """
+    if study not in studies():
+        raise FetalkitError(f"{study}: there is no such study; {paths.PARAMS.name} has: {', '.join(studies())}")
+    return paths.ROOT / FILE if study == default() else paths.reports(study, FILE)
+
+
+def needed(study: str) -> list[str]:
+    """The studies whose pipelines must be in place to run that of `study`: its own, and those of the cohorts it reads."""
+    return [*_read_by(_between()[study]), study] if study in _between() else [study]
+
+
+def text(study: str) -> str:
+    """The pipeline of a study, as it stands in a ``dvc.yaml``.
+
+    Raises
+    ------
+    FetalkitError
+        When ``params.yaml`` has no such study, or the transfer study of a cohort reads another one.
+    """
+    file(study)
+    if study in _between():
+        return _text_between(study)
+    if study == default():
+        return _top()
+    transfers = _transfers()
+    if others := sorted(set(_read_by(transfers.get(study, {}))) - {study}):
+        raise FetalkitError(
+            f"{paths.PARAMS.name}: {TRANSFER}.{study} also reads {', '.join(others)}; a study between cohorts needs a name "
+            "that no cohort has"
+        )
+    own = _MARKED.sub(r"\1" if study in transfers else "", _top())
+    for key, value in (("cohort", study), ("root", "../..")):
+        own, count = re.subn(rf"(?m)^( +(?:- )?{key}:) \S+", rf"\1 {value}", own, count=1)
+        if not count:
+            raise FetalkitError(f"{FILE}: `vars` has no {key}; put it back")
+    return own
+
+
+def update() -> list[Path]:
+    """Write the lists of code in ``dvc.yaml`` and the pipelines in ``reports/`` anew; return the files that have changed."""
+    changed = _changed(paths.ROOT / FILE, dependencies.updated(_top()))
+    for path in sorted(paths.ROOT.glob(f"reports/*/{FILE}")):
+        changed += _changed(path, text(path.parent.name))
+    return changed
+
+
+def _changed(path: Path, content: str) -> list[Path]:
+    if path.read_text(encoding="utf-8") == content:
+        return []
+    write(path, content)
+    return [path]
+
+
+def kept_lock(study: str) -> Path:
+    """Where ``fetalkit repro`` keeps the lock of a study's latest run; that in git is the lock of what was published."""
+    return paths.work(study, "pipeline", LOCK)
+
+
+def keep_published_lock(study: str) -> None:
+    """Put the lock of the latest run, and its pipeline, where git looks: what it made is being published."""
+    if kept_lock(study).exists():
+        path = file(study)
+        write(path, text(study))
+        copy(kept_lock(study), path.with_name(LOCK))
+
+
+def write(path: Path, content: str) -> None:
+    """Write a text file, all or nothing."""
+    with replacing(path) as temporary:
+        temporary.write_text(content, encoding="utf-8")
+
+
+def copy(source: Path, target: Path) -> None:
+    """Copy a file, all or nothing."""
+    with replacing(target) as temporary:
+        shutil.copyfile(source, temporary)
+
+
+def _top() -> str:
+    try:
+        return (paths.ROOT / FILE).read_text(encoding="utf-8")
+    except OSError as error:
+        raise FetalkitError(f"{error.filename}: cannot be read ({error.strerror}); get it back from git") from None
+
+
+def _transfers() -> dict[str, dict]:
+    """Transfer studies by the names of their sections."""
+    return {name: section for name, section in (read(paths.PARAMS).get(TRANSFER) or {}).items() if section}
+
+
+def _between() -> dict[str, dict]:
+    """Transfer studies between cohorts by name, with their settings."""
+    cohorts = params.names()
+    return {name: section for name, section in _transfers().items() if name not in cohorts}
+
+
+def _read_by(section: dict[str, Any]) -> list[str]:
+    """Cohorts that a transfer study reads, in the order in which it names them."""
+    across = [cohort for pair in section.get("across") or [] for cohort in pair]
+    return list(dict.fromkeys([*across, *(entry["cohort"] for entry in section.get("leave_out") or [])]))
+
+
+def _text_between(study: str) -> str:
+    """The marked stages and the last one; what they use of the default cohort is used of every cohort that the study reads."""
+    everywhere = yaml.safe_load(_MARKED.sub("", _top()))["stages"]
+    stages = yaml.safe_load(_top())["stages"]
+    last = list(stages)[-1]
+    own = {name: stage for name, stage in stages.items() if name not in everywhere or name == last}
+    cohorts = _read_by(_between()[study])
+    made = [_path(out) for stage in own.values() for out in stage.get("outs", [])]
+    for name, stage in own.items():
+        of = [] if name == last else cohorts
+        stage["deps"] = _of_each(stage.get("deps", []), of, made)
+        stage["params"] = _of_each(stage.get("params", []), of, [f"{TRANSFER}.{_COHORT}"])
+    pipeline = {"vars": [{"cohort": study, "root": "../.."}], "stages": own}
+    return _HEADER + yaml.safe_dump(pipeline, sort_keys=False, width=1000)
+
+
+def _path(out: str | dict[str, Any]) -> str:
+    return out if isinstance(out, str) else next(iter(out))  # with options such as `persist`
+
+
+def _of_each(entries: list[str], cohorts: list[str], made: list[str]) -> list[str]:
+    """`entries`; those that name the pipeline's cohort, but for what the study has `made`, once for each of `cohorts`."""
+    kept, repeated = [], []
+    for entry in entries:
+        own = _COHORT not in entry or any(entry == out or entry.startswith(f"{out}/") for out in made)
+        (kept if own else repeated).append(entry)
+    return kept + [entry.replace(_COHORT, cohort) for cohort in cohorts for entry in repeated]
