@@ -98,4 +98,14 @@ def _hyphened(item: dict) -> set[str]:
     return {str(part) for part in item["loc"] if re.fullmatch(r"[a-z0-9]+([-+][a-z0-9]+)+", str(part))} - _TYPES
 
 
-_TYPES = {"function-after", "function-before", "function-wrap", "function-plain", "lax-or-strict", "json-or-python"}
+_TYPES = {
+    "constrained-int",
+    "constrained-float",
+    "constrained-str",
+    "function-after",
+    "function-before",
+    "function-wrap",
+    "function-plain",
+    "lax-or-strict",
+    "json-or-python",
+}

@@ -1,8 +1,9 @@
 """Numbers of labelled images per plane (k) that a study trains with."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, PlainSerializer
+from pydantic import BeforeValidator, Field, GetCoreSchemaHandler, PlainSerializer, TypeAdapter
+from pydantic_core import CoreSchema, core_schema
 
 EVERY = "all"
 
@@ -12,6 +13,10 @@ class Shots(tuple[str, ...]):
 
     They are text because they are names: of subsets, files and rows of tables.
     """
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: type, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.is_instance_schema(cls)
 
     @classmethod
     def of(cls, values: list[int | str]) -> "Shots":
@@ -45,13 +50,9 @@ def rank(k: int | str) -> tuple[bool, int]:
     return (True, 0) if str(k) == EVERY else (False, int(k))
 
 
-def _parsed(values: Any) -> Shots:
-    return Shots.of(list(values))
-
-
 ShotsField = Annotated[
-    list[Annotated[int, Field(ge=1)] | Literal["all"]],
-    Field(min_length=1),
-    AfterValidator(_parsed),
+    Shots,
+    BeforeValidator(lambda values: Shots.of(_VALUES.validate_python(values))),
     PlainSerializer(list),
 ]
+_VALUES = TypeAdapter(Annotated[list[Annotated[int, Field(ge=1)] | Literal["all"]], Field(min_length=1)])

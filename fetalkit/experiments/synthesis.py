@@ -24,7 +24,7 @@ from fetalkit.data.images import Labelled
 from fetalkit.data.study import Study, set_name
 from fetalkit.experiments import drawing
 from fetalkit.generators import Generator
-from fetalkit.generators.base import read_record
+from fetalkit.generators.card import read_record
 from fetalkit.metrics import memorisation
 from fetalkit.utils import devices, parallel, paths, provenance
 from fetalkit.utils.checkpoints import Checkpoint
@@ -147,8 +147,8 @@ def train(cohort: str, settings: Params, generator: str, k: str, seed: int) -> T
         follows.append((options["start"] / FINGERPRINT).read_text())
     print_of = _made_by(settings, spec, [seed], follows)
     label = f"{generator} k={k} seed={seed}"
-    record = _fit(cohort, made, name, print_of, data.images, data.labels, seed=seed, label=label, **options)
-    return Trained(generator, k, seed, record["losses"], record["seconds"])
+    losses, seconds = _fit(cohort, made, name, print_of, data.images, data.labels, seed=seed, label=label, **options)
+    return Trained(generator, k, seed, losses, seconds)
 
 
 def _untrained(settings: Params, spec: GeneratorSettings) -> Generator:
@@ -164,7 +164,7 @@ def _untrained(settings: Params, spec: GeneratorSettings) -> Generator:
 
 def _fit(
     cohort: str, made: Generator, name: str, print_of: str, images: np.ndarray, labels: np.ndarray, **options: Any
-) -> dict[str, Any]:
+) -> tuple[list[float], float]:
     """Train `made` and keep it in ``data/<cohort>/generators``, unless the very same one is there; its losses and seconds."""
     folder = paths.data(cohort, "generators", name)
     if _read_print(folder / FINGERPRINT) != print_of:
