@@ -4,7 +4,6 @@ from matplotlib.figure import Figure
 
 from fetalkit.plots.cohort import WIDTH
 from fetalkit.plots.missing import FAILED
-from fetalkit.reporting import display
 
 
 def marks(figure: Figure) -> list[str]:
@@ -19,6 +18,7 @@ def crosses(figure: Figure) -> list[list[float]]:
 
 def fits(figure: Figure, name: str, width: float = WIDTH) -> None:
     """Check that nothing sticks out of the page, which would shrink the whole figure on it."""
-    _, across, down = display.png(figure)
-    assert across <= width * display.DPI + 2, name
-    assert down <= 8 * display.DPI, name
+    figure.draw_without_rendering()
+    box = figure.get_tightbbox()  # inches
+    assert box.width <= width - 0.08, name  # display.png leaves an edge of 0.05 inches on each side
+    assert box.height <= 8 - 0.1, name
