@@ -4,12 +4,13 @@ from typing import Any
 
 from fetalkit.cohorts.base import Cohort, Settings
 from fetalkit.config.params import COHORTS, resolve
+from fetalkit.config.sections import Section
 from fetalkit.utils.errors import FetalkitError
 
 __all__ = ["Cohort", "Settings", "load"]
 
 
-def load(name: str, settings: Settings | None = None) -> Cohort[Any]:
+def load(name: str, settings: Section | None = None) -> Cohort[Any]:
     """Cohort of a section of ``params.yaml``.
 
     Parameters
@@ -24,7 +25,7 @@ def load(name: str, settings: Settings | None = None) -> Cohort[Any]:
     FetalkitError
         When there is no such kind; the message lists those that come with the project.
     """
-    kind = (settings.kind if settings else None) or name
+    kind = getattr(settings, "kind", None) or name
     try:
         return resolve(COHORTS.get(kind, kind))()
     except ValueError:
