@@ -1,15 +1,12 @@
 """What must fit together between the sections of one cohort's study."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from typing import Any
 
 from fetalkit.config.arms import REAL
 from fetalkit.config.shots import EVERY
 
-if TYPE_CHECKING:
-    from fetalkit.config.params import Params
+Params = Any  # fetalkit.config.params.Params, which calls this module
 
 
 def problems(settings: Params) -> Iterator[str]:

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, SerializeAsAny, model_validator
 
 from fetalkit.config import consistency
 from fetalkit.config.arms import Arm, DerivedSet
-from fetalkit.config.sections import ImageSize, Rate, Section, Steps, read, unique, validated
+from fetalkit.config.sections import GuidanceKind, ImageSize, Rate, Section, Steps, read, unique, validated
 from fetalkit.config.shots import ShotsField
 from fetalkit.utils import paths
 from fetalkit.utils.errors import FetalkitError
@@ -17,7 +17,6 @@ from fetalkit.utils.errors import FetalkitError
 Seeds = Annotated[
     list[Annotated[int, Field(ge=0)]], Field(min_length=1), AfterValidator(unique), AfterValidator(sorted)
 ]
-GuidanceKind = Literal["classifier-free", "classifier"]
 SHARED = ("run", "arms", "sets", "metrics")  # sections of the file that all cohorts share
 
 

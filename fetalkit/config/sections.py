@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -12,6 +12,7 @@ from fetalkit.utils.errors import FetalkitError
 Steps = Annotated[int, Field(ge=1, le=10_000_000)]
 Rate = Annotated[float, Field(gt=0, lt=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
+GuidanceKind = Literal["classifier-free", "classifier"]
 ImageSize = Annotated[int, Field(ge=16, le=512, multiple_of=8)]  # px
 Model = TypeVar("Model", bound=BaseModel)
 
