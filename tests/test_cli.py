@@ -63,6 +63,7 @@ def test_the_start_waits_for_no_heavy_library(arguments):
     assert done.stdout.splitlines()[-1] == "", "imported before it is needed"
 
 
+@pytest.mark.slow
 def test_python_m_is_the_same_command():
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "fetalkit", "run", "none", "--cohort", "phantom"]

@@ -226,6 +226,7 @@ def test_published_pipelines_are_up_to_date(path):
     assert path.read_text(encoding="utf-8") == pipeline.text(path.parent.name), "run `fetalkit pipelines`"
 
 
+@pytest.mark.slow
 def test_an_unknown_study_is_one_line_and_leaves_nothing(repository):
     ran, out, err = repro("typo", code=1)
     assert (ran, out) == ([], "")
@@ -233,6 +234,7 @@ def test_an_unknown_study_is_one_line_and_leaves_nothing(repository):
     assert not (repository / "reports").exists() and not (repository / "work").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("study", ["phantom", "ward"])
 def test_a_run_leaves_git_clean_and_is_remembered(study, repository):
     ran, out, err = repro(study)
@@ -250,6 +252,7 @@ def test_a_run_leaves_git_clean_and_is_remembered(study, repository):
     assert status() == ""
 
 
+@pytest.mark.slow
 def test_the_default_study_and_single_stages(repository):
     ran, out, _ = repro("phantom", "move")
     assert ran == ["first", "move"] and "The report is at" not in out
@@ -257,6 +260,7 @@ def test_the_default_study_and_single_stages(repository):
     assert ran == ["pages"]
 
 
+@pytest.mark.slow
 def test_published_files_are_put_back_and_replaced_only_by_publishing(repository):
     repro("ward")
     assert not paths.reports("ward").exists()
@@ -278,6 +282,7 @@ def test_published_files_are_put_back_and_replaced_only_by_publishing(repository
     assert status() == ""
 
 
+@pytest.mark.slow
 def test_a_study_between_cohorts_runs_what_it_needs_of_them(repository):
     repro("ward")
     ran, _, _ = repro("regions")
@@ -289,6 +294,7 @@ def test_a_study_between_cohorts_runs_what_it_needs_of_them(repository):
     assert repro("east")[0] == ["pages"]
 
 
+@pytest.mark.slow
 def test_a_failing_stage_puts_everything_back(repository):
     (repository / "fail").touch()
     ran, _, err = repro("ward", code=1)
@@ -302,6 +308,7 @@ def test_a_failing_stage_puts_everything_back(repository):
     assert repro("ward")[0] == ["pages"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 128 + signal.SIGTERM), (signal.SIGINT, 1)])
 def test_an_ended_run_puts_everything_back(number, code, repository):
     (repository / "hang").touch()
@@ -318,6 +325,7 @@ def test_an_ended_run_puts_everything_back(number, code, repository):
     assert not any((repository / "reports").iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("study", ["phantom", "ward"])
 def test_a_killed_run_is_gone_on_from(study, repository):
     repro(study)
@@ -339,6 +347,7 @@ def test_a_killed_run_is_gone_on_from(study, repository):
     assert repro(study)[0] == []
 
 
+@pytest.mark.slow
 def test_after_a_kill_files_that_a_person_has_put_back_stay(repository):
     repro("phantom")
     pipeline.keep_published_lock("phantom")
@@ -363,6 +372,7 @@ def test_after_a_kill_files_that_a_person_has_put_back_stay(repository):
     assert (repository / "dvc.lock").read_text().endswith("# newer\n")
 
 
+@pytest.mark.slow
 def test_two_runs_of_one_study_are_refused(repository, capfd):
     (repository / "hang").touch()
     process = start("repro", "ward")
@@ -379,6 +389,7 @@ def test_two_runs_of_one_study_are_refused(repository, capfd):
     assert status() == ""
 
 
+@pytest.mark.slow
 def test_a_runner_that_outlived_its_pipeline_is_named(repository):
     code = START.replace("sys.exit(cli.main(sys.argv[1:]))", "") + (
         "from fetalkit.runner import lock; import time\n"
@@ -401,6 +412,7 @@ def test_a_runner_that_outlived_its_pipeline_is_named(repository):
         assert repro("east")[0] == ["first", "pages"]
 
 
+@pytest.mark.slow
 def test_without_git_dvc_just_runs(root):
     subprocess.run([sys.executable, "-m", "dvc", "init", "-q", "--no-scm"], cwd=root, check=True)
     assert repro("ward")[0] == ["first", "pages"]

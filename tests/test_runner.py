@@ -104,6 +104,7 @@ def test_places_of_this_machine_are_hidden(text, hidden, root, monkeypatch):
     assert places.hide(text) == (text if hidden is None else hidden)
 
 
+@pytest.mark.slow
 def test_outputs_name_no_place():
     write(
         "01_cohort",
@@ -116,6 +117,7 @@ def test_outputs_name_no_place():
     assert "<b>…/a.csv</b>" in path.read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("source", "line"),
     [
@@ -212,6 +214,7 @@ def test_terminated_runner_leaves_no_process(start):
     assert not paths.executed("africa", "03_long").exists()
 
 
+@pytest.mark.slow
 def test_interrupted_runner_says_so(start):
     write("03_long", LONG)
     process = start("03_long")
@@ -223,6 +226,7 @@ def test_interrupted_runner_says_so(start):
     wait_for(lambda: not any(alive(other) for other in processes))
 
 
+@pytest.mark.slow
 def test_a_second_runner_of_a_study_is_refused(start):
     write("03_long", LONG)
     write("04_short")
@@ -242,6 +246,7 @@ def test_a_second_runner_of_a_study_is_refused(start):
     lock.refuse_if_locked("spain")
 
 
+@pytest.mark.slow
 def test_a_killed_runner_leaves_nothing_behind(start):
     write("03_long", LONG)
     write("04_short", "print(1)")
@@ -267,6 +272,7 @@ def test_a_lock_whose_file_cannot_be_made_is_one_line():
         pass
 
 
+@pytest.mark.slow
 def test_the_kernel_is_the_own_python(tmp_path, monkeypatch):
     folder = tmp_path / "jupyter" / "kernels" / "python3"
     folder.mkdir(parents=True)
@@ -279,6 +285,7 @@ def test_the_kernel_is_the_own_python(tmp_path, monkeypatch):
     assert nbformat.read(path, as_version=4).cells[3].outputs[0].text == "True\n"
 
 
+@pytest.mark.slow
 def test_the_mirror_may_be_relative(root, monkeypatch, tmp_path):
     (root / "mirror").mkdir()
     write("01_cohort", "from fetalkit.utils.paths import mirror\nos.chdir('notebooks')\nprint(mirror().is_dir())")
@@ -294,6 +301,7 @@ def test_the_mirror_may_be_relative(root, monkeypatch, tmp_path):
     assert paths.mirror() is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("module", "name"), [(signal, "SIGHUP"), (os, "sysconf"), (os, "sched_getaffinity")])
 def test_what_windows_lacks_is_not_needed(module, name, monkeypatch, capsys):
     write("01_cohort")
@@ -301,6 +309,7 @@ def test_what_windows_lacks_is_not_needed(module, name, monkeypatch, capsys):
     assert cli.main(["run", "01_cohort", "--cohort", "africa"]) == 0, capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", ["os.kill(os.getpid(), 9)", "1 / 0", "pass"])
 def test_a_notebook_leaves_no_worker_however_it_ends(end):
     # Of a parent that has ended: the kernel no longer knows it as a child of its own.
