@@ -10,7 +10,11 @@ import pandas as pd
 import yaml
 
 ROOT = Path(__file__).parents[1]
-COPIED = ("fetalkit", "notebooks", "dvc.yaml", "params.yaml", "Makefile", ".dvcignore", ".gitignore", "pyproject.toml")
+COPIED = (
+    "fetalkit", "notebooks", "dvc.yaml", "params.yaml", "Makefile", ".dvcignore", ".gitignore", "pyproject.toml", "README.md",
+    "docs",
+)  # fmt: skip
+OPENED = ROOT / "tests" / "opened_files"
 FURTHER = [
     "diffusion-phantoms", "diffusion-ceiling", "diffusion-mixed-50", "gan", "interpolation", "simulation", "mixup", "cutmix",
     "real+ultrasound",
@@ -110,7 +114,20 @@ class Clone:
         # python and dvc of this environment; the clone's own fetalkit comes first.
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         identity = {f"GIT_{who}_{what}": "test" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
-        return os.environ | identity | {"PATH": path, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(self.folder)}
+        search = os.pathsep.join([str(self.folder), str(OPENED)])
+        opened = str(self.folder.with_name(f"{self.folder.name}-opened.txt"))
+        return (
+            os.environ | identity | {"PATH": path, "OMP_NUM_THREADS": "1", "PYTHONPATH": search, "OPENED_FILES": opened}
+        )
+
+    def opened(self) -> dict[str, set[str]]:
+        """Stage → files below ``data/`` that it has opened to read, relative to the clone."""
+        read = {}
+        for line in self.folder.with_name(f"{self.folder.name}-opened.txt").read_text().splitlines():
+            stage, path = line.split("\t")
+            if Path(path).is_relative_to(self.folder):
+                read.setdefault(stage, set()).add(Path(path).relative_to(self.folder).as_posix())
+        return read
 
     def commit(self):
         self("git", "add", "--all")
@@ -124,8 +141,9 @@ class Clone:
         path.write_text(yaml.dump(content, Dumper=_NoAliases, sort_keys=False))
 
     def executed(self, repro):
-        """Names of the stages that a ``dvc repro`` has run."""
-        return [line.split("'")[1] for line in repro.stdout.splitlines() if line.startswith("Running stage")]
+        """Names of the stages that a ``dvc repro`` has run, but for the one that looks at the source files every time."""
+        names = [line.split("'")[1] for line in repro.stdout.splitlines() if line.startswith("Running stage")]
+        return [name for name in names if not name.endswith("fetch")]
 
     def table(self, *parts):
         return pd.read_csv(self.folder.joinpath(*parts), dtype={"k": str})

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import yaml
 from small_clone import FURTHER, ROOT, Clone
@@ -21,27 +22,28 @@ def clone(tmp_path_factory):
 
 
 def test_the_report_is_there(clone):
-    report = clone.folder / "reports" / "phantom"
+    report = clone.folder / "data" / "phantom" / "pages"
     pages = {path.name for path in report.glob("*.html")}
     assert pages == {"index.html"} | {f"{path.stem}.html" for path in (ROOT / "notebooks").glob("0[1-8]*.ipynb")}
     assert all(path.stat().st_size < 3_000_000 for path in report.glob("*.html"))
-    assert len(list((report / "figures").glob("*.png"))) >= 10
+    assert not (report / "figures").exists(), "every figure is stored once, in its page"
+    assert not (clone.folder / "reports").exists(), "a run writes where git does not look"
 
 
-def test_the_long_table_has_every_cell(clone):
-    table = clone.table("reports", "phantom", "results.csv")
+def test_the_long_table_has_every_run(clone):
+    table = clone.table("data", "phantom", "pages", "results.csv")
     assert list(table.columns) == ["cohort", "arm", "classifier", "k", "seed", "metric", "value"]
     assert not table.duplicated(["arm", "classifier", "k", "seed", "metric"]).any()
-    cells = table.groupby(["arm", "classifier", "k", "seed"]).size()
-    # Four arms in every cell, nine more with three images per plane and one of the classifiers.
-    assert len(cells) == 4 * 2 * 2 * 2 + 9 * 2
+    runs = table.groupby(["arm", "classifier", "k", "seed"]).size()
+    # Four arms in every run, nine more with three images per plane and one of the classifiers.
+    assert len(runs) == 4 * 2 * 2 * 2 + 9 * 2
     assert table[table.metric == "accuracy"].value.between(0, 1).all()
     assert len(table[table.metric == "accuracy"]) == 50
 
 
 def test_the_summary_is_complete(clone):
-    summary = json.loads((clone.folder / "reports/phantom/summary.json").read_text())
-    splits = clone.table("reports", "phantom", "splits.csv")
+    summary = json.loads((clone.folder / "data/phantom/pages/summary.json").read_text())
+    splits = clone.table("data", "phantom", "pages", "splits.csv")
     assert summary["cohort"] == "phantom"
     assert summary["n_test"] == ((splits.part == "test") & splits.dropped.isna()).sum() == 48
     assert summary["n_train"] + summary["n_validation"] == 96
@@ -56,7 +58,7 @@ def test_the_summary_is_complete(clone):
             assert set(over["few_shot"]) == {"gain", "low", "high", "p", "p_holm", "n_cells"}
             assert (over["full"] is None) == (arm != "diffusion")
         assert of["few_shot"]["n_cells"] == (4 if arm == "diffusion" else 2)
-    results = clone.table("reports", "phantom", "results.csv")
+    results = clone.table("data", "phantom", "pages", "results.csv")
     for arm, classifiers in summary["arms"].items():
         for classifier, by_k in classifiers.items():
             for k, entry in by_k.items():
@@ -69,7 +71,7 @@ def test_the_summary_is_complete(clone):
 
 
 def test_the_transfer_study_is_published(clone):
-    report = clone.folder / "reports/phantom"
+    report = clone.folder / "data/phantom/pages"
     content = json.loads((report / "transfer.json").read_text())
     assert content["failed_runs"] == []
     (found,) = content["directions"].values()
@@ -78,15 +80,15 @@ def test_the_transfer_study_is_published(clone):
         "unlabelled": {"coral", "synthetic-target"},
         "labelled": {"joint"},
     }
-    table = clone.table("reports", "phantom", "transfer.csv")
+    table = clone.table("data", "phantom", "pages", "transfer.csv")
     assert table[table.metric == "accuracy"].value.between(0, 1).all() and table.method.nunique() == 6
-    assert len(clone.table("reports", "phantom", "test_readings.csv")) == 2
+    assert len(clone.table("data", "phantom", "pages", "test_readings.csv")) == 2
     assert 'href="08_transfer.html"' in (report / "index.html").read_text()
 
 
 def test_budgets_are_those_of_the_arms(clone):
     """P = 3 and N = 4: every arm spends both, but for the control of the paper and the arm that stops before real images."""
-    budgets = clone.table("reports", "phantom", "budgets.csv")
+    budgets = clone.table("data", "phantom", "pages", "budgets.csv")
     spent = budgets.groupby(["arm", "classifier", "k", "seed"]).steps.sum().groupby("arm").agg(["min", "max"])
     assert {arm: (row["min"], row["max"]) for arm, row in spent.iterrows()} == {
         arm: (wanted, wanted)
@@ -100,7 +102,7 @@ def test_budgets_are_those_of_the_arms(clone):
 
 
 def test_fidelity_of_every_set_is_published(clone):
-    report = clone.folder / "reports" / "phantom"
+    report = clone.folder / "data" / "phantom" / "pages"
     content = json.loads((report / "fidelity.json").read_text())
     copies = content.pop("memorisation")
     assert set(copies) == {"diffusion", "simulation"} and len(content) == 2  # the generators at the largest k
@@ -109,11 +111,13 @@ def test_fidelity_of_every_set_is_published(clone):
         assert all(of["n"] == 4 * 6 and of["fd"] > 0 for of in by_set.values())
     # Two seeds of four images of six planes.
     assert all(of["n"] == 48 and of["low"] <= of["share"] <= of["high"] for of in copies.values())
-    cells = clone.table("data", "phantom", "fidelity", "cells.csv")
-    # In two feature spaces: two generators in four cells each, three more in the two with three images per plane.
-    assert len(cells) == 2 * (2 * 4 + 3 * 2) and not cells.duplicated(["generator", "k", "seed", "feature_space"]).any()
-    assert cells[["share", "fd"]].notna().all(axis=None)
-    planes = clone.table("reports", "phantom", "fidelity.csv").groupby(["feature_space", "set", "k", "seed"]).plane
+    sets = clone.table("data", "phantom", "fidelity", "sets.csv")
+    # In two feature spaces: two generators of four subsets each, three more in the two with three images per plane.
+    assert len(sets) == 2 * (2 * 4 + 3 * 2) and not sets.duplicated(["generator", "k", "seed", "feature_space"]).any()
+    assert sets[["share", "fd"]].notna().all(axis=None)
+    planes = (
+        clone.table("data", "phantom", "pages", "fidelity.csv").groupby(["feature_space", "set", "k", "seed"]).plane
+    )
     assert (planes.nunique() == 7).all()
     names = {f"{name}-k{k}-seed{seed}" for name in ("diffusion", "simulation") for k in (3, "all") for seed in (0, 1)}
     names |= {f"{name}-k3-seed{seed}" for name in ("diffusion-phantoms", "gan", "interpolation") for seed in (0, 1)}
@@ -130,87 +134,187 @@ def test_fidelity_of_every_set_is_published(clone):
 def test_a_second_repro_does_nothing(clone):
     again = clone("dvc", "repro")
     assert clone.executed(again) == []
-    assert "up to date" in again.stdout
     assert clone("git", "status", "--porcelain").stdout == ""
 
 
 def test_metrics_and_plots(clone):
     shown = json.loads(clone("dvc", "metrics", "show", "--json").stdout)
-    numbers = shown[""]["data"]["reports/phantom/metrics.json"]["data"]
+    numbers = shown[""]["data"]["data/phantom/pages/metrics.json"]["data"]
     assert set(numbers["accuracy"]) == {"real", "real-long", "diffusion", "synthetic-only", *FURTHER}
     clone("dvc", "metrics", "diff", "HEAD~1")
     clone("dvc", "plots", "show", "--out", "work/plots")
     assert (clone.folder / "work/plots/index.html").exists()
 
 
-def test_a_generator_sees_its_cell_only(clone):
-    """What a generator was given is recorded by its digest: it must be that of the k-shot subset, and of nothing else."""
+def test_a_generator_sees_its_subset_only(clone):
+    """What a generator was given is recorded: it must be the k-shot subset, and nothing else."""
     script = (
         "from unittest import mock\n"
+        "from fetalkit import generators\n"
         "from fetalkit.config import params\n"
         "from fetalkit.data import study\n"
         "from fetalkit.experiments import synthesis\n"
         "import numpy as np\n"
         "settings = params.load('phantom')\n"
         "seen = []\n"
-        "class Spy:\n"
-        "    losses, seconds, device = [0.0], 0.0, __import__('torch').device('cpu')\n"
-        "    def describe(self): return {}\n"
-        "    def fit(self, images, labels, **_): seen.append((images.copy(), labels.copy()))\n"
-        "    def save(self, folder): pass\n"
-        "with mock.patch('fetalkit.generators.create', lambda *_, **__: Spy()):\n"
-        "    synthesis.train('phantom', settings, 'diffusion', '3', 1)\n"
+        "def fit(self, images, labels, **_):\n"
+        "    seen.append((images.copy(), labels.copy()))\n"
+        "    raise KeyboardInterrupt\n"
+        "with mock.patch.object(generators.Generator, 'fit', fit), mock.patch.object(synthesis, '_read_print', lambda _: ''):\n"
+        "    try:\n"
+        "        synthesis.train('phantom', settings, 'diffusion', '3', 1)\n"
+        "    except KeyboardInterrupt:\n"
+        "        pass\n"
         "data = study.Study('phantom', settings)\n"
         "names = set(data.shots[(data.shots.k == '3') & (data.shots.seed == 1)].image_id)\n"
         "rows = data.table[data.table.image_id.isin(names)]\n"
         "assert len(rows) == 18 and set(rows.part) == {'train'}\n"
         "(images, labels), = seen\n"
-        "assert np.array_equal(images, data.store[rows.index]) and np.array_equal(labels, data.labels(rows))\n"
+        "assert np.array_equal(images, data.store.images(rows.image_id)) and np.array_equal(labels, data.labels(rows))\n"
     )
     clone(sys.executable, "-c", script)
 
 
-def test_a_pull_into_a_fresh_clone_reruns_nothing(clone, tmp_path):
+def _stages(clone):
+    """Name → stage, with the cohort's name in place."""
+    text = (clone.folder / "dvc.yaml").read_text().replace("${cohort}", "phantom")
+    return yaml.safe_load(text)["stages"]
+
+
+def _name(out):
+    return out if isinstance(out, str) else next(iter(out))
+
+
+def test_stages_read_what_they_list_and_no_more(clone):
+    """Every file below data/ that a stage opened is a dependency of it, or an output of its own."""
+    opened = clone.opened()
+    for name, stage in _stages(clone).items():
+        allowed = [*map(_name, stage["deps"]), *map(_name, stage["outs"])]
+        # Source files are known by their contents (source.json), and finished trainings by what made them.
+        allowed += ["data/phantom/source", "data/phantom/trainings"]
+        read = {path for path in opened.get(name, ()) if "/." not in path}  # hidden: half-written files of its own
+        extra = {path for path in read if not any(path == of or path.startswith(f"{of}/") for of in allowed)}
+        assert not extra, f"{name} reads {sorted(extra)[:5]}"
+    assert set(opened) >= set(_stages(clone)) - {"fetch"}
+
+
+CHANGED = """
+import copy, json, sys, yaml
+from dvc.repo import Repo
+text = open("params.yaml").read()
+content = yaml.safe_load(text)
+
+def leaves(value, path=()):
+    if isinstance(value, dict) and value:
+        for key, of in value.items():
+            yield from leaves(of, (*path, key))
+    else:
+        yield path
+
+changed = {}
+try:
+    for path in leaves(content):
+        if path[0] in ("africa", "spain") or path[:2] == ("transfer", "hospitals"):
+            continue
+        other = copy.deepcopy(content)
+        at = other
+        for key in path[:-1]:
+            at = at[key]
+        at[path[-1]] = "another value"
+        open("params.yaml", "w").write(yaml.safe_dump(other, sort_keys=False))
+        status = Repo(".").status()
+        changed[".".join(map(str, path))] = [
+            stage for stage, reasons in status.items()
+            if any(isinstance(reason, dict) and "params.yaml" in reason.get("changed deps", {}) for reason in reasons)
+        ]
+finally:
+    open("params.yaml", "w").write(text)
+print(json.dumps(changed))
+"""
+
+
+def test_every_parameter_makes_the_stages_run_that_list_it(clone):
+    """Each single leaf of params.yaml is changed, and DVC asked which stages it would run for that."""
+    done = clone(sys.executable, "-c", CHANGED)
+    changed, stages = json.loads(done.stdout.splitlines()[-1]), _stages(clone)
+    assert len(changed) > 150
+    for key, run in changed.items():
+        listing = {
+            name
+            for name, stage in stages.items()
+            if any(key == param or key.startswith(f"{param}.") for param in stage.get("params", []))
+        }
+        assert set(run) == listing, key
+        assert listing or key.startswith("run."), f"{key} makes no stage run"
+
+
+def test_a_pull_into_a_fresh_clone_trains_nothing_after_a_change_of_a_caption(clone, tmp_path):
     clone("dvc", "remote", "add", "--force", "--default", "--local", "store", str(tmp_path / "store"))
     clone("dvc", "push")
     fresh = tmp_path / "fresh"
     clone("git", "clone", "--quiet", str(clone.folder), str(fresh))
 
     def there(*command):
-        return subprocess.run(command, cwd=fresh, capture_output=True, text=True, env=clone.environment(), check=True)
+        environment = clone.environment() | {"PYTHONPATH": str(fresh)}
+        return subprocess.run(command, cwd=fresh, capture_output=True, text=True, env=environment, check=True)
 
     there("dvc", "remote", "add", "--default", "--local", "store", str(tmp_path / "store"))
     there("dvc", "pull")
-    again = there("dvc", "repro")
-    assert clone.executed(again) == []
+    assert clone.executed(there("dvc", "repro")) == []
     assert there("git", "status", "--porcelain").stdout == ""
+    for name in ("04_generator", "05_synthesis", "07_classify"):
+        notebook = fresh / "notebooks" / f"{name}.ipynb"
+        text = notebook.read_text(encoding="utf-8")
+        assert "display.figure(" in text
+        notebook.write_text(text.replace("first", "very first", 1).replace("seed", "seed ", 1), encoding="utf-8")
+    before = {path: path.stat().st_mtime_ns for path in _trained(fresh)}
+    ran = clone.executed(there("dvc", "repro"))
+    assert {"train-generators", "synthesise", "classify", "report"} <= set(ran)
+    assert {path: path.stat().st_mtime_ns for path in _trained(fresh)} == before, "something was trained or drawn again"
+    assert not list((fresh / "work" / "phantom").glob("phases/*")) and not list(fresh.glob("work/*/generators/*"))
+
+
+def _trained(folder):
+    """Weights, records and sets in the outputs of the stages."""
+    data = folder / "data" / "phantom"
+    patterns = ("trainings/*/*/phase.json", "generators/*/training.json", "synthetic/*.npz", "transfer_sets/*.npz")
+    return sorted(path for pattern in patterns for path in data.glob(pattern))
+
+
+def test_another_image_size_is_decoded_and_never_comes_back_from_the_run_cache(clone):
+    store = clone.folder / "data" / "phantom" / "images" / "images.npy"
+    clone.change(phantom={"images": {"image_size": 24}})
+    assert clone.executed(clone("dvc", "repro", "decode")) == ["decode"]
+    assert np.load(store).shape[1:] == (24, 24)
+    clone.change(phantom={"images": {"image_size": 32}})
+    clone("dvc", "repro", "decode")
+    assert np.load(store).shape[1:] == (32, 32)
+    clone.commit()
 
 
 def test_cohorts_live_side_by_side(clone):
-    """Adding a cohort is one package, one section and one copy of the pipeline; the others stay untouched."""
-    package = clone.folder / "fetalkit" / "cohorts" / "other"
-    package.mkdir()
-    (package / "__init__.py").write_text(
-        '"""Another one."""\n\nfrom fetalkit.cohorts.phantom import Phantom\n\nCOHORT = Phantom()\n'
-    )
+    """Adding a cohort of a known kind is one section; the others stay untouched."""
     content = yaml.safe_load((clone.folder / "params.yaml").read_text())
-    content["other"] = content["phantom"] | {"cohort": content["phantom"]["cohort"] | {"seed": 9}}
-    (clone.folder / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
-    clone("make", "--always-make", "--old-file=dvc.yaml", "reports/other/dvc.yaml")
-    ran = clone("dvc", "repro", "reports/other/dvc.yaml:split")
+    other = json.loads(json.dumps(content["phantom"]))
+    other["cohort"] |= {"seed": 9, "kind": "phantom"}
+    clone.change(other=other)
+    ran = clone(sys.executable, "-m", "fetalkit", "repro", "other", "split")
     assert [name.split(":")[-1] for name in clone.executed(ran)] == ["audit", "split"]
     assert (clone.folder / "data/other/splits/splits.csv").exists()
     index = [clone.table("data", name, "cohort", "index.csv").sha256 for name in ("phantom", "other")]
     assert set(index[0]).isdisjoint(index[1])
+    assert clone("git", "status", "--porcelain").stdout.split() == ["M", "params.yaml"], "a run leaves git as it was"
     assert clone.executed(clone("dvc", "repro")) == []
+    clone.commit()
 
 
 def test_only_what_a_change_affects_runs_again(clone):
     clone.change(phantom={"report": {"bootstrap_resamples": 300}})
-    assert clone.executed(clone("dvc", "repro")) == ["summarise", "publish"]
+    assert clone.executed(clone("dvc", "repro")) == ["summarise", "report"]
     clone.change(phantom={"classify": {"train_steps": 5}})
-    # The network in whose features fidelity is measured is one of the grid's.
-    assert sorted(clone.executed(clone("dvc", "repro"))) == ["classify", "fidelity", "publish", "summarise"]
+    # The network in whose features fidelity is measured is one of the study's runs.
+    assert sorted(clone.executed(clone("dvc", "repro"))) == ["classify", "fidelity", "report", "summarise"]
+    clone.commit()
 
 
 def test_a_bad_parameter_stops_with_one_line(clone):
@@ -223,3 +327,44 @@ def test_a_bad_parameter_stops_with_one_line(clone):
     assert len(lines) == 1
     assert "params.yaml: phantom.classify.train_steps = -1" in lines[0]
     assert "Traceback" not in failed.stderr
+
+
+OWN = """
+def explode(images, generator):
+    raise RuntimeError("the probe fell down")
+"""
+
+
+def test_a_failing_run_is_seen_from_the_training_to_the_readme(clone):
+    """An arm of one's own, whose augmentation lies outside the package and fails: a gap everywhere, and the reason."""
+    (clone.folder / "own_augmentation.py").write_text(OWN)
+    clone.change(
+        arms={
+            "exploding": {
+                "title": "an arm of one's own",
+                "primary": True,
+                "phases": [{"source": "real", "steps": "P + N", "augmentation": "own_augmentation:explode"}],
+            }
+        },
+        phantom={
+            "classify": {"further": [{"arms": [*FURTHER, "exploding"], "shots": [3], "classifiers": ["resnet10t"]}]}
+        },
+    )
+    clone("dvc", "repro")
+    pages = clone.folder / "data" / "phantom" / "pages"
+    table = clone.table("data", "phantom", "pages", "results.csv")
+    assert table[table.arm == "exploding"].value.isna().all() and len(table[table.arm == "exploding"]) > 20
+    assert table[(table.arm != "exploding") & (table.metric == "accuracy")].value.notna().all()
+    summary = json.loads((pages / "summary.json").read_text())
+    failed = [f"exploding_resnet10t_k3_seed{seed}" for seed in (0, 1)]
+    assert summary["failed_cells"] == failed
+    assert summary["headline"]["exploding"]["few_shot"]["gain"] is None
+    assert summary["arms"]["exploding"]["resnet10t"]["3"]["accuracy"]["mean"] is None
+    for page in ("index.html", "07_classify.html"):
+        text = (pages / page).read_text()
+        assert all(name in text for name in failed), page
+    assert "the probe fell down" in (pages / "07_classify.html").read_text()
+    clone(sys.executable, "-m", "fetalkit", "publish", "phantom")
+    clone(sys.executable, "-m", "fetalkit", "readme")
+    assert (clone.folder / "reports/phantom/index.html").read_bytes() == (pages / "index.html").read_bytes()
+    assert "[phantom](reports/phantom/index.html)" in (clone.folder / "README.md").read_text()
