@@ -78,6 +78,8 @@ def test_commands_exist(page):
     code = "\n".join(_code(page))
     assert set(re.findall(r"\bfetalkit ([a-z]+)\b(?! *\.)", code)) <= commands
     assert set(re.findall(r"\bmake ([a-z-]+)\b", code)) <= targets
+    settings = yaml.safe_load((ROOT / "params.yaml").read_text())
+    assert set(re.findall(r"\bCOHORT=(\w+)", code)) <= {*settings, *settings["transfer"], "ourhospital"}
 
 
 def _code(page: Path) -> list[str]:
