@@ -95,8 +95,8 @@ def test_africa_has_the_known_duplicates(mirror):
     cohort = cohorts.load("africa")
     settings = cohort.settings(planes=list(cohort.planes))
     root = cohort.fetch(settings, mirror)
-    found = audit.duplicates(*audit.scan(root, cohort.table(settings, root)), bits=32, correlation=0.95)
-    counts = audit.duplicate_counts(found)
+    measured = audit.duplicates(*audit.scan(root, cohort.table(settings, root)), bits=32, correlation=0.95)
+    counts = audit.duplicate_counts(measured)
     assert (counts["pairs"], counts["cross_split"]) == (47, 22)
     known = {"Algeria/patient004_DZA_plane0", "Algeria/patient031_DZA_plane0"}
-    assert any({row.image_a, row.image_b} == known and row.crosses_split for row in found.itertuples())
+    assert any({row.image_a, row.image_b} == known and row.crosses_split for row in measured.itertuples())

@@ -30,12 +30,12 @@ def of(control, arm, resamples=200, **more):
 
 
 def test_control_with_twice_the_images_is_a_factor_of_two():
-    found = of(CURVE, CURVE + RISE)
-    assert found.factor == pytest.approx(2)
-    assert found.table.equivalent.tolist() == pytest.approx([10, 20, 40, 80, 80])
-    assert found.table.bound.tolist() == ["", "", "", "", "at least"]
-    assert found.table.factor.iloc[-1] == pytest.approx(1)
-    assert found.bound == ""
+    curve = of(CURVE, CURVE + RISE)
+    assert curve.factor == pytest.approx(2)
+    assert curve.table.equivalent.tolist() == pytest.approx([10, 20, 40, 80, 80])
+    assert curve.table.bound.tolist() == ["", "", "", "", "at least"]
+    assert curve.table.factor.iloc[-1] == pytest.approx(1)
+    assert curve.bound == ""
 
 
 def test_between_two_measured_numbers_it_is_linear_in_the_logarithm():
@@ -45,31 +45,31 @@ def test_between_two_measured_numbers_it_is_linear_in_the_logarithm():
 
 
 def test_loss_is_a_factor_below_one():
-    found = of(CURVE, CURVE - RISE)
-    assert found.table.factor.tolist() == pytest.approx([1, 0.5, 0.5, 0.5, 0.5])
-    assert found.table.bound.tolist() == ["at most", "", "", "", ""]
-    assert found.bound == "at most"
-    assert found.factor == pytest.approx(0.5**0.75)
+    curve = of(CURVE, CURVE - RISE)
+    assert curve.table.factor.tolist() == pytest.approx([1, 0.5, 0.5, 0.5, 0.5])
+    assert curve.table.bound.tolist() == ["at most", "", "", "", ""]
+    assert curve.bound == "at most"
+    assert curve.factor == pytest.approx(0.5**0.75)
 
 
 @pytest.mark.parametrize("curve", [CURVE, np.full(5, 0.6), CURVE[[0, 2, 1, 4, 3]]], ids=["rising", "flat", "bent"])
 def test_no_gain_is_worth_nothing(curve):
-    found = of(curve, curve)
-    assert found.table.factor.tolist() == pytest.approx([1] * 5)
-    assert (found.factor, found.low, found.high) == pytest.approx((1, 1, 1))
-    assert set(found.table.bound) == {""}
+    curve = of(curve, curve)
+    assert curve.table.factor.tolist() == pytest.approx([1] * 5)
+    assert (curve.factor, curve.low, curve.high) == pytest.approx((1, 1, 1))
+    assert set(curve.table.bound) == {""}
 
 
 @pytest.mark.parametrize(("gain", "bound", "equivalent"), [(0.05, "at least", 80), (-0.05, "at most", 5)])
 def test_flat_control_gives_bounds(gain, bound, equivalent):
-    found = of(np.full(5, 0.6), np.full(5, 0.6 + gain))
-    assert found.table.bound.tolist() == [bound] * 5 and found.bound == bound
-    assert found.table.equivalent.tolist() == pytest.approx([equivalent] * 5)
+    curve = of(np.full(5, 0.6), np.full(5, 0.6 + gain))
+    assert curve.table.bound.tolist() == [bound] * 5 and curve.bound == bound
+    assert curve.table.equivalent.tolist() == pytest.approx([equivalent] * 5)
 
 
 def test_bounds_of_both_kinds_are_unclear():
-    found = of(CURVE, CURVE + np.array([-0.1, 0, 0, 0.3, 0]))
-    assert found.table.bound.tolist() == ["at most", "", "", "at least", ""] and found.bound == "unclear"
+    curve = of(CURVE, CURVE + np.array([-0.1, 0, 0, 0.3, 0]))
+    assert curve.table.bound.tolist() == ["at most", "", "", "at least", ""] and curve.bound == "unclear"
 
 
 def test_curve_is_made_monotone():
@@ -79,6 +79,7 @@ def test_curve_is_made_monotone():
     assert np.exp(factors[1:3]) == pytest.approx([20 * np.sqrt(2) / 10, np.sqrt(2)])
 
 
+@pytest.mark.slow
 def test_interval_covers_a_true_factor():
     """Studies in which patients, images and runs differ: the interval holds the true factor of 2 in most of them."""
     random = np.random.default_rng(0)
@@ -91,9 +92,9 @@ def test_interval_covers_a_true_factor():
             shift = random.normal(0, 0.02, (5, 3, 1))
             drawn.append((random.random((5, 3, 180)) < level[:, None, None] + difficulty + shift).astype(float))
         control, arm = (dict(zip(SHOTS, of, strict=True)) for of in drawn)
-        found = replacement_curve(control, arm, SHOTS, patients.astype(str), resamples=200, seed=study)
-        covered.append(found.low <= 2 <= found.high)
-        widths.append(np.log(found.high / found.low))
+        curve = replacement_curve(control, arm, SHOTS, patients.astype(str), resamples=200, seed=study)
+        covered.append(curve.low <= 2 <= curve.high)
+        widths.append(np.log(curve.high / curve.low))
     assert np.mean(covered) > 0.9
     assert np.median(widths) < np.log(4)
 
@@ -113,9 +114,9 @@ def test_resampling_is_seeded_and_orders_by_images():
 def test_a_failed_run_leaves_nothing():
     arm = correct(CURVE)
     arm["20"][1] = np.nan
-    found = replacement_curve(correct(CURVE), arm, SHOTS, np.arange(N).astype(str), resamples=10, seed=0)
-    assert np.isnan([found.factor, found.low, found.high]).all() and found.bound == ""
-    assert found.table.factor.isna().all()
+    curve = replacement_curve(correct(CURVE), arm, SHOTS, np.arange(N).astype(str), resamples=10, seed=0)
+    assert np.isnan([curve.factor, curve.low, curve.high]).all() and curve.bound == ""
+    assert curve.table.factor.isna().all()
 
 
 def test_what_does_not_fit_is_refused():

@@ -37,21 +37,25 @@ def logistic():
 
 def test_places_that_a_line_parts_are_at_the_greatest_distance():
     (a, of_a), (b, of_b) = place(10), place(10, shift=30, seed=1, name="b")
-    found = separability.proxy_a_distance(a, b, of_a, of_b, seed=0)
-    assert (found.distance, found.low, found.high) == (2, 2, 2)
-    assert (found.separability.balanced_accuracy, found.separability.spread, found.separability.chance) == (1, 0, 0.5)
+    measured = separability.proxy_a_distance(a, b, of_a, of_b, seed=0)
+    assert (measured.distance, measured.low, measured.high) == (2, 2, 2)
+    assert (measured.separability.balanced_accuracy, measured.separability.spread, measured.separability.chance) == (
+        1,
+        0,
+        0.5,
+    )
 
 
 def test_there_is_no_distance_within_one_place():
-    found = []
+    measured = []
     for seed in range(20):
         x, patients = place(60, seed=seed)
         a = np.isin(patients, [f"a{number}" for number in range(30)])
-        found.append(separability.proxy_a_distance(x[a], x[~a], patients[a], patients[~a], seed))
-    assert np.mean([of.separability.balanced_accuracy for of in found]) == pytest.approx(0.5, abs=0.04)
-    assert np.mean([of.distance for of in found]) < 0.2, "cut at zero, so a little above it"
-    assert sum(of.low > 0 for of in found) <= 2
-    assert all(0 <= of.low <= of.distance <= of.high <= 2 for of in found)
+        measured.append(separability.proxy_a_distance(x[a], x[~a], patients[a], patients[~a], seed))
+    assert np.mean([of.separability.balanced_accuracy for of in measured]) == pytest.approx(0.5, abs=0.04)
+    assert np.mean([of.distance for of in measured]) < 0.2, "cut at zero, so a little above it"
+    assert sum(of.low > 0 for of in measured) <= 2
+    assert all(0 <= of.low <= of.distance <= of.high <= 2 for of in measured)
 
 
 def test_a_place_against_itself():
@@ -64,12 +68,13 @@ def test_the_distance_is_that_of_the_best_line():
     random = np.random.default_rng(0)
     a, b = random.normal(size=(3000, 2)), random.normal((2, 0), size=(3000, 2))
     names = np.arange(3000).astype(str)
-    found = separability.proxy_a_distance(a, b, names, np.char.add("b", names), seed=0)
-    assert found.separability.balanced_accuracy == pytest.approx(0.8413, abs=0.015)
-    assert found.distance == pytest.approx(2 * (1 - 2 * (1 - found.separability.balanced_accuracy)))
-    assert found.low < 2 * (2 * 0.8413 - 1) < found.high
+    measured = separability.proxy_a_distance(a, b, names, np.char.add("b", names), seed=0)
+    assert measured.separability.balanced_accuracy == pytest.approx(0.8413, abs=0.015)
+    assert measured.distance == pytest.approx(2 * (1 - 2 * (1 - measured.separability.balanced_accuracy)))
+    assert measured.low < 2 * (2 * 0.8413 - 1) < measured.high
 
 
+@pytest.mark.slow
 def test_unequal_numbers_make_no_difference():
     """A classifier that always calls the larger place is right in 95 % of the images, and tells nothing."""
     (a, of_a), (b, of_b) = place(190, d=2), place(10, d=2, seed=1, name="b")
@@ -134,6 +139,7 @@ def test_patients_known_by_heart_do_not_count():
     assert leaking.balanced_accuracy == 1
 
 
+@pytest.mark.slow
 def test_the_interval_holds_chance_where_there_is_nothing_to_tell():
     held = 0
     for seed in range(40):

@@ -56,9 +56,9 @@ def test_the_map_lies_on_the_evidence(quadrant):
 def test_brightness_weighs_the_evidence():
     images = np.full((1, 64, 64), 40, np.uint8)
     images[0, 4:12, 4:12] = 240
-    (found,) = gradcam(models.Normalised(Quadrants(64)), images, np.array([0]), CPU)
-    assert np.unravel_index(found.argmax(), found.shape) == pytest.approx((7.5, 7.5), abs=4)
-    assert found[24, 24] < 0.3 and found[50, 50] == 0
+    (measured,) = gradcam(models.Normalised(Quadrants(64)), images, np.array([0]), CPU)
+    assert np.unravel_index(measured.argmax(), measured.shape) == pytest.approx((7.5, 7.5), abs=4)
+    assert measured[24, 24] < 0.3 and measured[50, 50] == 0
 
 
 def test_nothing_speaks_for_the_class():

@@ -14,17 +14,17 @@ def names(count):
     return np.arange(count).astype(str)
 
 
-def bounds(found):
-    return found.low, found.high
+def bounds(interval):
+    return interval.low, interval.high
 
 
 def test_one_seed_of_independent_images_is_the_t_interval_and_test():
     values = np.random.default_rng(0).normal(0.05, 0.3, 80)
     textbook = stats.ttest_1samp(values, 0)
-    found = intervals.gain(values[None], names(80))
-    assert found.estimate == pytest.approx(values.mean())
-    assert bounds(found) == pytest.approx(tuple(textbook.confidence_interval(0.95)))
-    assert found.p == pytest.approx(textbook.pvalue)
+    interval = intervals.gain(values[None], names(80))
+    assert interval.estimate == pytest.approx(values.mean())
+    assert bounds(interval) == pytest.approx(tuple(textbook.confidence_interval(0.95)))
+    assert interval.p == pytest.approx(textbook.pvalue)
 
 
 def test_one_seed_of_clustered_images_is_the_cluster_robust_interval():
@@ -42,10 +42,10 @@ def test_one_seed_of_clustered_images_is_the_cluster_robust_interval():
 
 def test_seeds_that_differ_alone_are_the_t_interval_over_seeds():
     means = np.array([0.02, 0.05, 0.12])
-    found = intervals.gain(np.tile(means[:, None], 50), names(50))
+    interval = intervals.gain(np.tile(means[:, None], 50), names(50))
     textbook = stats.ttest_1samp(means, 0)
-    assert bounds(found) == pytest.approx(tuple(textbook.confidence_interval(0.95)))
-    assert found.p == pytest.approx(textbook.pvalue)
+    assert bounds(interval) == pytest.approx(tuple(textbook.confidence_interval(0.95)))
+    assert interval.p == pytest.approx(textbook.pvalue)
 
 
 def test_seeds_that_agree_add_nothing():
@@ -56,8 +56,8 @@ def test_seeds_that_agree_add_nothing():
 
 def test_seeds_that_agree_by_chance_in_few_patients_leave_an_interval():
     """Every seed gains one image, each of another patient: the part in common outweighs that over patients."""
-    found = intervals.gain(np.eye(3, 12), names(12))
-    assert found.high - found.low > 0.05 and found.p > 0.001
+    interval = intervals.gain(np.eye(3, 12), names(12))
+    assert interval.high - interval.low > 0.05 and interval.p > 0.001
 
 
 def test_parts_are_those_of_the_analysis_of_variance():
@@ -76,9 +76,9 @@ def test_p_and_interval_agree(n_seeds):
     both = set()
     for _ in range(200):
         values = random.normal(0.1, 0.15, (n_seeds, 1)) + random.normal(0, 0.3, (n_seeds, 20))
-        found = intervals.gain(values, np.repeat(names(10), 2))
-        assert (found.p < 0.05) == (found.low > 0 or found.high < 0)
-        both.add(found.p < 0.05)
+        interval = intervals.gain(values, np.repeat(names(10), 2))
+        assert (interval.p < 0.05) == (interval.low > 0 or interval.high < 0)
+        both.add(interval.p < 0.05)
     assert both == {True, False}
 
 
@@ -88,23 +88,23 @@ def test_p_at_the_edges():
 
 
 def test_accuracy_stays_within_its_range():
-    found = intervals.accuracy(np.array([[1.0] * 19 + [0.0]]), names(20))
-    assert found.estimate == 0.95 and found.low < 0.9 and found.high == 1
+    interval = intervals.accuracy(np.array([[1.0] * 19 + [0.0]]), names(20))
+    assert interval.estimate == 0.95 and interval.low < 0.9 and interval.high == 1
 
 
 def test_a_failed_run_leaves_nothing():
     values = np.zeros((3, 10))
     values[1] = np.nan
-    found = intervals.gain(values, names(10))
-    assert np.isnan([found.estimate, found.low, found.high, found.p]).all()
+    interval = intervals.gain(values, names(10))
+    assert np.isnan([interval.estimate, interval.low, interval.high, interval.p]).all()
     one = intervals.accuracy(values, names(10))
     assert np.isnan([one.estimate, one.low, one.high]).all()
     assert np.isnan(intervals.sign_flip(values, names(10), 100, 0))
 
 
 def test_one_patient_gives_an_estimate_alone():
-    found = intervals.gain(np.full((3, 4), 0.5), ["a"] * 4)
-    assert found.estimate == 0.5 and np.isnan([found.low, found.high, found.p]).all()
+    interval = intervals.gain(np.full((3, 4), 0.5), ["a"] * 4)
+    assert interval.estimate == 0.5 and np.isnan([interval.low, interval.high, interval.p]).all()
 
 
 @pytest.mark.parametrize("values", [np.zeros(5), np.zeros((2, 4)), np.zeros((0, 5))])
@@ -118,8 +118,8 @@ def test_shapes_that_do_not_fit_are_refused(values):
 def test_sign_flip_is_mcnemar(gained, lost):
     values = np.r_[np.ones(gained), -np.ones(lost), np.zeros(40)]
     exact = mcnemar([[30, gained], [lost, 10]], exact=True).pvalue
-    found = intervals.sign_flip(values[None], names(len(values)), permutations=2**12, seed=0)
-    assert found == pytest.approx(exact)
+    interval = intervals.sign_flip(values[None], names(len(values)), permutations=2**12, seed=0)
+    assert interval == pytest.approx(exact)
 
 
 def test_sign_flip_of_many_patients_nears_mcnemar():
@@ -169,8 +169,8 @@ def test_no_effect_is_covered_in_95_of_100_studies(shape, points):
     differences, patients = studies(shape, 1000, points)
     covered = []
     for values in differences:
-        found = intervals.gain(values, patients)
-        covered.append(found.low <= 0 <= found.high)
+        interval = intervals.gain(values, patients)
+        covered.append(interval.low <= 0 <= interval.high)
     assert 0.93 <= np.mean(covered) <= 0.97
 
 
@@ -178,8 +178,8 @@ def test_no_effect_is_covered_in_95_of_100_studies(shape, points):
 def test_an_effect_is_found_and_covered(n_seeds, power):
     differences, patients = studies(SHAPES["spain"], 200, 1, effect=0.05, seed=1, n_seeds=n_seeds)
     truth = differences.mean()
-    found = [intervals.gain(values, patients) for values in differences]
+    interval = [intervals.gain(values, patients) for values in differences]
     assert truth == pytest.approx(0.05, abs=0.01)
-    assert np.mean([one.low <= truth <= one.high for one in found]) > 0.92
-    assert np.mean([one.p < 0.05 for one in found]) > power
+    assert np.mean([one.low <= truth <= one.high for one in interval]) > 0.92
+    assert np.mean([one.p < 0.05 for one in interval]) > power
     assert np.mean([intervals.sign_flip(values, patients, 999, 0) < 0.05 for values in differences[:20]]) > 0.9

@@ -72,9 +72,9 @@ def drawn(kind, n=600):
 
 def test_lambda_of_mixup_is_from_beta_of_four_fifths():
     """The variance of Beta(a, a) is 1 / (4 (2 a + 1))."""
-    found = drawn("mixup")
-    assert np.mean(found) == pytest.approx(0.5, abs=0.04)
-    assert np.var(found) == pytest.approx(1 / (4 * 2.6), rel=0.12)
+    measured = drawn("mixup")
+    assert np.mean(measured) == pytest.approx(0.5, abs=0.04)
+    assert np.var(measured) == pytest.approx(1 / (4 * 2.6), rel=0.12)
 
 
 def test_lambda_of_cutmix_is_even_but_for_what_reaches_over_the_edge():

@@ -52,11 +52,11 @@ def test_small_copies_of_masks():
     masks = np.zeros((2, 32, 32), bool)
     masks[0, :2, 2:4] = True
     masks[1, 0, 0] = True
-    found = outline.mask_features(masks).reshape(2, 16, 16)
-    assert found[0, 0, 1] == 1 and found[0].sum() == 1
-    assert found[1, 0, 0] == 0.25 and found[1].sum() == 0.25
+    measured = outline.mask_features(masks).reshape(2, 16, 16)
+    assert measured[0, 0, 1] == 1 and measured[0].sum() == 1
+    assert measured[1, 0, 0] == 0.25 and measured[1].sum() == 0.25
     assert outline.mask_features(masks, side=5).shape == (2, 25)
-    with pytest.raises(FetalkitError, match="masks of 8 × 8 px are smaller than 16 × 16 cells"):
+    with pytest.raises(FetalkitError, match="masks of 8 × 8 px are smaller than 16 × 16 squares"):
         outline.mask_features(masks[:, :8, :8])
 
 
@@ -86,6 +86,7 @@ def test_sizes_between_others_are_told():
     assert told.balanced_accuracy == 1 and told.chance == pytest.approx(1 / 3)
 
 
+@pytest.mark.slow
 def test_noise_does_not_tell():
     noise = np.random.default_rng(0).normal(size=(400, 5))
     told = outline.centre_from(noise, np.tile(["a", "b"], 200), np.repeat(np.arange(100), 4).astype(str), 0)
@@ -94,6 +95,7 @@ def test_noise_does_not_tell():
     assert told.balanced_accuracy == 0.5
 
 
+@pytest.mark.slow
 def test_many_images_of_one_centre_do_not_hide_the_other():
     """Two normals 1.5 standard deviations apart, told in 77 % at best, and one centre twenty times as large as the other."""
     random, centres = np.random.default_rng(0), np.repeat(["a", "b"], [100, 2000])
@@ -102,6 +104,7 @@ def test_many_images_of_one_centre_do_not_hide_the_other():
     assert told.balanced_accuracy == pytest.approx(0.77, abs=0.08)
 
 
+@pytest.mark.slow
 def test_the_table_has_a_row_per_kind(two_centres):
     images, centres, patients = two_centres
     masks = outline.fan_masks(images)
@@ -116,6 +119,7 @@ def test_the_table_has_a_row_per_kind(two_centres):
 # --- one outline
 
 
+@pytest.mark.slow
 def test_after_standardising_the_mask_no_longer_tells(two_centres):
     images, centres, patients = two_centres
     changed, left = outline.standardise_mask(images)
@@ -182,10 +186,12 @@ def test_the_drop_is_paired():
     before = random.random((3, 200)) < 0.9
     after = before & (random.random((3, 200)) < 0.8)
     patients = [f"p{number // 2}" for number in range(200)]
-    found = outline_effect.drop_with_standard_mask(before, after, patients)
-    assert found.before == intervals.accuracy(before, patients) and found.after == intervals.accuracy(after, patients)
-    assert found.change.estimate == pytest.approx(found.after.estimate - found.before.estimate)
-    assert found.change.high < 0 and found.change.p < 0.05
+    measured = outline_effect.drop_with_standard_mask(before, after, patients)
+    assert measured.before == intervals.accuracy(before, patients) and measured.after == intervals.accuracy(
+        after, patients
+    )
+    assert measured.change.estimate == pytest.approx(measured.after.estimate - measured.before.estimate)
+    assert measured.change.high < 0 and measured.change.p < 0.05
     same = outline_effect.drop_with_standard_mask(before, before, patients)
     assert (same.change.estimate, same.change.p) == (0, 1)
     with pytest.raises(FetalkitError, match=r"\(3, 200\) calls before but \(2, 200\) after: test the same images"):

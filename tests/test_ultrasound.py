@@ -51,8 +51,8 @@ def distance():
 
 
 def test_the_mask_is_the_fan():
-    found = ultrasound_transforms.scan_mask(scans())[:, 0]
-    overlap = (found & fan()).sum(dim=(1, 2)) / (found | fan()).sum(dim=(1, 2))
+    measured = ultrasound_transforms.scan_mask(scans())[:, 0]
+    overlap = (measured & fan()).sum(dim=(1, 2)) / (measured | fan()).sum(dim=(1, 2))
     assert overlap.min() > 0.95
 
 
@@ -60,18 +60,18 @@ def test_fluid_inside_the_fan_belongs_to_it_and_a_caption_outside_does_not():
     image = scans(1)
     image[..., 30:40, 28:38] = 0
     image[..., 8:10, 2:9] = 1  # thin as letters are
-    found = ultrasound_transforms.scan_mask(image)[0, 0]
-    assert found[30:40, 28:38].all()
-    assert not found[8:10, 2:9].any()
+    measured = ultrasound_transforms.scan_mask(image)[0, 0]
+    assert measured[30:40, 28:38].all()
+    assert not measured[8:10, 2:9].any()
 
 
 def test_the_mask_of_simulated_images_covers_their_light_and_leaves_the_corners():
     specs = [simulator.Spec(0, i, i, plane, next(iter(simulator.SCANNERS))) for i, plane in enumerate(simulator.PLANES)]
     drawn = np.stack(simulator.simulate(specs, SIZE))
     images = torch.from_numpy(drawn)[:, None].float() / 255
-    found = ultrasound_transforms.scan_mask(images)
-    assert (images * found).sum() > 0.99 * images.sum()
-    assert not found[..., :2, [0, -1]].any()
+    measured = ultrasound_transforms.scan_mask(images)
+    assert (images * measured).sum() > 0.99 * images.sum()
+    assert not measured[..., :2, [0, -1]].any()
 
 
 def test_a_black_image_has_no_mask():
@@ -251,13 +251,13 @@ def test_transforms_meet_images_with_their_own_masks(monkeypatch):
         ultrasound_transforms, "PROBABILITY", {lambda images, mask, generator: images + 2.0 * mask: 0.5}
     )
     images = scans(16)
-    found = ultrasound_transforms.augment(images, rng(0))
+    measured = ultrasound_transforms.augment(images, rng(0))
     moved = augmentation.crop(images, generator := rng(0))
     plain = tone(moved, generator)
     lit = plain + 2.0 * ultrasound_transforms.scan_mask(moved)
-    chosen = (found > 1).flatten(1).any(dim=1)
+    chosen = (measured > 1).flatten(1).any(dim=1)
     assert 3 < chosen.sum() < 13
-    assert torch.equal(found, torch.where(chosen.view(-1, 1, 1, 1), lit, plain))
+    assert torch.equal(measured, torch.where(chosen.view(-1, 1, 1, 1), lit, plain))
 
 
 def test_multi_scale_crops_show_a_third_to_the_whole_of_an_image_from_anywhere():
@@ -285,6 +285,6 @@ def test_the_standard_geometry_stays_near_the_middle():
 def test_the_standard_augmentation_gives_the_numbers_it_always_gave():
     """It is part of every published result."""
     images = (torch.arange(2 * 16 * 16) % 97).view(2, 1, 16, 16) / 96
-    found = augment(images, rng("fixed"))
+    measured = augment(images, rng("fixed"))
     expected = [0.543115, 0.379297, 0.614502, 0.368408, 0.251691, 0.147683]
-    assert found[:, 0, 8, [2, 8, 13]].flatten().tolist() == pytest.approx(expected, abs=1e-5)
+    assert measured[:, 0, 8, [2, 8, 13]].flatten().tolist() == pytest.approx(expected, abs=1e-5)

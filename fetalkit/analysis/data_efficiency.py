@@ -126,7 +126,7 @@ def replaced(accuracies: np.ndarray, log_k: np.ndarray) -> tuple[np.ndarray, np.
         Both (resamples, k); the second of ``""``, ``"at least"`` and ``"at most"``. Where an accuracy is NaN, all factors are.
     """
     control, gains = accuracies[:, 0], accuracies[:, 1] - accuracies[:, 0]
-    known = ~np.isnan(accuracies).any(axis=(1, 2))
+    known = np.asarray(~np.isnan(accuracies).any(axis=(1, 2)))
     curves = np.array([isotonic_regression(row).x if of else row for row, of in zip(control, known, strict=True)])
     aims = curves + np.where(np.abs(gains) < ROUNDING, 0.0, gains)
     # Where the curve is level a whole stretch has the same height; the place in it that is next to k counts.

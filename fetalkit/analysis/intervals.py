@@ -32,6 +32,7 @@ References
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import optimize, special, stats
@@ -60,7 +61,7 @@ class Gain(Interval):
     p: float
 
 
-def gain(differences: np.ndarray, patients: Sequence[str]) -> Gain:
+def gain(differences: np.ndarray, patients: Sequence[str] | np.ndarray) -> Gain:
     """Mean difference of two arms that were tested with the same seeds on the same images.
 
     Parameters
@@ -88,7 +89,7 @@ def gain(differences: np.ndarray, patients: Sequence[str]) -> Gain:
     return Gain(estimate, max(estimate - half, -1.0), min(estimate + half, 1.0), parts.p_value(estimate))
 
 
-def accuracy(correct: np.ndarray, patients: Sequence[str]) -> Interval:
+def accuracy(correct: np.ndarray, patients: Sequence[str] | np.ndarray) -> Interval:
     """Accuracy of one arm, with the interval of `gain`.
 
     Parameters
@@ -108,7 +109,7 @@ def accuracy(correct: np.ndarray, patients: Sequence[str]) -> Interval:
     return Interval(estimate, max(estimate - half, 0.0), min(estimate + half, 1.0))
 
 
-def sign_flip(differences: np.ndarray, patients: Sequence[str], permutations: int, seed: int) -> float:
+def sign_flip(differences: np.ndarray, patients: Sequence[str] | np.ndarray, permutations: int, seed: int) -> float:
     """Two-sided p-value of a permutation test: without an effect, arm and control may change places in any patient.
 
     Takes the seeds as they are (their mean), so it speaks of these runs and not of others. With one seed and one image
@@ -140,7 +141,7 @@ def sign_flip(differences: np.ndarray, patients: Sequence[str], permutations: in
     sums = sums[~np.isclose(sums, 0)]  # their signs change nothing
     if len(sums) < 2:
         return 1.0
-    found = stats.permutation_test(
+    test = stats.permutation_test(
         (sums,),
         np.sum,
         permutation_type="samples",
@@ -148,20 +149,20 @@ def sign_flip(differences: np.ndarray, patients: Sequence[str], permutations: in
         batch=1000,
         rng=np.random.default_rng(seed),
     )
-    return float(found.pvalue)
+    return float(test.pvalue)
 
 
-def holm(p_values: Sequence[float]) -> np.ndarray:
+def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
     """P-values adjusted for their number; one that is NaN stays so and does not count.
 
     References
     ----------
     Holm S. A simple sequentially rejective multiple test procedure. Scand J Stat 6, 65-70 (1979).
     """
-    p_values = np.asarray(p_values, dtype=float)
-    adjusted, known = np.full(p_values.shape, np.nan), ~np.isnan(p_values)
+    given = np.asarray(p_values, dtype=float)
+    adjusted, known = np.full(given.shape, np.nan), ~np.isnan(given)
     if known.any():
-        adjusted[known] = multipletests(p_values[known], method="holm")[1]
+        adjusted[known] = multipletests(given[known], method="holm")[1]
     return adjusted
 
 
@@ -215,14 +216,15 @@ class _Parts:
             return 1.0
         if excess(SMALLEST_P) <= 0:
             return SMALLEST_P
-        return float(optimize.brentq(excess, SMALLEST_P, 1.0, xtol=1e-13))
+        root: Any = optimize.brentq(excess, SMALLEST_P, 1.0, xtol=1e-13)
+        return float(root)
 
 
-def _checked(values: np.ndarray, patients: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+def _checked(values: np.ndarray, patients: Sequence[str] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Values (seeds, images) and the number of each image's patient."""
-    values, patients = np.asarray(values, dtype=float), np.asarray(patients)
+    values, names = np.asarray(values, dtype=float), np.asarray(patients)
     if values.ndim != 2 or not values.size:
         raise FetalkitError(f"{values.shape} values: there must be one row per seed and one column per image")
-    if patients.shape != values.shape[1:]:
-        raise FetalkitError(f"{values.shape[1]} images but {patients.shape} patients: name the patient of every image")
-    return values, np.unique(patients, return_inverse=True)[1]
+    if names.shape != values.shape[1:]:
+        raise FetalkitError(f"{values.shape[1]} images but {names.shape} patients: name the patient of every image")
+    return values, np.unique(names, return_inverse=True)[1]

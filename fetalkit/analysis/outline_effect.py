@@ -18,7 +18,7 @@ class Drop:
     change: intervals.Gain
 
 
-def drop_with_standard_mask(before: np.ndarray, after: np.ndarray, patients: Sequence[str]) -> Drop:
+def drop_with_standard_mask(before: np.ndarray, after: np.ndarray, patients: Sequence[str] | np.ndarray) -> Drop:
     """What accuracy owes to the outline: classifiers of images as they are against classifiers of standardised ones.
 
     Parameters

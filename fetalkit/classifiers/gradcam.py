@@ -1,5 +1,7 @@
 """Where in an image a classifier sees the evidence for a class: Grad-CAM."""
 
+from typing import Any
+
 import numpy as np
 import torch
 from captum.attr import LayerAttribution, LayerGradCam
@@ -53,8 +55,8 @@ def gradcam(
         for start in range(0, len(images), batch_size):
             inputs = as_input(images[start : start + batch_size], device)
             targets = torch.as_tensor(classes[start : start + batch_size], device=device)
-            coarse = camera.attribute(inputs, targets, relu_attributions=True).detach()
-            maps = LayerAttribution.interpolate(coarse, tuple(images.shape[1:]), "bilinear")[:, 0]
+            coarse: Any = camera.attribute(inputs, targets, relu_attributions=True)  # one tensor, of one layer
+            maps = LayerAttribution.interpolate(coarse.detach(), tuple(images.shape[1:]), "bilinear")[:, 0]
             highest = maps.amax(dim=(1, 2), keepdim=True)
             parts.append((maps / torch.where(highest > 0, highest, 1)).cpu().numpy())
     return np.concatenate(parts)

@@ -114,10 +114,10 @@ class Feed:
         targets : torch.Tensor
             Class numbers (batch,), or with mixing shares of the classes (batch, classes), smoothed already.
         """
-        others = round(self.share * batch_size) if self.beside else 0
+        beside, others = self.beside, round(self.share * batch_size) if self.beside else 0
         parts = [_drawn(self.data, batch_size - others, step, self.seed)]
-        if others:
-            parts.append(_drawn(self.beside, others, step, f"{self.seed}-beside"))
+        if beside and others:
+            parts.append(_drawn(beside, others, step, f"{self.seed}-beside"))
         inputs = as_input(np.concatenate([images for images, _ in parts]), device)
         labels = torch.from_numpy(np.concatenate([labels for _, labels in parts])).to(device)
         inputs = augmentation(self.augmentation)(inputs, rng(self.seed, "augment", step))

@@ -7,16 +7,20 @@ global generator, which is seeded here for every step and put back afterwards.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
-from timm.data import Mixup
+from timm.data.mixup import Mixup
 
 from fetalkit.utils.errors import FetalkitError
 from fetalkit.utils.streams import rng
 
 # λ is drawn from Beta(alpha, alpha), once per batch, as in both papers; the alphas of timm's training recipes.
-ALPHAS = {"mixup": {"mixup_alpha": 0.8, "cutmix_alpha": 0.0}, "cutmix": {"mixup_alpha": 0.0, "cutmix_alpha": 1.0}}
+ALPHAS: dict[str, dict[str, Any]] = {
+    "mixup": {"mixup_alpha": 0.8, "cutmix_alpha": 0.0},
+    "cutmix": {"mixup_alpha": 0.0, "cutmix_alpha": 1.0},
+}
 
 
 def mix(

@@ -31,7 +31,8 @@ class Normalised(nn.Module):
 
     def __init__(self, network: nn.Module, mean: float = MEAN, std: float = STD, input_size: int | None = None):
         super().__init__()
-        self.network, self.mean, self.std, self.input_size = network, mean, std, input_size
+        self.network: Any = network  # what a timm model has beside the methods of a Module is not in its type
+        self.mean, self.std, self.input_size = mean, std, input_size
 
     def prepare(self, images: torch.Tensor) -> torch.Tensor:
         """What the network sees of float images (batch, 1, height, width) in [0, 1]."""
@@ -119,8 +120,9 @@ def create(
             raise _refused(model, arguments, error) from error
     if not weights:
         return Normalised(network, input_size=input_size)
+    known: Any = network.pretrained_cfg
     # The colours of a grey image are equal, and so is here what they are standardised by.
-    mean, std = (float(torch.tensor(network.pretrained_cfg[key]).mean()) for key in ("mean", "std"))
+    mean, std = (float(torch.tensor(known[key]).mean()) for key in ("mean", "std"))
     return Normalised(network.train(), mean, std, input_size)
 
 

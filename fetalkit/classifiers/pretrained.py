@@ -10,6 +10,7 @@ Tan M, Le QV. EfficientNet: Rethinking Model Scaling for Convolutional Neural Ne
 
 import hashlib
 from importlib import resources
+from typing import Any
 
 import timm
 import torch
@@ -48,7 +49,7 @@ def weights() -> dict[str, torch.Tensor]:
     return dict(zip(names, stored.values(), strict=True))
 
 
-def create(n_classes: int = _CLASSES, channels: int = 3) -> nn.Module:
+def create(n_classes: int = _CLASSES, channels: int = 3) -> Any:
     """Network with ImageNet weights, in evaluation mode.
 
     Parameters
@@ -70,7 +71,7 @@ def create(n_classes: int = _CLASSES, channels: int = 3) -> nn.Module:
         As `weights` does.
     """
     overlay = dict(state_dict=weights())
-    network = timm.create_model(
+    network: Any = timm.create_model(
         NAME, pretrained=True, num_classes=n_classes, in_chans=channels, pretrained_cfg_overlay=overlay
     )
     # timm keeps the overlay in the model's configuration, which would hold every weight a second time.
@@ -97,7 +98,7 @@ def reset_classifier_head(network: nn.Module) -> nn.Module:
     return network
 
 
-def heads(network: nn.Module) -> tuple[nn.Module, ...]:
+def heads(network: Any) -> tuple[nn.Module, ...]:
     """The parts of a timm model that make logits of features: one, or two of a distilled network."""
     classifier = network.get_classifier()
     return tuple(classifier) if isinstance(classifier, tuple | list) else (classifier,)

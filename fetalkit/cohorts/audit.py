@@ -158,10 +158,10 @@ def verify(root: Path, index: pd.DataFrame) -> None:
     def check(row: tuple[str, str]) -> None:
         source, expected = row
         try:
-            found = hashlib.sha256((root / source).read_bytes()).hexdigest()
+            actual = hashlib.sha256((root / source).read_bytes()).hexdigest()
         except OSError:
             raise FetalkitError(f"{root / source}: missing") from None
-        if found != expected:
+        if actual != expected:
             raise FetalkitError(f"{root / source}: has changed since the audit (SHA-256 differs); run 01_cohort again")
 
     images.each(check, list(zip(index.source, index.sha256, strict=True)), "verified")

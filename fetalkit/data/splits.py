@@ -23,7 +23,7 @@ def groups(index: pd.DataFrame, pairs: pd.DataFrame) -> pd.Series:
     """Name of the person behind each image: patients connected by duplicate images share the first patient's name."""
     patients = pd.Index(sorted(index.patient.unique()))
     patient_of = index.set_index("image_id").patient
-    a, b = (patients.get_indexer(patient_of.loc[pairs[side]]) for side in ("image_a", "image_b"))
+    a, b = (patients.get_indexer(pd.Index(patient_of.loc[pairs[side]])) for side in ("image_a", "image_b"))
     graph = coo_matrix((np.ones(len(pairs)), (a, b)), shape=(len(patients),) * 2)
     _, component = connected_components(graph, directed=False)
     first = pd.Series(patients).groupby(component).first()

@@ -12,11 +12,12 @@ A metric of one's own is a function in a module of one's own, which `load` impor
 import importlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, recall_score, roc_auc_score
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, roc_auc_score
 from torchmetrics.functional.classification import multiclass_calibration_error
 
 from fetalkit.utils.errors import FetalkitError
@@ -74,13 +75,19 @@ def registered() -> dict[str, str]:
     return {name: entry.title for name, entry in _REGISTRY.items()}
 
 
+def titles(modules: Sequence[str] = ()) -> dict[str, str]:
+    """As `registered`, once the modules that register further metrics are imported; raises as `load`."""
+    load(modules)
+    return registered()
+
+
 def load(modules: Sequence[str]) -> None:
     """Import modules that register further metrics.
 
     Parameters
     ----------
     modules
-        Names such as ``"package.module"``; ``metrics.further`` of ``params.yaml``.
+        Names such as ``"package.module"``; ``metrics`` of ``params.yaml``.
 
     Raises
     ------
@@ -94,7 +101,7 @@ def load(modules: Sequence[str]) -> None:
             raise
         except Exception as error:
             raise FetalkitError(
-                f"metrics.further: {name} cannot be imported ({type(error).__name__}: {error}); "
+                f"metrics: {name} cannot be imported ({type(error).__name__}: {error}); "
                 "install it, or correct its name in params.yaml"
             ) from error
 
@@ -156,7 +163,10 @@ def balanced_accuracy(probabilities: np.ndarray, labels: np.ndarray, planes: Seq
 def macro_f1(probabilities: np.ndarray, labels: np.ndarray, planes: Sequence[str]) -> float:
     """Mean F1 score of the planes that occur in `labels`, in [0, 1]."""
     present = _present(labels, planes)
-    return float(f1_score(labels, probabilities.argmax(axis=1), labels=present, average="macro", zero_division=0))
+    undefined: Any = 0.0  # of a plane that is never called; the type of the parameter is that of its default
+    return float(
+        f1_score(labels, probabilities.argmax(axis=1), labels=present, average="macro", zero_division=undefined)
+    )
 
 
 @metric("macro_auroc", title="macro AUROC")
@@ -181,8 +191,8 @@ def calibration_error(probabilities: np.ndarray, labels: np.ndarray, planes: Seq
 def recall(probabilities: np.ndarray, labels: np.ndarray, planes: Sequence[str]) -> dict[str, float]:
     """Share of the images of a plane that are called so, in [0, 1], for every plane that occurs in `labels`."""
     present = _present(labels, planes)
-    recalls = recall_score(labels, probabilities.argmax(axis=1), labels=present, average=None, zero_division=0)
-    return {planes[number]: float(value) for number, value in zip(present, recalls, strict=True)}
+    called = probabilities.argmax(axis=1)
+    return {planes[number]: float((called[labels == number] == number).mean()) for number in present}
 
 
 def _present(labels: np.ndarray, planes: Sequence[str]) -> list[int]:

@@ -35,7 +35,7 @@ def draw(labels: Mapping[str, np.ndarray], planes: Sequence[str], seed: int) -> 
         n = {name: len(rows[name][number]) for name in labels}
         if not min(n.values()):
             raise FetalkitError(
-                f"fidelity: {min(n, key=n.get)} has no image of {plane}; leave out the set or the plane"
+                f"fidelity: {min(n, key=lambda name: n[name])} has no image of {plane}; leave out the set or the plane"
             )
         for name in labels:
             order = torch.randperm(n[name], generator=rng(seed, "fidelity", name, plane)).numpy()
@@ -99,12 +99,12 @@ def table(
 
 
 def _row(real: np.ndarray, other: np.ndarray, neighbours: int) -> dict[str, float]:
-    found = {}
+    measured = {}
     if len(real) > 1:
-        found |= {"fd": distances.frechet(real, other), "kid": distances.kernel(real, other)}
+        measured |= {"fd": distances.frechet(real, other), "kid": distances.kernel(real, other)}
     if len(real) > neighbours:
-        found |= precision_recall.scores(real, other, neighbours)
-    return found
+        measured |= precision_recall.scores(real, other, neighbours)
+    return measured
 
 
 def summary(compared: pd.DataFrame, memorised: Mapping[str, Mapping[str, float]]) -> dict:

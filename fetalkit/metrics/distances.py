@@ -79,4 +79,4 @@ def _checked(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _root(x: np.ndarray) -> np.ndarray:
     """A matrix R with RᵀR = covariance of the rows of `x`, and no more rows than `x` has rows or columns."""
-    return np.linalg.qr((x - x.mean(axis=0)) / np.sqrt(len(x) - 1), mode="r")
+    return np.asarray(np.linalg.qr((x - x.mean(axis=0)) / np.sqrt(len(x) - 1), mode="r"))

@@ -8,6 +8,7 @@ which there is no gap.
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations_with_replacement, product
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,7 @@ import torch
 
 from fetalkit.metrics import distances, speckle
 from fetalkit.metrics.compare import ALL
-from fetalkit.metrics.grouped import checked, halves
+from fetalkit.metrics.grouped import Names, checked, halves
 from fetalkit.utils.errors import FetalkitError
 from fetalkit.utils.streams import rng
 
@@ -26,9 +27,9 @@ _NO_DISTANCE = {"n": 0, "fd": np.nan, "sd": np.nan}
 
 def frechet_between(
     features: np.ndarray,
-    centres: Sequence[str],
-    patients: Sequence[str],
-    planes: Sequence[str],
+    centres: Names,
+    patients: Names,
+    planes: Names,
     seed: int,
     draws: int = DRAWS,
     fewest: int = FEWEST,
@@ -103,11 +104,13 @@ def _distance(drawn: Sequence[Mapping[tuple[str, int], np.ndarray]], a: str, b: 
 
 def _comparable(available: pd.DataFrame, plane: str, fewest: int) -> tuple[list[str], pd.Series]:
     """Centres with enough images of a plane, and the number of images to draw of it; or of each plane, for ``"all"``."""
+    centres: list[Any] = list(available)
     if plane == ALL:
         # Equal planes on both sides, or their shares would count as a gap; a plane that some centre lacks drops out.
         number = available.min(axis=1)
-        return (list(available) if number.sum() >= fewest else []), number
-    able = [name for name in available if available.loc[plane, name] >= fewest]
+        return (centres if number.sum() >= fewest else []), number
+    counts: Any = available.loc[plane]
+    able = [name for name in centres if counts[name] >= fewest]
     return able, available.loc[[plane], able].min(axis=1)
 
 
@@ -133,7 +136,7 @@ def matrix(table: pd.DataFrame, plane: str = ALL, value: str = "fd") -> pd.DataF
     return half.combine_first(half.T).rename_axis(index=None, columns=None)
 
 
-def mean_images(images: np.ndarray, centres: Sequence[str]) -> dict[str, np.ndarray]:
+def mean_images(images: np.ndarray, centres: Names) -> dict[str, np.ndarray]:
     """Average image of every centre.
 
     Parameters
@@ -153,11 +156,11 @@ def mean_images(images: np.ndarray, centres: Sequence[str]) -> dict[str, np.ndar
     FetalkitError
         When the shapes or types do not fit.
     """
-    centres = _of_images(images, centres)
-    return {name: images[centres == name].mean(axis=0) for name in sorted(set(centres))}
+    places = _of_images(images, centres)
+    return {name: images[places == name].mean(axis=0) for name in sorted(set(places))}
 
 
-def radial_spectrum(images: np.ndarray, centres: Sequence[str]) -> pd.DataFrame:
+def radial_spectrum(images: np.ndarray, centres: Names) -> pd.DataFrame:
     """Power spectrum of every centre, as `fetalkit.metrics.speckle.measure` takes it: the mean over directions and images.
 
     Parameters
@@ -177,8 +180,8 @@ def radial_spectrum(images: np.ndarray, centres: Sequence[str]) -> pd.DataFrame:
     FetalkitError
         When the shapes or types do not fit.
     """
-    centres = _of_images(images, centres)
-    power = {name: speckle.measure(images[centres == name]).power for name in sorted(set(centres))}
+    places = _of_images(images, centres)
+    power = {name: speckle.measure(images[places == name]).power for name in sorted(set(places))}
     return pd.DataFrame(power, index=pd.RangeIndex(1, images.shape[1] // 2 + 1, name="cycles"))
 
 
@@ -200,19 +203,18 @@ def _drawn_halves(
 def _drawn(rows: np.ndarray, planes: np.ndarray, number: pd.Series, seed: int, *key: int | str) -> np.ndarray:
     """`number[plane]` of the rows of every plane, at random."""
     chosen = []
-    for plane, n in number.items():
+    of_plane: dict[Any, Any] = number.to_dict()
+    for plane, n in of_plane.items():
         mine = rows[planes[rows] == plane]
         order = torch.randperm(len(mine), generator=rng(seed, "gap", plane, *key)).numpy()
         chosen.append(mine[order[:n]])
     return np.concatenate(chosen)
 
 
-def _of_images(images: np.ndarray, centres: Sequence[str]) -> np.ndarray:
-    centres = np.asarray(centres, dtype=str)
+def _of_images(images: np.ndarray, centres: Names) -> np.ndarray:
+    places = np.asarray(centres, dtype=str)
     if images.dtype != np.uint8 or images.ndim != 3 or images.shape[1] != images.shape[2] or not len(images):
         raise FetalkitError(f"images are {images.dtype} {images.shape}; uint8 (n, size, size) is needed, n at least 1")
-    if centres.shape != images.shape[:1]:
-        raise FetalkitError(
-            f"{len(images)} images but centres of shape {centres.shape}: name the centre of every image"
-        )
-    return centres
+    if places.shape != images.shape[:1]:
+        raise FetalkitError(f"{len(images)} images but centres of shape {places.shape}: name the centre of every image")
+    return places

@@ -6,6 +6,7 @@ is called FID: that is the name of the Fréchet distance in the features of one 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -90,7 +91,8 @@ class _Resized(nn.Module):
 
     def __init__(self, network: nn.Module, size: int, mean: float, std: float):
         super().__init__()
-        self.network, self.size, self.mean, self.std = network, size, mean, std
+        self.network: Any = network
+        self.size, self.mean, self.std = size, mean, std
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         images = functional.interpolate(images, size=(self.size,) * 2, mode="bilinear", antialias=True)
@@ -118,7 +120,7 @@ def imagenet(device: str = "auto") -> FeatureSpace:
     network = pretrained.create(channels=1)
     known = network.pretrained_cfg
     # Mean and standard deviation are those of three colours, all equal for this network.
-    wrapped = _Resized(network, known["input_size"][-1], known["mean"][0], known["std"][0])
+    wrapped: Any = _Resized(network, known["input_size"][-1], known["mean"][0], known["std"][0])
     return FeatureSpace(IMAGENET, wrapped.to(place, memory_format=torch.channels_last), place)
 
 
@@ -145,8 +147,8 @@ def of_sets(space: FeatureSpace, sets: Mapping[str, np.ndarray], workers: int = 
     for name, images in sets.items():
         rows[name] = np.empty(len(images), np.int64)
         for place, image in enumerate(images):
-            rows[name][place] = found = number.setdefault(image.tobytes(), len(different))
-            if found == len(different):
+            rows[name][place] = row = number.setdefault(image.tobytes(), len(different))
+            if row == len(different):
                 different.append(image)
     starts = range(0, len(different), _TOGETHER)
     jobs = [
@@ -159,6 +161,6 @@ def of_sets(space: FeatureSpace, sets: Mapping[str, np.ndarray], workers: int = 
 
 def _part(space: FeatureSpace, images: np.ndarray, part: str) -> np.ndarray:
     with Progress(f"features: {space.name}, part {part}", len(images), unit="image") as progress:
-        found = space.features(images, progress)
+        vectors = space.features(images, progress)
         progress.report()
-    return found
+    return vectors

@@ -8,8 +8,10 @@ import torch
 from fetalkit.utils.errors import FetalkitError
 from fetalkit.utils.streams import rng
 
+Names = Sequence[str] | np.ndarray  # of places, patients or planes, one per row
 
-def checked(features: np.ndarray, **names: Sequence[str]) -> tuple[np.ndarray, ...]:
+
+def checked(features: np.ndarray, **names: Names) -> tuple[np.ndarray, ...]:
     """Features as float64, and what is known of each row as arrays of text.
 
     Parameters

@@ -9,6 +9,7 @@ closest pairs.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -119,11 +120,11 @@ def share(distances: np.ndarray, limit: float) -> dict[str, float | int]:
     """
     distances = np.asarray(distances)
     copied = distances < limit
-    low, high = proportion_confint(int(copied.sum()), len(copied), method="wilson")
+    low, high = _wilson(int(copied.sum()), len(copied))
     return {
         "share": float(copied.mean()),
-        "low": float(low),
-        "high": float(high),
+        "low": low,
+        "high": high,
         "threshold": float(limit),
         "n": len(distances),
     }
@@ -158,9 +159,15 @@ def pooled(shares: Sequence[Mapping[str, float]]) -> dict[str, float | int]:
         between = len(n) / (len(n) - 1) * np.square(copies - n * copied).sum() / n.sum() ** 2
         effect = max(1.0, between * n.sum() / (copied * (1 - copied)))
     effective = n.sum() / effect  # of images; it need not be a whole number
-    low, high = (float(end) for end in proportion_confint(copies.sum() / effect, effective, method="wilson"))
+    low, high = _wilson(copies.sum() / effect, effective)
     limit = float(np.mean([each["threshold"] for each in shares]))
     return {"share": copied, "low": low, "high": high, "threshold": limit, "n": int(n.sum())}
+
+
+def _wilson(count: float, n: float) -> tuple[float, float]:
+    """Wilson's 95 % interval of a share; `n` need not be a whole number."""
+    ends: Any = proportion_confint(count, n, method="wilson")
+    return float(ends[0]), float(ends[1])
 
 
 def closest(matches: Nearest, count: int) -> pd.DataFrame:

@@ -6,7 +6,7 @@ and `standardise_mask` gives all images one outline, so that it can be seen what
 (`fetalkit.analysis.outline_effect`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 
 import numpy as np
@@ -18,6 +18,7 @@ from sklearn.ensemble import RandomForestClassifier
 from torch.nn import functional
 
 from fetalkit.classifiers.ultrasound_transforms import scan_mask
+from fetalkit.metrics.grouped import Names
 from fetalkit.metrics.separability import Separability, tell_apart
 from fetalkit.utils.errors import FetalkitError
 
@@ -85,24 +86,24 @@ def box_features(masks: np.ndarray) -> np.ndarray:
     ndarray, float (n, 5)
         All in [0, 1], in units of the image's sides and area; zeros for an empty mask.
     """
-    found = []
+    edges = []
     for axis in (1, 2):
-        seen = masks.any(axis=axis)
-        some, length = seen.any(axis=1), seen.shape[1]
-        found += [seen.argmax(axis=1) / length, some * (1 - seen[:, ::-1].argmax(axis=1) / length)]
-    left, right, top, bottom = found
+        seen = np.asarray(masks.any(axis=axis))
+        some, length = np.asarray(seen.any(axis=1)), seen.shape[1]
+        edges += [seen.argmax(axis=1) / length, some * (1 - seen[:, ::-1].argmax(axis=1) / length)]
+    left, right, top, bottom = edges
     return np.stack([left, top, right, bottom, masks.mean(axis=(1, 2))], axis=1)
 
 
 def mask_features(masks: np.ndarray, side: int = SIDE) -> np.ndarray:
-    """Small copies of masks: share of the fan in each of `side` × `side` cells.
+    """Small copies of masks: share of the fan in each of `side` × `side` squares.
 
     Parameters
     ----------
     masks
         Bool (n, height, width), at least `side` px on each side.
     side
-        Cells along each side.
+        Squares along each side.
 
     Returns
     -------
@@ -114,11 +115,11 @@ def mask_features(masks: np.ndarray, side: int = SIDE) -> np.ndarray:
         When the masks are smaller than that.
     """
     if min(masks.shape[1:]) < side:
-        raise FetalkitError(f"masks of {masks.shape[1]} × {masks.shape[2]} px are smaller than {side} × {side} cells")
+        raise FetalkitError(f"masks of {masks.shape[1]} × {masks.shape[2]} px are smaller than {side} × {side} squares")
     return functional.adaptive_avg_pool2d(torch.from_numpy(masks).float(), side).flatten(1).numpy()
 
 
-def centre_from(features: np.ndarray, centres: Sequence[str], patients: Sequence[str], seed: int) -> Separability:
+def centre_from(features: np.ndarray, centres: Names, patients: Names, seed: int) -> Separability:
     """How well a random forest names the centre of an image from `features`, on patients that it has not seen.
 
     A forest [1]_, since a centre's sizes lie between those of others, where no line parts them. Its balanced accuracy is set
@@ -153,9 +154,7 @@ def centre_from(features: np.ndarray, centres: Sequence[str], patients: Sequence
     return tell_apart(features, centres, patients, seed, forest)
 
 
-def centre_table(
-    features: Mapping[str, np.ndarray], centres: Sequence[str], patients: Sequence[str], seed: int
-) -> pd.DataFrame:
+def centre_table(features: Mapping[str, np.ndarray], centres: Names, patients: Names, seed: int) -> pd.DataFrame:
     """`centre_from` for several kinds of features.
 
     Parameters
@@ -226,7 +225,7 @@ def standardise_mask(images: np.ndarray) -> tuple[np.ndarray, int]:
 def _box_of_disc(mask: np.ndarray) -> tuple[float, float, float, float]:
     """Left, top, right and bottom, in px, of the box around the largest disc in a mask that is not empty."""
     # What lies outside the image is outside the fan.
-    distance = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
+    distance = np.asarray(ndimage.distance_transform_edt(np.pad(mask, 1)))[1:-1, 1:-1]
     # Many discs are about as large in a fan with straight sides: the one in their middle is taken.
     places = np.argwhere(distance > distance.max() - 0.5)
     y, x = places[np.square(places - places.mean(axis=0)).sum(axis=1).argmin()]

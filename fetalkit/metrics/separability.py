@@ -3,20 +3,19 @@
 The reference of a proxy A-distance is what it is for two halves of one place's patients, between which there is no gap.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
 import pandas as pd
 from scipy import stats
-from sklearn.base import ClassifierMixin
+from sklearn.base import BaseEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from fetalkit.metrics.grouped import checked, halves
+from fetalkit.metrics.grouped import Names, checked, halves
 from fetalkit.utils.errors import FetalkitError
 
 FOLDS = 5
@@ -62,7 +61,7 @@ class ProxyDistance:
 
 
 def tell_apart(
-    features: np.ndarray, places: Sequence[str], patients: Sequence[str], seed: int, classifier: ClassifierMixin
+    features: np.ndarray, places: Names, patients: Names, seed: int, classifier: BaseEstimator
 ) -> Separability:
     """Train `classifier` to name the place of an image, and test it on the patients of the other folds.
 
@@ -99,9 +98,7 @@ def tell_apart(
     return Separability(mean, max(mean - half, 0.0), min(mean + half, 1.0), spread, 1 / len(of))
 
 
-def proxy_a_distance(
-    a: np.ndarray, b: np.ndarray, groups_a: Sequence[str], groups_b: Sequence[str], seed: int
-) -> ProxyDistance:
+def proxy_a_distance(a: np.ndarray, b: np.ndarray, groups_a: Names, groups_b: Names, seed: int) -> ProxyDistance:
     """Proxy A-distance: ``2 (1 - 2 err)``, where err is the error of a linear classifier that tells two places apart.
 
     0 where they cannot be told apart, 2 where they always can. The classifier is a logistic regression on standardised
@@ -140,7 +137,7 @@ def proxy_a_distance(
     return ProxyDistance(distance, low, high, separability)
 
 
-def proxy_between(features: np.ndarray, centres: Sequence[str], patients: Sequence[str], seed: int) -> pd.DataFrame:
+def proxy_between(features: np.ndarray, centres: Names, patients: Names, seed: int) -> pd.DataFrame:
     """Proxy A-distance of every pair of centres, and of two halves of the patients of each.
 
     Parameters

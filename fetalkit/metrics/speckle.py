@@ -9,6 +9,7 @@ autocorrelation makes wide speckle look narrower, in every set alike.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -76,7 +77,7 @@ def measure(images: np.ndarray) -> Texture:
             f"images are {images.dtype} {images.shape}; uint8 (n, size, size) is needed, with n at least 1"
         )
     fans, snr = zip(*(_contrast(image.astype(np.float64)) for image in images), strict=True)
-    counted = sum(np.bincount(image[fan], minlength=256) for image, fan in zip(images, fans, strict=True))
+    counted = np.sum([np.bincount(image[fan], minlength=256) for image, fan in zip(images, fans, strict=True)], axis=0)
     correlation = _autocorrelation(images, fans)
     lags = images.shape[1] // 4
     return Texture(
@@ -143,11 +144,16 @@ def _autocorrelation(images: np.ndarray, fans: tuple[np.ndarray, ...]) -> np.nda
         smooth = ndimage.gaussian_filter(np.where(fan, image, 0.0), _SMOOTH) / np.maximum(weight, 1e-6)
         detail = np.where(fan, image - smooth, 0.0)
         # Zero padding to twice the size keeps one side of the image from meeting the other.
-        products += fft.irfft2(np.abs(fft.rfft2(detail, s=products.shape)) ** 2, s=products.shape)
-        pairs += fft.irfft2(np.abs(fft.rfft2(fan.astype(np.float64), s=products.shape)) ** 2, s=products.shape)
+        products += np.asarray(fft.irfft2(_squared(fft.rfft2(detail, s=products.shape)), s=products.shape))
+        inside = _squared(fft.rfft2(fan.astype(np.float64), s=products.shape))
+        pairs += np.asarray(fft.irfft2(inside, s=products.shape))
     with np.errstate(invalid="ignore"):
         covariance = products[:size, :size] / np.maximum(pairs[:size, :size], 1)
         return covariance / covariance[0, 0]
+
+
+def _squared(spectrum: Any) -> np.ndarray:
+    return np.abs(np.asarray(spectrum)) ** 2
 
 
 def _power(images: np.ndarray) -> np.ndarray:
@@ -160,5 +166,5 @@ def _power(images: np.ndarray) -> np.ndarray:
     taper /= np.sqrt(np.square(taper).mean())
     power = np.zeros((size, size))
     for image in images:
-        power += np.abs(fft.fft2((image - image.mean()) * taper)) ** 2
+        power += _squared(fft.fft2((image - image.mean()) * taper))
     return ndimage.mean(power / len(images) / size**2, labels=ring, index=np.arange(1, size // 2 + 1))
