@@ -13,8 +13,12 @@ from fetalkit.utils import paths
 PLANES = ("Fetal abdomen", "Fetal brain", "Fetal femur")
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest looks at the marks
 def pytest_collection_modifyitems(items):
-    """The longest files first, so that the others run beside them."""
+    """The longest files first, so that the others run beside them; what waits for a trained generator is slow."""
+    for item in items:
+        if "learned" in item.fixturenames:
+            item.add_marker(pytest.mark.slow)
     longest = ("test_pipeline.py", "test_resume.py")
     items.sort(key=lambda item: longest.index(item.path.name) if item.path.name in longest else len(longest))
 

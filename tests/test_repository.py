@@ -35,6 +35,7 @@ def test_style(command):
     assert found.returncode == 0, found.stdout + found.stderr
 
 
+@pytest.mark.slow
 def test_notebooks_are_stored_without_outputs():
     found = run(sys.executable, "-m", "nbstripout", "--verify", *map(str, NOTEBOOKS))
     assert found.returncode == 0, found.stdout + found.stderr
