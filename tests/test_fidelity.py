@@ -15,9 +15,10 @@ from torch.nn import functional
 from torchmetrics.image.fid import FrechetInceptionDistance
 
 from fetalkit.analysis import fidelity_conclusions
-from fetalkit.classifiers import models, pretrained
+from fetalkit.classifiers import models, pretrained, trainer
 from fetalkit.config import params
-from fetalkit.experiments import classification, own_features
+from fetalkit.config.shots import Shots
+from fetalkit.experiments import own_features
 from fetalkit.metrics import compare, distances, features, memorisation, precision_recall, speckle
 from fetalkit.utils import paths
 from fetalkit.utils.errors import FetalkitError
@@ -97,15 +98,15 @@ def imagenet():
 @pytest.mark.slow
 def test_imagenet_features(imagenet):
     images = pictures(10)
-    found = imagenet.features(images)
-    assert found.shape == (10, 1280) and found.dtype == np.float32 and found.min() >= 0
-    assert np.array_equal(found, imagenet.features(images))
+    measured = imagenet.features(images)
+    assert measured.shape == (10, 1280) and measured.dtype == np.float32 and measured.min() >= 0
+    assert np.array_equal(measured, imagenet.features(images))
     # The classifier's last layer makes the network's own logits of them.
     enlarged = functional.interpolate(torch.from_numpy(images[:, None] / 255).float(), size=(224, 224), mode="bilinear")
     network = pretrained.create()
     with torch.inference_mode():
         logits = network(((enlarged - 0.5) / 0.5).expand(-1, 3, -1, -1))
-        assert torch.allclose(network.classifier(torch.from_numpy(found)), logits, atol=2e-3)
+        assert torch.allclose(network.classifier(torch.from_numpy(measured)), logits, atol=2e-3)
 
 
 def test_uint8_and_float_images_have_equal_features(imagenet):
@@ -130,8 +131,8 @@ def test_a_wrong_scale_is_refused(imagenet, images):
 
 def test_nothing_of_training_is_left_in_features():
     network = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(1024), nn.Dropout(0.5)).train()
-    found = features.FeatureSpace("dropped", network, CPU).features(pictures(4))
-    assert np.allclose(found, pictures(4).reshape(4, -1) / 255, atol=1e-4)
+    measured = features.FeatureSpace("dropped", network, CPU).features(pictures(4))
+    assert np.allclose(measured, pictures(4).reshape(4, -1) / 255, atol=1e-4)
 
 
 class Counting(nn.Module):
@@ -149,10 +150,10 @@ def test_features_of_sets(monkeypatch):
     space = features.FeatureSpace("sums", Counting(), CPU)
     images = pictures(9)
     sets = {"a": images[:5], "b": images[[7, 2, 2, 8]], ("c", 1): images[::-1]}
-    found = features.of_sets(space, sets)
-    assert list(found) == list(sets)
+    measured = features.of_sets(space, sets)
+    assert list(measured) == list(sets)
     for name, of in sets.items():
-        assert found[name][:, 0] == pytest.approx(of.sum(axis=(1, 2)) / 255, rel=1e-5)
+        assert measured[name][:, 0] == pytest.approx(of.sum(axis=(1, 2)) / 255, rel=1e-5)
     assert Counting.seen == 9, "every image goes through the network once"
 
 
@@ -175,8 +176,8 @@ def test_penultimate_features_lead_to_the_logits(name, arguments):
     model = models.create(name, arguments, 3, 32, seed=0).eval()
     images = torch.rand(4, 1, 32, 32)
     with torch.inference_mode():
-        found = own_features.Penultimate(model)(images)
-        assert torch.allclose(model.network.get_classifier()(found), model(images), atol=1e-5)
+        measured = own_features.Penultimate(model)(images)
+        assert torch.allclose(model.network.get_classifier()(measured), model(images), atol=1e-5)
         space = own_features.ClassifierSpace("own", own_features.Penultimate(model), CPU)
         grey = (255 * images[:, 0]).round().byte().numpy()
         called = model(torch.from_numpy(grey)[:, None] / 255).argmax(dim=1)
@@ -205,17 +206,18 @@ def small_study(elsewhere):
         frame.to_csv(path, index=False)
     store = pictures(40)
     store[1::2] //= 2
-    path = paths.data("phantom", "images", "images.npy")
-    path.parent.mkdir(parents=True)
-    np.save(path, store)
+    folder = paths.data("phantom", "images")
+    folder.mkdir(parents=True)
+    np.save(folder / "images.npy", store)
+    (folder / "image_ids.json").write_text(json.dumps(list(table.image_id)))
     settings = params.load("phantom")
     spec = params.Classifier(model="resnet10t", arguments={"stem_width": 8})
     update = dict(classifiers={"small": spec}, train_steps=4, batch_size=8)
     return settings.model_copy(
         update={
             "cohort": settings.cohort.model_copy(update={"planes": list(PLANES)}),
-            "images": settings.images.model_copy(update={"size": 32}),
-            "splits": settings.splits.model_copy(update={"seeds": [0], "shots": ["all"]}),
+            "images": settings.images.model_copy(update={"image_size": 32}),
+            "splits": settings.splits.model_copy(update={"seeds": [0], "shots": Shots.of(["all"])}),
             "classify": settings.classify.model_copy(update=update),
             "run": settings.run.model_copy(update={"device": "cpu"}),
         }
@@ -226,17 +228,17 @@ def test_the_classifier_of_the_grid_is_trained_once(small_study, monkeypatch):
     space = own_features.trained("phantom", small_study)
     assert space.name == "small (real train images of phantom)"
     images = pictures(6, seed=3)
-    found = space.features(images)
-    assert found.shape[0] == 6 and np.isfinite(found).all()
+    measured = space.features(images)
+    assert measured.shape[0] == 6 and np.isfinite(measured).all()
     untrained = models.create("resnet10t", {"stem_width": 8}, 2, 32, seed=0)
     fresh = features.FeatureSpace("fresh", own_features.Penultimate(untrained), CPU)
-    assert not np.allclose(fresh.features(images), found, atol=1e-3)
+    assert not np.allclose(fresh.features(images), measured, atol=1e-3)
 
     def fail(*arguments, **settings):
         raise AssertionError("trained again")
 
-    monkeypatch.setattr(classification.training, "fit", fail)
-    assert np.array_equal(own_features.trained("phantom", small_study).features(images), found)
+    monkeypatch.setattr(trainer, "fit", fail)
+    assert np.array_equal(own_features.trained("phantom", small_study).features(images), measured)
 
 
 # --- distances
@@ -344,14 +346,14 @@ def test_manifold_scores_against_brute_force(k):
 def test_manifold_scores_by_hand():
     # On a line with k = 1, the balls around 0, 1, 10 have the radii 1, 1, 9; those around 0.5, 20 both 19.5.
     # 0.5 lies in the first two, 20 in none; the balls around 0.5 and 20 hold every real vector.
-    found = precision_recall.scores(np.array([[0.0], [1.0], [10.0]]), np.array([[0.5], [20.0]]), k=1)
-    assert found == pytest.approx({"precision": 1 / 2, "recall": 1, "density": (2 + 0) / 2, "coverage": 2 / 3})
+    measured = precision_recall.scores(np.array([[0.0], [1.0], [10.0]]), np.array([[0.5], [20.0]]), k=1)
+    assert measured == pytest.approx({"precision": 1 / 2, "recall": 1, "density": (2 + 0) / 2, "coverage": 2 / 3})
 
 
 def test_manifold_scores_of_one_distribution():
-    found = [precision_recall.scores(gaussian(400, 4, seed), gaussian(400, 4, seed + 100)) for seed in range(5)]
-    assert np.mean([each["density"] for each in found]) == pytest.approx(1, abs=0.05)
-    assert np.mean([each["coverage"] for each in found]) == pytest.approx(1 - 1 / 2**5, abs=0.01)
+    measured = [precision_recall.scores(gaussian(400, 4, seed), gaussian(400, 4, seed + 100)) for seed in range(5)]
+    assert np.mean([each["density"] for each in measured]) == pytest.approx(1, abs=0.05)
+    assert np.mean([each["coverage"] for each in measured]) == pytest.approx(1 - 1 / 2**5, abs=0.01)
 
 
 def test_manifold_scores_of_disjoint_and_of_collapsed_sets():
@@ -372,19 +374,21 @@ def test_too_few_for_a_manifold():
 def test_nearest_training_image():
     train = pictures(20)
     queries = np.stack([train[7], memorisation.mirrored(train)[11], np.full((32, 32), 255, np.uint8)])
-    found = memorisation.nearest_images(queries, train)
-    assert found.row[:2].tolist() == [7, 11] and found.distance[:2].tolist() == [0, 0]
-    assert found.mirrored[:2].tolist() == [False, True]
+    measured = memorisation.nearest_images(queries, train)
+    assert measured.row[:2].tolist() == [7, 11] and measured.distance[:2].tolist() == [0, 0]
+    assert measured.mirrored[:2].tolist() == [False, True]
     differences = [np.sqrt(np.mean((1 - image / 255) ** 2)) for image in train]
-    assert found.row[2] == np.argmin(differences) and found.distance[2] == pytest.approx(min(differences), rel=1e-6)
+    assert measured.row[2] == np.argmin(differences) and measured.distance[2] == pytest.approx(
+        min(differences), rel=1e-6
+    )
 
 
 def test_unmirrored_search_in_features():
     train, queries = gaussian(30, 5, 0), gaussian(8, 5, 1)
-    found = memorisation.nearest(queries, train)
+    measured = memorisation.nearest(queries, train)
     every = np.sqrt(np.square(queries[:, None] - train).mean(axis=2))
-    assert np.array_equal(found.row, every.argmin(axis=1)) and not found.mirrored.any()
-    assert found.distance == pytest.approx(every.min(axis=1))
+    assert np.array_equal(measured.row, every.argmin(axis=1)) and not measured.mirrored.any()
+    assert measured.distance == pytest.approx(every.min(axis=1))
 
 
 def test_threshold_leaves_out_duplicates():
@@ -396,21 +400,21 @@ def test_threshold_leaves_out_duplicates():
 
 
 def test_share_of_near_copies():
-    found = memorisation.share(np.r_[np.full(10, 0.1), np.full(90, 0.9)], 0.5)
+    measured = memorisation.share(np.r_[np.full(10, 0.1), np.full(90, 0.9)], 0.5)
     # Wilson's interval of 10 in 100 by its formula.
     z, p, n = 1.959964, 0.1, 100
     centre, half = (p + z**2 / (2 * n)), z * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
     low, high = ((centre + sign * half) / (1 + z**2 / n) for sign in (-1, 1))
-    assert found == pytest.approx({"share": 0.1, "low": low, "high": high, "threshold": 0.5, "n": 100})
+    assert measured == pytest.approx({"share": 0.1, "low": low, "high": high, "threshold": 0.5, "n": 100})
     assert memorisation.share(np.ones(50), 0.5)["low"] == pytest.approx(0, abs=1e-12)
     assert memorisation.share(np.array([0.5]), 0.5)["share"] == 0
 
 
 def test_pooled_share_of_generators_that_agree_is_wilsons():
     one = dict(n=200, threshold=0.5, share=0.1)
-    found = memorisation.pooled([one, one | {"threshold": 0.7}])
+    measured = memorisation.pooled([one, one | {"threshold": 0.7}])
     low, high = stats.binomtest(40, 400).proportion_ci(0.95, method="wilson")
-    assert found == pytest.approx({"share": 0.1, "low": low, "high": high, "threshold": 0.6, "n": 400})
+    assert measured == pytest.approx({"share": 0.1, "low": low, "high": high, "threshold": 0.6, "n": 400})
     alone = memorisation.share(np.r_[np.zeros(20), np.ones(180)], 0.5)
     assert memorisation.pooled([one])["high"] == pytest.approx(alone["high"], abs=1e-12)
     none = memorisation.pooled([dict(n=50, threshold=0.5, share=0.0)] * 2)
@@ -420,21 +424,21 @@ def test_pooled_share_of_generators_that_agree_is_wilsons():
 
 def test_pooled_share_of_generators_that_differ_is_wider():
     # Shares 0 and 0.2 of 100 each: variance of the mean 2 × (10² + 10²) / 200² = 0.01, of a coin 0.1 × 0.9 / 200.
-    found = memorisation.pooled([dict(n=100, threshold=1, share=0.0), dict(n=100, threshold=1, share=0.2)])
+    measured = memorisation.pooled([dict(n=100, threshold=1, share=0.0), dict(n=100, threshold=1, share=0.2)])
     effect = 0.01 / (0.1 * 0.9 / 200)
     # Wilson's interval for an effective number of images, which need not be whole.
     z, p, n = 1.959963984540054, 0.1, 200 / effect
     centre, half = p + z**2 / (2 * n), z * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
     ends = [(centre + sign * half) / (1 + z**2 / n) for sign in (-1, 1)]
-    assert (found["low"], found["high"]) == pytest.approx(ends, abs=1e-12)
-    assert found["share"] == pytest.approx(0.1) and found["high"] > 0.3
+    assert (measured["low"], measured["high"]) == pytest.approx(ends, abs=1e-12)
+    assert measured["share"] == pytest.approx(0.1) and measured["high"] > 0.3
 
 
 def test_unseen_images_are_near_copies_in_about_one_percent():
     train, unseen, fresh = gaussian(300, 6, 0), gaussian(4000, 6, 1), gaussian(4000, 6, 2)
     limit = memorisation.threshold(memorisation.nearest(unseen, train).distance)
-    found = memorisation.share(memorisation.nearest(fresh, train).distance, limit)
-    assert found["low"] <= 0.011 and found["high"] >= 0.009
+    measured = memorisation.share(memorisation.nearest(fresh, train).distance, limit)
+    assert measured["low"] <= 0.011 and measured["high"] >= 0.009
 
 
 def test_near_copies_are_marked():
@@ -445,8 +449,8 @@ def test_near_copies_are_marked():
 
 
 def test_closest_pairs_come_first():
-    found = memorisation.Nearest(np.array([4, 5, 6]), np.array([0.3, 0.1, 0.2]), np.array([False, True, False]))
-    pairs = memorisation.closest(found, 2)
+    measured = memorisation.Nearest(np.array([4, 5, 6]), np.array([0.3, 0.1, 0.2]), np.array([False, True, False]))
+    pairs = memorisation.closest(measured, 2)
     assert pairs.to_dict("list") == {
         "synthetic": [1, 2],
         "train": [5, 6],
@@ -468,15 +472,15 @@ def correlated(axial, lateral, n=30, size=96):
 
 def test_fully_developed_speckle_has_an_snr_of_1_91():
     amplitude = np.random.default_rng(0).rayleigh(40, (20, 64, 64))
-    found = speckle.measure(np.clip(amplitude, 0, 255).astype(np.uint8))
-    assert np.median(found.snr) == pytest.approx(np.sqrt(np.pi / (4 - np.pi)), rel=0.03)
+    measured = speckle.measure(np.clip(amplitude, 0, 255).astype(np.uint8))
+    assert np.median(measured.snr) == pytest.approx(np.sqrt(np.pi / (4 - np.pi)), rel=0.03)
 
 
 def test_white_noise_is_one_pixel_wide_and_has_a_flat_spectrum():
     noise = np.clip(np.random.default_rng(0).normal(128, 20, (30, 64, 64)), 0, 255).astype(np.uint8)
-    found = speckle.measure(noise)
-    assert found.lateral_width == pytest.approx(1, abs=0.04) and found.axial_width == pytest.approx(1, abs=0.04)
-    assert found.power[1:] == pytest.approx(np.full(31, 400), rel=0.15)
+    measured = speckle.measure(noise)
+    assert measured.lateral_width == pytest.approx(1, abs=0.04) and measured.axial_width == pytest.approx(1, abs=0.04)
+    assert measured.power[1:] == pytest.approx(np.full(31, 400), rel=0.15)
 
 
 @pytest.mark.parametrize(("axial", "lateral"), [(1.0, 1.0), (0.8, 1.6)])
@@ -493,9 +497,9 @@ def test_speckle_of_known_size(axial, lateral):
         )
 
     lags = np.arange(20)
-    found = speckle.measure(correlated(axial, lateral))
-    assert found.lateral_width == pytest.approx(speckle.width(expected(0, lags) / expected(0, 0)), rel=0.06)
-    assert found.axial_width == pytest.approx(speckle.width(expected(lags, 0) / expected(0, 0)), rel=0.06)
+    measured = speckle.measure(correlated(axial, lateral))
+    assert measured.lateral_width == pytest.approx(speckle.width(expected(0, lags) / expected(0, 0)), rel=0.06)
+    assert measured.axial_width == pytest.approx(speckle.width(expected(lags, 0) / expected(0, 0)), rel=0.06)
 
 
 @pytest.mark.parametrize("cycles", [9, 9.4])
@@ -525,10 +529,10 @@ def test_the_width_of_the_fan_does_not_count():
 
 
 def test_black_images_have_no_speckle():
-    found = speckle.measure(np.zeros((2, 32, 32), np.uint8))
-    assert np.isnan(found.snr).all() and np.isnan(found.lateral_width) and found.histogram.sum() == 0
+    measured = speckle.measure(np.zeros((2, 32, 32), np.uint8))
+    assert np.isnan(measured.snr).all() and np.isnan(measured.lateral_width) and measured.histogram.sum() == 0
     with warnings.catch_warnings(action="error"):
-        assert speckle.table({"black": found}).loc[0, ["snr", "axial_width"]].isna().all()
+        assert speckle.table({"black": measured}).loc[0, ["snr", "axial_width"]].isna().all()
 
 
 def test_table_of_textures():
