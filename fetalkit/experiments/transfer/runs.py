@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -10,6 +11,7 @@ from torch import nn
 from fetalkit.classifiers import trainer
 from fetalkit.classifiers.loader import Feed
 from fetalkit.data.images import Labelled
+from fetalkit.data.study import read_set
 from fetalkit.experiments import building, engine
 from fetalkit.experiments.engine import Phase, Trainee
 from fetalkit.experiments.outcome import Outcome
@@ -71,10 +73,13 @@ def train_all(study: str, plan: Transfer) -> list[Outcome]:
     one_each = list({_set_of(run): run for run in later}.values())
     # Two sets that differ in magnification alone are of one generator, which must not be trained twice side by side.
     magnified, own = _parted(one_each, lambda run: METHODS[run.method].magnified)
+    made = []
     for some, label in ((own, "sets"), (magnified, "magnified sets")):
-        parallel.attempt(synthetic, [{**shared, "run": run} for run in some], workers, label)
+        made += parallel.attempt(synthetic_set, [{**shared, "run": run} for run in some], workers, label)
     outcomes |= attempted(later, "runs that begin with synthetic images")
     cache.keep(outcomes.values())
+    if not any(attempt.error for attempt in made):
+        sets.keep(study, [attempt.result for attempt in made])
     return [outcomes[run] for run in runs]
 
 
@@ -142,8 +147,8 @@ def train(study: str, plan: Transfer, cache: PhaseCache, run: TransferRun) -> tu
     return trainee.model, outcome, data
 
 
-def synthetic(study: str, plan: Transfer, cache: PhaseCache, run: TransferRun) -> Labelled:
-    """Synthetic set that a run begins with.
+def synthetic_set(study: str, plan: Transfer, cache: PhaseCache, run: TransferRun) -> Path:
+    """File of the synthetic set that a run begins with.
 
     Its generator is trained here: on the source with its labels, and for ``"target"`` on all images of the target that the
     level allows as well. Where their planes are not known, it is told those that the control of the same seed (the first
@@ -192,7 +197,7 @@ def _phase(
     run, method = trainee.run, METHODS[trainee.run.method]
     beside, share = None, 0.0
     if phase.source == "synthetic":
-        labelled = synthetic(study, plan, cache, run)
+        labelled = read_set(synthetic_set(study, plan, cache, run), plan.image_size)
     elif method.images == JOINT:
         labelled, beside, share = data.source, data.labelled, plan.joint_share
     else:
@@ -228,7 +233,7 @@ def _aligned(plan: Transfer, trainee: Trainee, data: Material, phase: Phase, kin
     def objective(model: nn.Module) -> nn.Module:
         return alignment.Aligned(
             kind, others, weight, recipe.label_smoothing, recipe.batch_size, trainee.device,
-            features=model.network.get_classifier().in_features, seed=run.seed,
+            features=model.n_features, seed=run.seed,
         )  # fmt: skip
 
     return replace(
