@@ -6,7 +6,8 @@ What a command needs is imported when it runs: `fetalkit run`, which every stage
 import json
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -77,6 +78,15 @@ def _parameters(given: Sequence[str]) -> dict[str, Any]:
     return parameters
 
 
+@contextmanager
+def _alone(study: str, stage: str) -> Iterator[None]:
+    """Refuse to run a stage that is no notebook beside another process that works on the study."""
+    from fetalkit.runner.lock import study_lock
+
+    with study_lock(study, stage):
+        yield
+
+
 @app.command()
 def run(
     notebook: Annotated[str, typer.Argument(help="Stem of a file in notebooks/, e.g. 01_cohort.")],
@@ -111,7 +121,8 @@ def fetch(cohort: Study) -> None:
     """Make sure that the cohort's source files are on this machine, and note which they are."""
     from fetalkit.cohorts import source
 
-    source.fetch(cohort)
+    with _alone(cohort, "fetch"):
+        source.fetch(cohort)
 
 
 @app.command()
@@ -119,7 +130,8 @@ def report(cohort: Study) -> None:
     """Build the pages of the report in data/COHORT/pages/ (the pipeline's last stage)."""
     from fetalkit.reporting.build import build
 
-    print(f"The report is at {build(cohort)}")
+    with _alone(cohort, "report"):
+        print(f"The report is at {build(cohort)}")
 
 
 @app.command()

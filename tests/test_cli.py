@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from fetalkit import cli, runner
+from fetalkit.cohorts import source
 from fetalkit.config import listing
 from fetalkit.reporting import build, export, publish, readme
-from fetalkit.runner import pipeline, reproduce
+from fetalkit.runner import lock, pipeline, reproduce
 from fetalkit.utils.errors import FetalkitError
 
 ROOT = Path(__file__).parents[1]
@@ -109,9 +110,18 @@ def test_reports_are_built_and_published(calls, capsys, elsewhere, monkeypatch):
     assert capsys.readouterr().err.startswith("fetalkit: typo: there is no such study; params.yaml has: phantom, ")
 
 
-def test_export_readme_and_fetch(calls):
-    from fetalkit.cohorts import source
+@pytest.mark.parametrize(("command", "module", "name"), [("fetch", source, "fetch"), ("report", build, "build")])
+def test_a_stage_does_not_work_beside_another_process(command, module, name, calls, elsewhere, capsys):
+    noted = calls(module, name)
+    with lock.study_lock("africa", "07_classify"):
+        assert cli.main([command, "africa"]) == 1
+    assert noted == []
+    assert f"africa: process {os.getpid()} is at work on 07_classify since " in capsys.readouterr().err
+    assert cli.main([command, "africa"]) == 0
+    assert noted == [(name, "africa")]
 
+
+def test_export_readme_and_fetch(calls, elsewhere):
     noted = calls(export, "export")
     calls(readme, "update")
     calls(source, "fetch")
