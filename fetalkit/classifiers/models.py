@@ -99,7 +99,7 @@ def create(
     size
         Side of the images in px; passed to models that need to know it.
     seed
-        All arms of a cell begin with the same weights.
+        All arms of a classifier, k and seed begin with the same weights.
     weights
         Begin with pretrained weights, all but the last layer. Those of ``tf_efficientnet_lite0`` come with a Python package
         (`fetalkit.classifiers.pretrained`), those of other models from where timm fetches them.

@@ -109,7 +109,11 @@ def check(table: pd.DataFrame, pairs: pd.DataFrame) -> None:
     used = table[table.dropped == ""]
     spread = used.groupby("patient").part.nunique()
     if (spread > 1).any():
-        raise FetalkitError(f"leaking split: patient {spread.index[spread > 1][0]} has images in two parts")
+        others = f" (and {(spread > 1).sum() - 1} others)" if (spread > 1).sum() > 1 else ""
+        raise FetalkitError(
+            f"leaking split: patient {spread.index[spread > 1][0]}{others} has images in two parts; give all images of a "
+            "patient the same official_split in the cohort's table"
+        )
     learning = used[used.part != "test"].groupby("group").part.nunique()
     if (learning > 1).any():
         raise FetalkitError(f"leaking split: group {learning.index[learning > 1][0]} is in train and in validation")

@@ -8,7 +8,6 @@ References
        321-357, doi 10.1613/jair.953.
 """
 
-import hashlib
 import zipfile
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,6 +16,7 @@ import numpy as np
 from pydantic import Field
 from sklearn.neighbors import NearestNeighbors
 
+from fetalkit.data.images import Labelled
 from fetalkit.generators.base import Generator, SamplingSettings, TrainingSettings
 from fetalkit.utils.errors import FetalkitError
 from fetalkit.utils.streams import rng
@@ -80,14 +80,14 @@ class SmoteGenerator(Generator[TrainingSettings, SmoteSampling]):
     def _write(self, folder: Path) -> dict[str, Any]:
         """The images themselves, and their digest for the card: what is drawn follows from them."""
         np.savez_compressed(folder / IMAGES, images=self.images, labels=self.labels)
-        return {"images": _digest(self.images, self.labels)}
+        return {"images": Labelled(self.images, self.labels).digest()}
 
     def _read(self, folder: Path, about: dict[str, Any]) -> None:
         path = folder / IMAGES
         try:
             with np.load(path, allow_pickle=False) as content:
                 images, labels = content["images"], content["labels"]
-            if _digest(images, labels) != about["images"]:
+            if Labelled(images, labels).digest() != about["images"]:
                 raise ValueError("not the images of its card")
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise FetalkitError(f"{path}: missing or damaged ({error}); make the generator again") from error
@@ -102,7 +102,3 @@ def _nearest(pixels: np.ndarray, neighbours: int) -> np.ndarray:
     flat = pixels.reshape(len(pixels), -1)
     # Without a query, an image is not its own neighbour, even where another one equals it.
     return NearestNeighbors(n_neighbors=others, algorithm="brute").fit(flat).kneighbors(return_distance=False)
-
-
-def _digest(images: np.ndarray, labels: np.ndarray) -> str:
-    return hashlib.sha256(images.tobytes() + labels.tobytes()).hexdigest()
