@@ -5,9 +5,12 @@ import os
 import numpy as np
 import pandas as pd
 import pytest
+import small_transfer
 import torch
+import yaml
 from PIL import Image
 
+from fetalkit.experiments.transfer import settings
 from fetalkit.utils import paths
 
 PLANES = ("Fetal abdomen", "Fetal brain", "Fetal femur")
@@ -58,3 +61,23 @@ def image_folder(tmp_path):
             rows.append((name, f"p{patient:02d}", plane, "", "", "", "train" if patient < 8 else "test", f"{name}.png"))
     columns = ["image_id", "patient", "plane", "centre", "machine", "operator", "official_split", "source"]
     return tmp_path, pd.DataFrame(rows, columns=columns)
+
+
+@pytest.fixture
+def transfer_content(elsewhere):
+    """Content of the ``params.yaml`` that `transfer_plan` writes; a test may change it before."""
+    return small_transfer.parameters()
+
+
+@pytest.fixture
+def transfer_plan(transfer_content, elsewhere):
+    """Write a small study; return a function that loads its plan after changes of its section."""
+    small_transfer.write()
+
+    def load(**changes):
+        transfer_content["transfer"][small_transfer.STUDY] |= changes
+        path = elsewhere / "params.yaml"
+        path.write_text(yaml.safe_dump(transfer_content))
+        return settings.load(small_transfer.STUDY, path)
+
+    return load

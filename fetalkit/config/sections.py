@@ -15,6 +15,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 GuidanceKind = Literal["classifier-free", "classifier"]
 ImageSize = Annotated[int, Field(ge=16, le=512, multiple_of=8)]  # px
 Model = TypeVar("Model", bound=BaseModel)
+TRANSFER = "transfer"  # the section that holds a section for every study from one hospital to another
 
 
 def unique(values: list) -> list:
@@ -53,6 +54,25 @@ def read(path: Path) -> dict:
     if not isinstance(content, dict):
         raise FetalkitError(f"{path.name}: must hold one section per cohort")
     return content
+
+
+def transfer_sections(path: Path) -> dict[str, dict]:
+    """Sections of the studies from one hospital to another by their names; those that are empty are left out.
+
+    Raises
+    ------
+    FetalkitError
+        As `read` does, and where ``transfer`` holds something other than sections.
+    """
+    sections = read(path).get(TRANSFER) or {}
+    if not isinstance(sections, dict):
+        raise FetalkitError(f"{path.name}: {TRANSFER} = {sections!r}: must hold one section per study, or nothing")
+    for name, section in sections.items():
+        if not isinstance(section, dict | None):
+            raise FetalkitError(
+                f"{path.name}: {TRANSFER}.{name} = {section!r}: must be a section; correct or remove it"
+            )
+    return {name: section for name, section in sections.items() if section}
 
 
 def validated(model: type[Model], value: object, file: str, prefix: str) -> Model:

@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from fetalkit import runner
-from fetalkit.config import params
+from fetalkit.config import params, sections
 from fetalkit.experiments.transfer import settings as transfers
 from fetalkit.reporting import pages, test_log
 from fetalkit.utils import paths
@@ -60,7 +60,7 @@ def build(study: str) -> Path:
     names, sources, settings = stages(study), TABLES, cohort_settings(study)
     readings = {CLASSIFIED: TABLES["results.csv"]}
     if TRANSFER in names:
-        sources, settings = sources | TRANSFER_TABLES, settings | {transfers.SECTION: _transfer_settings(study)}
+        sources, settings = sources | TRANSFER_TABLES, settings | {sections.TRANSFER: _transfer_settings(study)}
         readings[TRANSFER] = TRANSFER_TABLES["transfer.csv"]
     tables = made(study, sources)
     (cards,) = made(study, {CARDS: (CARDS,)}).values()

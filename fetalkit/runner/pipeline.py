@@ -13,14 +13,13 @@ from typing import Any
 import yaml
 
 from fetalkit.config import params
-from fetalkit.config.sections import read
+from fetalkit.config.sections import TRANSFER, transfer_sections
 from fetalkit.runner import dependencies
 from fetalkit.utils import paths
 from fetalkit.utils.errors import FetalkitError
 from fetalkit.utils.files import replacing
 
 FILE, LOCK = "dvc.yaml", "dvc.lock"
-TRANSFER = "transfer"
 _COHORT = "${cohort}"
 _MARKED = re.compile(r"(?m)^ *# <default>.*\n((?:.*\n)*?) *# </default>.*\n")
 _HEADER = "# A transfer study between cohorts. `fetalkit pipelines` writes this file from dvc.yaml and params.yaml.\n"
@@ -68,7 +67,7 @@ def text(study: str) -> str:
         return _text_between(study)
     if study == default():
         return _top()
-    transfers = _transfers()
+    transfers = transfer_sections(paths.PARAMS)
     if others := sorted(set(_read_by(transfers.get(study, {}))) - {study}):
         raise FetalkitError(
             f"{paths.PARAMS.name}: {TRANSFER}.{study} also reads {', '.join(others)}; a study between cohorts needs a name "
@@ -129,15 +128,10 @@ def _top() -> str:
         raise FetalkitError(f"{error.filename}: cannot be read ({error.strerror}); get it back from git") from None
 
 
-def _transfers() -> dict[str, dict]:
-    """Transfer studies by the names of their sections."""
-    return {name: section for name, section in (read(paths.PARAMS).get(TRANSFER) or {}).items() if section}
-
-
 def _between() -> dict[str, dict]:
     """Transfer studies between cohorts by name, with their settings."""
     cohorts = params.names()
-    return {name: section for name, section in _transfers().items() if name not in cohorts}
+    return {name: section for name, section in transfer_sections(paths.PARAMS).items() if name not in cohorts}
 
 
 def _read_by(section: dict[str, Any]) -> list[str]:

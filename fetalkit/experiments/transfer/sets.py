@@ -1,6 +1,6 @@
 """Synthetic sets of a transfer study: a diffusion model that is told plane and place, and images of the places wanted."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,6 @@ from fetalkit import generators
 from fetalkit.config.params import GeneratorSettings, Params
 from fetalkit.config.sections import Section
 from fetalkit.data.images import Labelled
-from fetalkit.data.study import read_set
 from fetalkit.experiments.transfer import magnified
 from fetalkit.utils import devices, paths, provenance
 from fetalkit.utils.checkpoints import Checkpoint
@@ -89,8 +88,8 @@ class Wanted:
     magnifications: Sequence[float] = ()
 
 
-def stored(study: str, settings: Params, seen: Seen, drawing: Wanted, steps: int, seed: int, label: str) -> Labelled:
-    """Synthetic set of a diffusion model that learns from `seen`, or the equal one that is kept with the study's trainings.
+def stored(study: str, settings: Params, seen: Seen, drawing: Wanted, steps: int, seed: int, label: str) -> Path:
+    """File of a synthetic set of a diffusion model that learns from `seen`; it is made where there is none yet.
 
     The model is the cohort's generator `SUBJECT` but for its steps. It has one class per pair of plane and place
     (`Seen.classes`), so that what it learns of a place it can show with every plane.
@@ -136,7 +135,13 @@ def stored(study: str, settings: Params, seen: Seen, drawing: Wanted, steps: int
         checkpoint = Checkpoint(paths.work(study, "generators", f"{trained_by}.checkpoint"), trained_by)
         made.fit(seen.images, labels, seed=seed, checkpoint=checkpoint, label=label)
         _write(path, made, drawing, spec.sampling, seed)
-    return read_set(path, settings.images.image_size)
+    return path
+
+
+def keep(study: str, used: Iterable[Path]) -> None:
+    """Leave the sets that are `used` and no others, so that the folder follows from the parameters alone."""
+    for path in set(folder(study).glob("*")) - set(used):
+        path.unlink()
 
 
 def folder(study: str) -> Path:

@@ -8,13 +8,11 @@ from pydantic import AfterValidator, Field, model_validator
 
 from fetalkit.config import params
 from fetalkit.config.params import Machine, Params, Seeds, Training
-from fetalkit.config.sections import Rate, Section, Steps, read, unique, validated
+from fetalkit.config.sections import TRANSFER, Rate, Section, Steps, read, transfer_sections, unique, validated
 from fetalkit.experiments.transfer.domains import Direction, Domain
 from fetalkit.experiments.transfer.methods import CONTROL, METHODS
 from fetalkit.utils import paths
 from fetalkit.utils.errors import FetalkitError
-
-SECTION = "transfer"
 
 
 class LeaveOut(Section):
@@ -69,22 +67,22 @@ class Transfer(Section):
     @cached_property
     def directions(self) -> dict[str, Direction]:
         """Name → from where to where, e.g. ``"spain to africa"``, ``"africa to Ghana"`` (the rest of africa to Ghana)."""
-        found = [Direction(f"{a} to {b}", Domain(a), Domain(b)) for a, b in self.across]
+        directions = [Direction(f"{a} to {b}", Domain(a), Domain(b)) for a, b in self.across]
         for given in self.leave_out:
             for place in given.places:
                 target = Domain(given.cohort, given.by, place)
-                found.append(Direction(f"{given.cohort} to {place}", target.rest(), target))
-        return {direction.name: direction for direction in found}
+                directions.append(Direction(f"{given.cohort} to {place}", target.rest(), target))
+        return {direction.name: direction for direction in directions}
 
     @property
     def views(self) -> dict[str, list[str]]:
         """What is reported → the directions whose test images it takes together: each one, and all left-out places."""
-        found = {name: [name] for name in self.directions}
+        views = {name: [name] for name in self.directions}
         for given in self.leave_out:
             if len(given.places) > 1:
                 members = [f"{given.cohort} to {place}" for place in given.places]
-                found[f"each {given.by} of {given.cohort}"] = members
-        return found
+                views[f"each {given.by} of {given.cohort}"] = members
+        return views
 
     @property
     def main_views(self) -> list[str]:
@@ -131,7 +129,7 @@ class Transfer(Section):
 
 def names(path: Path | None = None) -> list[str]:
     """Transfer studies of ``params.yaml``. One that bears a cohort's name stands beside that cohort's own study."""
-    return list(read(path or paths.PARAMS).get(SECTION) or {})
+    return list(transfer_sections(path or paths.PARAMS))
 
 
 def between_cohorts(study: str, path: Path | None = None) -> bool:
@@ -155,13 +153,12 @@ def load(study: str, path: Path | None = None) -> Transfer:
         Names the file, the key, the value and what is allowed.
     """
     path = path or paths.PARAMS
-    content = read(path)
-    section = (content.get(SECTION) or {}).get(study)
-    if not isinstance(section, dict):
+    section, key = transfer_sections(path).get(study), f"{TRANSFER}.{study}"
+    if section is None:
         known = ", ".join(names(path)) or "none"
-        raise FetalkitError(f"{path.name}: {SECTION} has no study {study!r}; there are: {known}")
-    given = {"run": content.get("run"), "cohorts": {}}
-    draft = validated(Transfer, section | given, path.name, f"{SECTION}.{study}")
+        raise FetalkitError(f"{path.name}: {TRANSFER} has no study {study!r}; there are: {known}")
+    given = {"run": read(path).get("run"), "cohorts": {}}
+    draft = validated(Transfer, section | given, path.name, key)
     used = {domain.cohort for each in draft.directions.values() for domain in (each.source, each.target)}
     cohorts = {cohort: params.load(cohort, path) for cohort in sorted(used)}
-    return validated(Transfer, section | given | {"cohorts": cohorts}, path.name, f"{SECTION}.{study}")
+    return validated(Transfer, section | given | {"cohorts": cohorts}, path.name, key)
