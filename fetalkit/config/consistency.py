@@ -1,10 +1,12 @@
 """What must fit together between the sections of one cohort's study."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from pkgutil import resolve_name
 from typing import Any
 
 from fetalkit.config.arms import REAL
 from fetalkit.config.shots import EVERY
+from fetalkit.utils.errors import FetalkitError
 
 Params = Any  # fetalkit.config.params.Params, which calls this module
 
@@ -82,7 +84,26 @@ def _generators(settings: Params) -> Iterator[str]:
 
 
 def _classifiers(settings: Params) -> Iterator[str]:
-    if settings.classify.batch_size % 2 and any(
-        phase.mixing for name in _arms_of(settings) for phase in settings.arms[name].phases
-    ):
-        yield f"classify.batch_size = {settings.classify.batch_size}: mixup and cutmix mix pairs; make it an even number"
+    """What would be found out after hours only: networks that timm does not know, and images that do not form pairs."""
+    yield from unknown_networks(settings.classify, settings.images.image_size, "classify")
+    given = settings.classify
+    phases = [phase for name in _arms_of(settings) for phase in settings.arms[name].phases]
+    if given.batch_size % 2 and any(phase.mixing for phase in phases):
+        yield f"classify.batch_size = {given.batch_size}: mixup and cutmix mix pairs; make it an even number"
+    for name in dict.fromkeys(phase.augmentation for phase in phases):
+        yield from _refused(f"arms: {name}", resolve_name("fetalkit.classifiers.loader:augmentation"), name)
+
+
+def unknown_networks(training: Any, image_size: int, key: str) -> Iterator[str]:
+    """Classifiers of a section that cannot be made; `key` is that of the section."""
+    check = resolve_name("fetalkit.classifiers.models:check")
+    for name, spec in training.classifiers.items():
+        side = spec.input_size or image_size
+        yield from _refused(f"{key}.classifiers.{name}", check, spec.model, spec.arguments, spec.pretrained, size=side)
+
+
+def _refused(key: str, check: Callable[..., Any], *arguments: Any, **options: Any) -> Iterator[str]:
+    try:
+        check(*arguments, **options)
+    except FetalkitError as error:
+        yield f"{key}: {error}"
