@@ -106,4 +106,4 @@ def _refused(key: str, check: Callable[..., Any], *arguments: Any, **options: An
     try:
         check(*arguments, **options)
     except FetalkitError as error:
-        yield f"{key}: {error}"
+        yield f"{key}: {str(error).removeprefix('classify.classifiers: ')}"
