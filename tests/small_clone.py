@@ -125,7 +125,7 @@ class Clone:
         read = {}
         for line in self.folder.with_name(f"{self.folder.name}-opened.txt").read_text().splitlines():
             stage, path = line.split("\t")
-            if Path(path).is_relative_to(self.folder):
+            if Path(path).is_relative_to(self.folder / "data"):
                 read.setdefault(stage, set()).add(Path(path).relative_to(self.folder).as_posix())
         return read
 
