@@ -19,11 +19,12 @@ from torch.utils.data import DataLoader
 from torchvision import datasets, transforms
 
 from fetalkit import simulator
-from fetalkit.classifiers import models, trainer
+from fetalkit.classifiers import trainer
 from fetalkit.classifiers import transforms as ours
 from fetalkit.classifiers.loader import Feed, as_input
 from fetalkit.config import params
 from fetalkit.data import images, sampling
+from fetalkit.experiments import building
 from fetalkit.utils.checkpoints import Checkpoint
 from fetalkit.utils.streams import rng
 
@@ -91,8 +92,8 @@ def main() -> None:
         results["images_alone"] = compared(batched_images, lambda: sum(1 for _ in loader))
         feed = Feed(data, len(settings.cohort.planes), seed=0)
         for name in budget.classifiers:
-            model = models.of_study(settings, name, seed=0).to(memory_format=torch.channels_last)
-            recipe = trainer.recipe(settings, name)
+            model = building.placed(building.classifier(budget, name, len(settings.cohort.planes), size, seed=0), CPU)
+            recipe = building.recipe(budget, name)
 
             def batched(model=model, recipe=recipe):
                 checkpoint = Checkpoint(Path(folder, "state"), "x", every=10**9)

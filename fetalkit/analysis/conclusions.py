@@ -1,5 +1,8 @@
 """The answer of a study in words, computed from its numbers."""
 
+from collections.abc import Hashable, Mapping
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -21,7 +24,7 @@ def meaning(low: float, high: float) -> str:
     return "not distinguishable from no effect"
 
 
-def _size(entry: dict) -> str:
+def _size(entry: Mapping[Hashable, Any]) -> str:
     return f"{entry['gain']:+.1f} points (95 % interval {entry['low']:+.1f} to {entry['high']:+.1f})"
 
 
@@ -86,9 +89,9 @@ def each(gained: pd.DataFrame, arm: str) -> list[str]:
     """One sentence per k: the gain of `arm` over the better control, and whether its interval excludes zero."""
     rows = gained[gained.better_control & (gained.classifier == gains.MEAN) & (gained.arm == arm)]
     return [
-        f"{row.arm}, k = {row.k}: {_size(row._asdict())} over {row.control}, mean over classifiers - "
-        f"{meaning(row.low, row.high)}."
-        for row in rows.itertuples()
+        f"{row['arm']}, k = {row['k']}: {_size(row)} over {row['control']}, mean over classifiers - "
+        f"{meaning(row['low'], row['high'])}."
+        for row in rows.to_dict("records")
     ]
 
 

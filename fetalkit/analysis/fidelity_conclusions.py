@@ -1,5 +1,7 @@
 """What the tables of fidelity say, in words. Every number in a sentence comes from the table that it is given."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -19,7 +21,8 @@ def distance(headline: pd.DataFrame, generator: str, best: str, space: str) -> s
         Feature space.
     """
     rows = headline[(headline.space == space) & (headline.plane == ALL)].set_index("set")
-    mine, ideal = rows.loc[generator], rows.loc[best]
+    mine: Any = rows.loc[generator]
+    ideal: Any = rows.loc[best]
     if pd.isna(mine.fd) or pd.isna(ideal.fd):
         return f"**{generator}**: too few images for a distance."
     text = (
@@ -64,10 +67,11 @@ def texture(table: pd.DataFrame, reference: str = REFERENCE) -> str:
         The set that the others are held against.
     """
     rows = table.set_index("set")
-    real, said = rows.loc[reference], []
+    real: Any = rows.loc[reference]
+    said = []
     names = {"snr": "speckle SNR", "lateral_width": "width of speckle", "mean_grey": "mean grey level"}
     for name in rows.index.drop(reference):
-        ratios = {label: rows.loc[name, key] / real[key] - 1 for key, label in names.items() if real[key]}
+        ratios = {label: rows[key].loc[name] / real[key] - 1 for key, label in names.items() if real[key]}
         known = {label: ratio for label, ratio in ratios.items() if np.isfinite(ratio)}
         said.append(f"**{name}**: " + (", ".join(f"{label} {ratio:+.0%}" for label, ratio in known.items()) or "–"))
     return f"Against {_spoken(reference)} images: {'; '.join(said)}."

@@ -162,20 +162,21 @@ def headline(compared: Comparison) -> dict[str, dict]:
     for column, of in columns.items():
         shared = _having(compared, used, of)
         for arm in used:
-            gained[arm].setdefault("same_cells", {})[column] = _rounded(_pooled(compared, arm, shared, over[""]))
+            entry = _pooled(compared, arm, shared, over[""])
+            gained[arm].setdefault("same_cells", {})[column] = entry and _rounded(entry)
     return {arm: entry | images_worth(compared, arm) for arm, entry in gained.items()}
 
 
 def _correct(block: dict[tuple[str, str], dict | None]) -> None:
     """Add Holm's correction over all entries of a block, in place, and round what is to be written."""
-    measured = [key for key in block if block[key]]
-    corrected = intervals.holm(np.array([block[key]["p"] for key in measured]))
-    for key, p in zip(measured, corrected, strict=True):
-        block[key] = _rounded(block[key]) | {"p_holm": round(float(p), P_DIGITS)}
+    measured = {key: entry for key, entry in block.items() if entry}
+    corrected = intervals.holm(np.array([entry["p"] for entry in measured.values()]))
+    for (key, entry), p in zip(measured.items(), corrected, strict=True):
+        block[key] = _rounded(entry) | {"p_holm": round(float(p), P_DIGITS)}
 
 
-def _rounded(entry: dict | None) -> dict | None:
-    return entry and entry | {"p": round(entry["p"], P_DIGITS)}
+def _rounded(entry: dict) -> dict:
+    return entry | {"p": round(entry["p"], P_DIGITS)}
 
 
 def _having(compared: Comparison, used: Sequence[str], shots: Sequence[str]) -> dict[str, list[str]]:
@@ -223,5 +224,9 @@ def images_worth(compared: Comparison, arm: str) -> dict[str, float | str | None
     curve = replacement(compared, arm)
     if curve is None:
         return {"worth_factor": None, "worth_low": None, "worth_high": None, "worth_bound": ""}
-    numbers = {"worth_factor": curve.factor, "worth_low": curve.low, "worth_high": curve.high}
-    return {name: round(value, 4) for name, value in numbers.items()} | {"worth_bound": curve.bound}
+    return {
+        "worth_factor": round(curve.factor, 4),
+        "worth_low": round(curve.low, 4),
+        "worth_high": round(curve.high, 4),
+        "worth_bound": curve.bound,
+    }

@@ -1,7 +1,7 @@
 """Contents of ``summary.json`` and ``metrics.json``: the study in numbers."""
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 
@@ -65,7 +65,8 @@ def failed(table: pd.DataFrame) -> list[str]:
 
 def _by_arm(predictions: Predictions, table: pd.DataFrame) -> dict:
     nested: dict = {}
-    for (arm, classifier, k), rows in table.groupby(["arm", "classifier", "k"], sort=False):
+    for key, rows in table.groupby(["arm", "classifier", "k"], sort=False):
+        arm, classifier, k = cast(tuple[str, str, str], key)
         entry = nested.setdefault(arm, {}).setdefault(classifier, {}).setdefault(k, {})
         for metric in (*SUMMARISED, *(f"{metric}_official" for metric in SUMMARISED)):
             values = rows[rows.metric == metric].sort_values("seed")
@@ -82,7 +83,8 @@ def metrics(table: pd.DataFrame, gained: pd.DataFrame) -> dict:
     """Few numbers for ``dvc metrics``: mean accuracy per arm and k, and the gain over the better control."""
     mean = results.mean(table[table.metric == "accuracy"], ["arm", "k"]).round(4)
     numbers: dict[str, dict] = {"accuracy": {}, "gain": {}}
-    for (arm, k), value in mean.items():
+    for key, value in mean.items():
+        arm, k = cast(tuple[str, str], key)
         numbers["accuracy"].setdefault(arm, {})[k] = float(value)
     for row in gained[gained.better_control & (gained.classifier == gains.MEAN)].itertuples():
         numbers["gain"].setdefault(row.arm, {})[row.k] = row.gain

@@ -1,6 +1,7 @@
 """The answer of the transfer study in words, computed from its numbers, and what others have reached."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -36,19 +37,31 @@ def means(gained: pd.DataFrame, view: str) -> pd.DataFrame:
     return gained[(gained["view"] == view) & (gained.classifier == MEAN)]
 
 
-def best(gained: pd.DataFrame, view: str, levels: Sequence[str]) -> str | None:
-    """Method with the largest gain in a view, of those at `levels`; None if there is none that did not fail."""
+def best(gained: pd.DataFrame, view: str, levels: Sequence[str], among: Collection[str] | None = None) -> str | None:
+    """Method with the largest gain in a view; None if there is none that did not fail.
+
+    Parameters
+    ----------
+    gained
+        As `fetalkit.analysis.transfer_results.gains` returns it.
+    view
+        One of the study's.
+    levels
+        Methods at these count.
+    among
+        Of them, only these; by default all.
+    """
     rows = means(gained, view).dropna(subset="gain")
-    rows = rows[rows.level.isin(levels)]
-    return None if rows.empty else rows.method[rows.gain.idxmax()]
+    rows = rows[rows.level.isin(levels) & (rows.method.isin(among) if among is not None else True)]
+    return None if rows.empty else str(rows.method[rows.gain.idxmax()])
 
 
 def opening(gained: pd.DataFrame, views: Sequence[str]) -> list[str]:
     """One paragraph per view: what the control reaches, and what does best at each level."""
-    found = []
+    paragraphs = []
     for view in views:
         rows = means(gained, view).set_index("method")
-        control = rows.loc[CONTROL]
+        control: Any = rows.loc[CONTROL]
         reached = (
             "could not be measured, since a run failed"
             if pd.isna(control.accuracy)
@@ -58,15 +71,15 @@ def opening(gained: pd.DataFrame, views: Sequence[str]) -> list[str]:
         parts = []
         for level in LEVELS:
             if method := best(gained, view, [level]):
-                row = rows.loc[method]
+                row: Any = rows.loc[method]
                 parts.append(
                     f"{_WITH[level]}, {method}: {row.gain:+.1f} points (95 % interval {row.gain_low:+.1f} to "
                     f"{row.gain_high:+.1f}), {meaning(row.gain_low, row.gain_high)}"
                 )
-        found.append(
+        paragraphs.append(
             f"**{view}**: *{CONTROL}* {reached}. Highest gains over it, with the same classifiers: {'; '.join(parts)}."
         )
-    return found
+    return paragraphs
 
 
 def corrected(gained: pd.DataFrame) -> str:
@@ -96,11 +109,11 @@ def beside_published(gained: pd.DataFrame, view: str, n_train: int, n_test: int)
     rows = gained[(gained["view"] == view) & (gained.level == LEVELS[0]) & (gained.classifier != MEAN)]
     ours = [
         (
-            f"here, {row.method}, {row.classifier}",
+            f"here, {row['method']}, {row['classifier']}",
             f"{n_train} Spanish images",
             f"{n_test} African images",
-            "–" if pd.isna(row.accuracy) else f"{100 * row.accuracy:.1f}",
+            "–" if pd.isna(row["accuracy"]) else f"{100 * row['accuracy']:.1f}",
         )
-        for row in rows.itertuples()
+        for row in rows.to_dict("records")
     ]
     return pd.concat([PUBLISHED, pd.DataFrame(ours, columns=PUBLISHED.columns)], ignore_index=True)

@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from fetalkit.cohorts.base import Cohort, Settings
+from fetalkit.cohorts.base import Cohort
 from fetalkit.config.params import COHORTS, resolve
-from fetalkit.config.sections import Section
+from fetalkit.config.sections import CohortSettings, Section
 from fetalkit.utils.errors import FetalkitError
 
-__all__ = ["Cohort", "Settings", "load"]
+__all__ = ["Cohort", "CohortSettings", "load"]
 
 
 def load(name: str, settings: Section | None = None) -> Cohort[Any]:

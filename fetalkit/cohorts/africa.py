@@ -4,15 +4,16 @@ from pathlib import Path
 
 import pandas as pd
 
-from fetalkit.cohorts.base import Cohort, Settings
+from fetalkit.cohorts.base import Cohort
 from fetalkit.cohorts.download import Archive, locate
+from fetalkit.config.sections import CohortSettings
 from fetalkit.utils.tables import read_table
 
 ARCHIVE = Archive("africa", "10.5281/zenodo.7540448", "Zenodo_dataset.tar.xz", "Zenodo_dataset")
 TABLE = "African_planes_database.csv"
 
 
-class Africa(Cohort[Settings]):
+class Africa(Cohort[CohortSettings]):
     """Five centres with one machine setting each; a patient is (centre, number), since numbers repeat across centres."""
 
     title = "Five African centres (Algeria, Egypt, Ghana, Malawi, Uganda)"
@@ -23,12 +24,12 @@ class Africa(Cohort[Settings]):
         "Zenodo 7540448"
     )
     planes = ("Fetal abdomen", "Fetal brain", "Fetal femur", "Fetal thorax")
-    settings = Settings
+    settings = CohortSettings
 
-    def fetch(self, settings: Settings, folder: Path) -> Path:
+    def fetch(self, settings: CohortSettings, folder: Path) -> Path:
         return locate(ARCHIVE, folder)
 
-    def rows(self, settings: Settings, root: Path) -> pd.DataFrame:
+    def rows(self, settings: CohortSettings, root: Path) -> pd.DataFrame:
         raw = read_table(root / TABLE, ("Patient_num", "Plane", "Train", "Center", "Filename"))
         return pd.DataFrame(
             {

@@ -2,34 +2,17 @@
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Annotated, ClassVar, Generic, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
 import pandas as pd
-from pydantic import AfterValidator, Field
 
-from fetalkit.config.sections import Section, unique
+from fetalkit.config.sections import CohortSettings
 from fetalkit.utils.errors import FetalkitError
 
 COLUMNS = ("image_id", "patient", "plane", "centre", "machine", "operator", "official_split", "source")
 
 
-class Settings(Section):
-    """What every cohort can be told.
-
-    Attributes
-    ----------
-    planes
-        Which planes to use, in the order of the class numbers.
-    kind
-        Where the images come from: a key of `fetalkit.config.params.COHORTS` or ``package.module:Class``; the name of the
-        section where it is None.
-    """
-
-    planes: Annotated[list[str], Field(min_length=2), AfterValidator(unique)]
-    kind: str | None = None
-
-
-SettingsT = TypeVar("SettingsT", bound=Settings)
+SettingsT = TypeVar("SettingsT", bound=CohortSettings)
 
 
 class Cohort(ABC, Generic[SettingsT]):

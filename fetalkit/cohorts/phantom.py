@@ -8,7 +8,8 @@ from PIL import Image
 from pydantic import Field
 
 from fetalkit import simulator
-from fetalkit.cohorts.base import Cohort, Settings
+from fetalkit.cohorts.base import Cohort
+from fetalkit.config.sections import CohortSettings
 from fetalkit.utils.files import replacing
 from fetalkit.utils.provenance import fingerprint
 from fetalkit.utils.tables import read_table
@@ -17,7 +18,7 @@ TABLE = "table.csv"
 _BATCH = 64
 
 
-class PhantomSettings(Settings):
+class PhantomSettings(CohortSettings):
     """Size of the simulated cohort.
 
     Attributes

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from fetalkit.cohorts.base import Cohort, Settings
+from fetalkit.cohorts.base import Cohort
 from fetalkit.cohorts.download import Archive, locate
+from fetalkit.config.sections import CohortSettings
 from fetalkit.utils import paths
 from fetalkit.utils.errors import FetalkitError
 from fetalkit.utils.tables import read_table
@@ -20,7 +21,7 @@ ARCHIVE = Archive(
 TABLE = "FETAL_PLANES_DB_data.csv"
 
 
-class SpainSettings(Settings):
+class SpainSettings(CohortSettings):
     """Planes, and optionally the list of names to which the study is limited.
 
     Attributes

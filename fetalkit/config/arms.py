@@ -121,7 +121,10 @@ class Phase:
 def phases(arm: Arm, pretrain_steps: int, train_steps: int) -> tuple[Phase, ...]:
     """Phases of `arm` for P = `pretrain_steps` and N = `train_steps`."""
     budget = {"P": pretrain_steps, "N": train_steps}
-    return tuple(Phase(**phase.model_dump() | {"steps": _steps(phase.steps, budget)}) for phase in arm.phases)
+    return tuple(
+        Phase(phase.source, _steps(phase.steps, budget), phase.augmentation, phase.mixing, phase.synthetic, phase.share)
+        for phase in arm.phases
+    )
 
 
 def _steps(text: str, budget: dict[str, int]) -> int:

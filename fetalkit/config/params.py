@@ -6,9 +6,9 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, SerializeAsAny, model_validator
 
-from fetalkit.config import consistency
+from fetalkit.config import consistency, sections
 from fetalkit.config.arms import Arm, DerivedSet
-from fetalkit.config.sections import GuidanceKind, ImageSize, Rate, Section, Steps, read, unique, validated
+from fetalkit.config.sections import CohortSettings, GuidanceKind, ImageSize, Rate, Section, Steps, unique, validated
 from fetalkit.config.shots import ShotsField
 from fetalkit.utils import paths
 from fetalkit.utils.errors import FetalkitError
@@ -95,9 +95,10 @@ class GeneratorSettings(Section):
     @model_validator(mode="before")
     @classmethod
     def _typed(cls, value: Any) -> Any:
-        if not isinstance(value, dict) or not isinstance(value.get("class", value.get("class_path")), str):
+        class_path = value.get("class", value.get("class_path")) if isinstance(value, dict) else None
+        if not isinstance(class_path, str):
             return value
-        made = resolve(value.get("class", value.get("class_path")))
+        made: Any = resolve(class_path)
         return value | {
             part: _section(getattr(made, part.capitalize()), value.get(part) or {}, part)
             for part in ("training", "sampling")
@@ -215,7 +216,7 @@ class Params(Section):
     arms: dict[str, Arm]
     sets: dict[str, DerivedSet]
     metrics: list[str]
-    cohort: SerializeAsAny[Section]
+    cohort: SerializeAsAny[CohortSettings]
     images: Images
     splits: Splits
     generators: dict[str, GeneratorSettings]
@@ -253,21 +254,21 @@ def load(cohort: str, path: Path | None = None) -> Params:
         Names the file, the key, the value and what is allowed.
     """
     path = path or paths.PARAMS
-    content = read(path)
+    content = sections.read(path)
     section = _of(cohort, content, path)
     shared = {name: content.get(name) for name in SHARED}
     return validated(Params, section | shared | {"cohort": _cohort(cohort, section, path)}, path.name, cohort)
 
 
-def load_cohort(cohort: str, path: Path | None = None) -> Section:
+def load_cohort(cohort: str, path: Path | None = None) -> CohortSettings:
     """The section ``cohort`` of a cohort alone, for who needs no more; raises as `load` does."""
     path = path or paths.PARAMS
-    return _cohort(cohort, _of(cohort, read(path), path), path)
+    return _cohort(cohort, _of(cohort, sections.read(path), path), path)
 
 
 def names(path: Path | None = None) -> list[str]:
     """Cohorts that ``params.yaml`` has a section for, in its order."""
-    content = read(path or paths.PARAMS)
+    content = sections.read(path or paths.PARAMS)
     return [name for name, section in content.items() if isinstance(section, dict) and "cohort" in section]
 
 
@@ -280,7 +281,7 @@ def _of(cohort: str, content: dict, path: Path) -> dict:
     return content[cohort]
 
 
-def _cohort(name: str, section: dict, path: Path) -> Section:
+def _cohort(name: str, section: dict, path: Path) -> CohortSettings:
     given = section.get("cohort") or {}
     kind = given.get("kind", name) if isinstance(given, dict) else name
     try:

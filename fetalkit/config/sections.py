@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 
 from fetalkit.utils.errors import FetalkitError
 
@@ -33,6 +34,22 @@ class Section(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class CohortSettings(Section):
+    """What every cohort can be told.
+
+    Attributes
+    ----------
+    planes
+        Which planes to use, in the order of the class numbers.
+    kind
+        Where the images come from: a key of `fetalkit.config.params.COHORTS` or ``package.module:Class``; the name of the
+        section where it is None.
+    """
+
+    planes: Annotated[list[str], Field(min_length=2), AfterValidator(unique)]
+    kind: str | None = None
 
 
 def read(path: Path) -> dict:
@@ -100,7 +117,7 @@ def validated(model: type[Model], value: object, file: str, prefix: str) -> Mode
         raise FetalkitError("\n".join(_explain(file, prefix, item) for item in error.errors())) from None
 
 
-def _explain(file: str, prefix: str, item: dict) -> str:
+def _explain(file: str, prefix: str, item: ErrorDetails) -> str:
     # Pydantic adds the tried alternatives of a union to the location; only keys and list positions help the reader.
     keys = [str(part) for part in item["loc"] if not re.search(r"[\[(-]", str(part)) or str(part) in _hyphened(item)]
     key = ".".join(filter(None, [prefix, *keys]))
@@ -114,7 +131,7 @@ def _explain(file: str, prefix: str, item: dict) -> str:
     return f"{start}{key}{value}: {message[0].lower()}{message[1:]}"
 
 
-def _hyphened(item: dict) -> set[str]:
+def _hyphened(item: ErrorDetails) -> set[str]:
     """Names with a hyphen that are keys of the file, such as those of arms, and not pydantic's words for a type."""
     return {str(part) for part in item["loc"] if re.fullmatch(r"[a-z0-9]+([-+][a-z0-9]+)+", str(part))} - _TYPES
 

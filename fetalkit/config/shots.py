@@ -1,5 +1,6 @@
 """Numbers of labelled images per plane (k) that a study trains with."""
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, GetCoreSchemaHandler, PlainSerializer, TypeAdapter
@@ -19,7 +20,7 @@ class Shots(tuple[str, ...]):
         return core_schema.is_instance_schema(cls)
 
     @classmethod
-    def of(cls, values: list[int | str]) -> "Shots":
+    def of(cls, values: Sequence[int | str]) -> "Shots":
         """From numbers and ``"all"``; ValueError if one stands there twice."""
         if len(set(map(str, values))) != len(values):
             raise ValueError("names something twice")

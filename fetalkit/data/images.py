@@ -68,8 +68,9 @@ def canonical(image: Image.Image) -> Image.Image:
 def working(image: Image.Image, size: int) -> np.ndarray:
     """Canonical image, centred on a black square and resized: uint8 (size, size)."""
     grey = canonical(image)
-    square = Image.new("L", (max(grey.size),) * 2)
-    square.paste(grey, tuple((square.width - side) // 2 for side in grey.size))
+    side = max(grey.size)
+    square = Image.new("L", (side, side))
+    square.paste(grey, ((side - grey.width) // 2, (side - grey.height) // 2))
     return np.asarray(square.resize((size, size), Image.Resampling.LANCZOS))
 
 

@@ -57,7 +57,7 @@ def score(
     device, feed = torch.device("cpu"), Feed(data, n_classes, seed)
     recipe = building.recipe(settings.classify, name)
     model = building.classifier(settings.classify, name, n_classes, settings.images.image_size, seed)
-    model = model.to(device, memory_format=torch.channels_last)
+    model = building.placed(model, device)
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = Checkpoint(Path(folder, "state"), "", every=steps)  # minutes of work: not worth resuming
         trainer.fit(model, feed, steps, recipe, device=device, checkpoint=checkpoint, label=label)

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import torch
 from torch import nn
 
 from fetalkit.classifiers import trainer
@@ -72,7 +71,7 @@ def train(
     trainee = Trainee(
         run=run,
         spec=settings.classify.classifiers[run.classifier],
-        model=model.to(device, memory_format=torch.channels_last),
+        model=building.placed(model, device),
         recipe=building.recipe(settings.classify, run.classifier),
         planes=study.planes,
         image_size=settings.images.image_size,

@@ -9,6 +9,7 @@ from torch import nn
 
 from fetalkit.classifiers import loader, weights
 from fetalkit.classifiers.loader import Feed
+from fetalkit.classifiers.models import Normalised
 from fetalkit.classifiers.trainer import Recipe
 from fetalkit.config.params import Classifier
 from fetalkit.data.images import Labelled
@@ -47,7 +48,7 @@ class Phase:
     steps: int
     feed: Feed
     batches: Any = None
-    objective: Callable[[nn.Module], nn.Module] | None = None
+    objective: Callable[[Normalised], nn.Module] | None = None
     noted: Mapping[str, Any] = field(default_factory=dict)
     settings: Sequence[Any] = ()
     data: Sequence[str] = ()
@@ -87,7 +88,7 @@ class Trainee:
 
     run: Any
     spec: Classifier
-    model: nn.Module
+    model: Normalised
     recipe: Recipe
     planes: Sequence[str]
     image_size: int

@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import nn
 
 from fetalkit.classifiers import gradcam, weights
+from fetalkit.classifiers.models import Normalised
 from fetalkit.data.images import Labelled
 from fetalkit.data.study import Study
 from fetalkit.experiments import building
@@ -49,7 +50,7 @@ def surest_calls(study: Study, outcomes: Sequence[Outcome], arm: str, each: int 
     test = study.part("test")
     test = test[test.dropped == ""]
     data = study.labelled(test)
-    for outcome in _candidates(study, outcomes, arm):
+    for outcome, trained in _candidates(study, outcomes, arm):
         probabilities = outcome.of(list(test.image_id))
         called, sure = probabilities.argmax(axis=1), probabilities.max(axis=1)
         right = called == data.labels
@@ -58,7 +59,7 @@ def surest_calls(study: Study, outcomes: Sequence[Outcome], arm: str, each: int 
         model = building.classifier(
             settings.classify, outcome.run.classifier, len(study.planes), settings.images.image_size, outcome.run.seed
         )
-        weights.load(model, outcome.weights)
+        weights.load(model, trained)
         shown = Labelled(data.images[rows], data.labels[rows])
         maps = maps_of(model, shown.images, called[rows], settings.run.device)
         if maps is not None:
@@ -67,7 +68,7 @@ def surest_calls(study: Study, outcomes: Sequence[Outcome], arm: str, each: int 
     return None
 
 
-def maps_of(model: nn.Module, images: np.ndarray, called: np.ndarray, device: str) -> np.ndarray | None:
+def maps_of(model: Normalised, images: np.ndarray, called: np.ndarray, device: str) -> np.ndarray | None:
     """Grad-CAM maps of what each image was called; None for a network without spatial maps."""
     place = devices.device(device)
     try:
@@ -82,10 +83,11 @@ def titles_of(planes: Sequence[str], labels: np.ndarray, called: np.ndarray) -> 
     return [f"{names[label]} → {names[call]}" for label, call in zip(labels, called, strict=True)]
 
 
-def _candidates(study: Study, outcomes: Sequence[Outcome], arm: str) -> list[Outcome]:
+def _candidates(study: Study, outcomes: Sequence[Outcome], arm: str) -> list[tuple[Outcome, Path]]:
+    """Runs of an arm that may be shown, with their weights."""
     k, seed = study.params.splits.shots.largest, study.params.splits.seeds[0]
     return [
-        outcome
+        (outcome, outcome.weights)
         for outcome in outcomes
         if (outcome.run.arm, outcome.run.k, outcome.run.seed) == (arm, k, seed) and outcome.weights
     ]

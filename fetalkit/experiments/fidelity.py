@@ -1,6 +1,7 @@
 """All that is measured on the synthetic sets of one study: every image goes through every network once."""
 
 from functools import cached_property
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -72,14 +73,16 @@ class Evaluation(SyntheticSets):
         """Feature space → features of the images in `groups`, and in a last group those of all real images."""
         everything = [*self.groups, {compare.REFERENCE: self.test, BEST: self.train}]
         images = {
-            (number, name): data.images for number, group in enumerate(everything) for name, data in group.items()
+            f"{number} {name}": data.images for number, group in enumerate(everything) for name, data in group.items()
         }
         device = self.settings.run.device
         workers = devices.workers(self.settings.run.workers, devices.device(device))
         found = {}
         for space in (features.imagenet(device), self.own):
             of = features.of_sets(space, images, workers)
-            found[space.name] = [{name: of[number, name] for name in group} for number, group in enumerate(everything)]
+            found[space.name] = [
+                {name: of[f"{number} {name}"] for name in group} for number, group in enumerate(everything)
+            ]
         return found
 
     def images(self, each: Drawn) -> Labelled:
@@ -128,7 +131,7 @@ class Evaluation(SyntheticSets):
         planes = {plane: place for place, plane in enumerate([compare.ALL, *self.study.planes])}
         spaces = {space: place for place, space in enumerate(self.vectors)}
         keys = {"space": spaces, "set": order, "plane": planes}
-        return table.sort_values(list(keys), key=lambda column: column.map(keys[column.name]), ignore_index=True)
+        return table.sort_values(list(keys), key=lambda column: column.map(keys[str(column.name)]), ignore_index=True)
 
     @cached_property
     def called(self) -> pd.DataFrame:
@@ -155,7 +158,7 @@ class Evaluation(SyntheticSets):
     @cached_property
     def guided(self) -> pd.DataFrame:
         """``guidance`` (kind), ``scale``, ``accuracy`` of the study's own network, and the measures of the ImageNet space."""
-        measured = self._overall(features.IMAGENET)
+        measured: Any = self._overall(features.IMAGENET)
         called = self.called[self.called.plane == compare.ALL].set_index("set").accuracy
         rows = []
         for each in variants.guidance(self.settings) if self.guidance_sets else ():
@@ -212,7 +215,7 @@ class Evaluation(SyntheticSets):
         table = self.memorised
         table = table[(table.space == space) & table.set.isin(self.names)]
         rows = [
-            dict(generator=generator, k=k, **memorisation.pooled(of.to_dict("records")))
+            dict(generator=generator, k=k, **memorisation.pooled(cast(list[dict[str, float]], of.to_dict("records"))))
             for (generator, k), of in table.groupby(["set", "k"], sort=False)
         ]
         return pd.DataFrame(rows)
@@ -224,8 +227,8 @@ class Evaluation(SyntheticSets):
         stages += [(self.subject, k, steps) for k in dict.fromkeys(k for _, k, _ in stages)]
         stages = stages if self.subject in self.names else []
         table = self.memorised[(self.memorised.space == PIXELS) & (self.memorised.seed == self.first_seed)]
-        table = table.set_index(["set", "k"])
-        rows = [dict(k=k, step=step, **table.loc[(name, k), ["share", "low", "high"]]) for name, k, step in stages]
+        by_set: Any = table.set_index(["set", "k"])
+        rows = [dict(k=k, step=step, **by_set.loc[(name, k), ["share", "low", "high"]]) for name, k, step in stages]
         return pd.DataFrame(rows, columns=["k", "step", "share", "low", "high"]).sort_values(
             "step", kind="stable", ignore_index=True
         )
@@ -247,7 +250,7 @@ class Evaluation(SyntheticSets):
         """Contents of ``fidelity.json``: see `fetalkit.metrics.compare.summary`; the largest k, mean over seeds."""
         copies = self.pooled(PIXELS)
         copies = copies[copies.k == self.largest].drop(columns="k").set_index("generator")
-        return compare.summary(self.headline, copies.to_dict("index"))
+        return compare.summary(self.headline, cast(dict[str, dict[str, float]], copies.to_dict("index")))
 
 
 def _kept(study: Study, part: str) -> Labelled:

@@ -55,7 +55,7 @@ def compare(
         validation images), ``cas``, ``near_copies``, ``sampling_seconds`` (processor time).
     """
     workers = devices.workers(settings.run.workers, torch.device("cpu"))
-    jobs = [
+    jobs: list[dict[str, Any]] = [
         dict(cohort=cohort, settings=settings, name=name, changes=changes, minutes=minutes)
         for name, changes in candidates.items()
     ]
@@ -84,6 +84,7 @@ def judge(
     if path.exists():
         return {"candidate": name, **json.loads(path.read_text())}
     made = train(cohort, settings, name, changes, minutes)
+    assert made.denoiser is not None  # it has been trained
     row: dict[str, Any] = {
         "steps": made.training.steps,
         "images_per_second": round(made.training.steps * made.training.batch_size / made.seconds, 1),

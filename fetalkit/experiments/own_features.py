@@ -34,7 +34,9 @@ class Penultimate(nn.Module):
 
 @dataclass(frozen=True)
 class ClassifierSpace(FeatureSpace):
-    """A feature space whose last layer is at hand: it also says which plane an image shows. `network` is a `Penultimate`."""
+    """A feature space whose last layer is at hand: it also says which plane an image shows."""
+
+    network: Penultimate
 
     @torch.inference_mode()
     def classes(self, features: np.ndarray) -> np.ndarray:
@@ -73,8 +75,9 @@ def trained(cohort: str, settings: Params, classifier: str | None = None) -> Cla
     model = building.classifier(
         settings.classify, classifier, len(settings.cohort.planes), settings.images.image_size, seed
     )
+    assert outcome.weights is not None  # a run that fails has raised an error
     weights.load(model, outcome.weights)
     device = devices.device(settings.run.device)
     seen = "real train images" if k == EVERY else f"{k} real train images per plane"
-    network = Penultimate(model).to(device, memory_format=torch.channels_last)
+    network = building.placed(Penultimate(model), device)
     return ClassifierSpace(f"{classifier} ({seen} of {cohort})", network, device, batch_size=64)

@@ -152,7 +152,7 @@ def draw(study: Study, count: int, seed: int, generator: str = "diffusion") -> Q
     # Where planes do not divide the number, chance says which of them get one more; the same ones on either side.
     turns = random.permutation(len(study.planes))
     each = np.bincount(turns[np.arange(count // 2) % len(turns)], minlength=len(turns))
-    chosen = {REAL: [], SYNTHETIC: []}
+    chosen: dict[str, list[int]] = {REAL: [], SYNTHETIC: []}
     for plane, number in enumerate(each):
         for kind, source in ((REAL, real), (SYNTHETIC, synthetic)):
             there = np.flatnonzero(source.labels == plane)
@@ -165,7 +165,7 @@ def draw(study: Study, count: int, seed: int, generator: str = "diffusion") -> Q
     images = np.concatenate([real.images[chosen[REAL]], synthetic.images[chosen[SYNTHETIC]]])
     labels = np.concatenate([real.labels[chosen[REAL]], synthetic.labels[chosen[SYNTHETIC]]])
     truth = np.repeat([REAL, SYNTHETIC], count // 2)
-    origin = [*rows.image_id.iloc[chosen[REAL]], *(f"number {number}" for number in chosen[SYNTHETIC])]
+    origin = [*rows.image_id.to_numpy()[chosen[REAL]], *(f"number {number}" for number in chosen[SYNTHETIC])]
     order = random.permutation(count)
     return Quiz(
         name=f"{study.cohort}, {generator}-k{k}-seed{first}, quiz {seed}",

@@ -108,6 +108,7 @@ def train_start(cohort: str, settings: Params, generator: str) -> None:
     """
     spec, planes = settings.generators[generator], settings.cohort.planes
     start = spec.start
+    assert start is not None  # else there is nothing to begin with
     labels = np.tile(np.arange(len(planes)), start.images_per_plane)
     phantoms = settings.generators[start.generator]
     images = _untrained(settings, phantoms).sample(labels, seed=0, sampling=phantoms.sampling)
@@ -282,4 +283,5 @@ def leave_out_copies(cohort: str, settings: Params, generator: str, k: str, seed
 
 def _store(path: Path, print_of: str, images: np.ndarray, labels: np.ndarray) -> None:
     with replacing(path) as temporary:
-        np.savez_compressed(temporary, images=images, labels=labels, **{FINGERPRINT: np.array(print_of)})
+        arrays: dict[str, Any] = {"images": images, "labels": labels, FINGERPRINT: np.array(print_of)}
+        np.savez_compressed(temporary, **arrays)

@@ -19,13 +19,14 @@ HIDDEN = 512  # units between the two layers; in trials on toy domains, 128 or f
 
 class _Reversal(torch.autograd.Function):
     @staticmethod
-    def forward(context, features: torch.Tensor, strength: float) -> torch.Tensor:
-        context.strength = strength
+    def forward(ctx, features: torch.Tensor, strength: float) -> torch.Tensor:
+        ctx.strength = strength
         return features.view_as(features)
 
     @staticmethod
-    def backward(context, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
-        return -context.strength * gradient, None
+    def backward(ctx, *grad_outputs: torch.Tensor) -> tuple[torch.Tensor, None]:
+        (gradient,) = grad_outputs
+        return -ctx.strength * gradient, None
 
 
 def reverse(features: torch.Tensor, strength: float) -> torch.Tensor:

@@ -10,11 +10,13 @@ Long M, Cao Y, Wang J, Jordan MI. Learning Transferable Features with Deep Adapt
 """
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import nn
 
 from fetalkit.classifiers.loader import Feed
+from fetalkit.classifiers.models import Normalised
 from fetalkit.classifiers.trainer import CrossEntropy
 from fetalkit.experiments.transfer.adversary import Discriminator, adversarial_loss, ramp
 from fetalkit.experiments.transfer.inputs import Styled
@@ -145,7 +147,7 @@ class Aligned(CrossEntropy):
             raise FetalkitError("alignment dann: say how many features the classifier has")
         self.kind, self.target_feed, self.weight = kind, target_feed, weight
         self.batch_size, self.device = batch_size, device
-        self.discriminator = Discriminator(features, seed).to(device) if kind == "dann" else None
+        self.discriminator = Discriminator(features, seed).to(device) if kind == "dann" and features else None
 
     def forward(
         self, model: nn.Module, inputs: torch.Tensor, targets: torch.Tensor, step: int, steps: int
@@ -170,11 +172,12 @@ class Aligned(CrossEntropy):
         """
         others, _ = self.target_feed.batch(step, self.batch_size, 0.0, self.device)
         # One batch, so that batch normalisation sees both domains, as it will when the network is used.
-        features = model.features(torch.cat([inputs, others]))
+        network = cast(Normalised, model)
+        features = network.features(torch.cat([inputs, others]))
         source, target = features[: len(inputs)], features[len(inputs) :]
-        loss = self.of_logits(model.classify(source), targets)
+        loss = self.of_logits(network.classify(source), targets)
         strength = self.weight * ramp(step / steps)
-        if self.kind == "dann":
+        if self.discriminator is not None:
             return loss + adversarial_loss(self.discriminator, source, target, strength)
         return loss + strength * DISTANCES[self.kind](source, target)
 

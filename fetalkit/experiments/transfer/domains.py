@@ -69,9 +69,14 @@ class Direction:
 class Plan(Protocol):
     """What of `fetalkit.experiments.transfer.settings.Transfer` is needed here."""
 
-    cohorts: dict[str, Params]
-    directions: dict[str, Direction]
-    labelled: int
+    @property
+    def cohorts(self) -> dict[str, Params]: ...
+
+    @property
+    def directions(self) -> dict[str, Direction]: ...
+
+    @property
+    def labelled(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -98,6 +103,16 @@ class Material:
     labelled: Labelled | None = None
     labelled_rows: np.ndarray | None = None
 
+    def of_target(self) -> tuple[np.ndarray, np.ndarray]:
+        """`target` and `target_places`, for methods that may see them."""
+        assert self.target is not None and self.target_places is not None, "the level hides the target"
+        return self.target, self.target_places
+
+    def of_labelled(self) -> Labelled:
+        """`labelled`, for methods that may see it."""
+        assert self.labelled is not None, "the level hides the target's labels"
+        return self.labelled
+
     def outlined(self) -> "Material":
         """The same with one outline for all images of the source."""
         parts = {name: getattr(self, name) for name in ("source", "validation")}
@@ -123,20 +138,20 @@ def material(plan: Plan, direction: Direction, level: str, seed: int) -> Materia
     study = Study(direction.source.cohort, plan.cohorts[direction.source.cohort])
     train = direction.source.rows(study, "train")
     validation = study.labelled(direction.source.rows(study, "validation"))
-    found = Material(study.labelled(train), validation, direction.source.places(train))
+    data = Material(study.labelled(train), validation, direction.source.places(train))
     if level == NONE:
-        return found
+        return data
     study = Study(direction.target.cohort, plan.cohorts[direction.target.cohort])
     rows = direction.target.rows(study, "train")
-    found = replace(found, target=study.store.images(rows.image_id), target_places=direction.target.places(rows))
+    data = replace(data, target=study.store.images(rows.image_id), target_places=direction.target.places(rows))
     if level != LABELLED:
-        return found
+        return data
     try:
         chosen = k_shot_subsets(rows, [plan.labelled], [seed], study.planes).image_id
     except FetalkitError as error:
         raise FetalkitError(f"transfer.labelled, {direction.name}: {error}") from None
     marked = rows.image_id.isin(set(chosen)).to_numpy()
-    return replace(found, labelled=study.labelled(rows[marked]), labelled_rows=np.flatnonzero(marked))
+    return replace(data, labelled=study.labelled(rows[marked]), labelled_rows=np.flatnonzero(marked))
 
 
 def test(plan: Plan, direction: Direction) -> tuple[Labelled, pd.DataFrame]:
@@ -185,8 +200,8 @@ def gathered(plan: Plan) -> Gathered:
         patients = cohort + " " + rows.group
         parts.append((study.store.images(rows.image_id), rows.plane, domain.places(rows), patients, index))
     images, planes, places, patients, index = zip(*parts, strict=True)
-    arrays = (np.concatenate(of) for of in (images, planes, places, patients))
-    return Gathered(*arrays, pd.concat(index))
+    arrays = dict(images=images, planes=planes, places=places, patients=patients)
+    return Gathered(**{name: np.concatenate(of) for name, of in arrays.items()}, index=pd.concat(index))
 
 
 def _index(cohort: str) -> pd.DataFrame:

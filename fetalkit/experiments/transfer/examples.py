@@ -25,9 +25,10 @@ def turned(
     """
     finished = {outcome.run: outcome for outcome in outcomes if not outcome.error}
     having = [name for name in plan.training.classifiers if method in plan.methods_of(direction, name)]
-    pair = [finished.get(TransferRun(direction, name, having[0], plan.seeds[0])) for name in (method, CONTROL)]
-    if None in pair or METHODS[method].scales:
+    own, control = (finished.get(TransferRun(direction, name, having[0], plan.seeds[0])) for name in (method, CONTROL))
+    if own is None or control is None or METHODS[method].scales:
         return None
+    pair = own, control
     data, rows = domains.test(plan, plan.directions[direction])
     probabilities = [outcome.of(list(rows.image_id)) for outcome in pair]
     calls = [of.argmax(axis=1) for of in probabilities]
@@ -46,4 +47,4 @@ def turned(
         maps.append(heat)
         titles += titles_of(plan.planes, data.labels[chosen], called[chosen])
     right = np.repeat([True, False], len(chosen))
-    return Examples(pair[0].run, np.concatenate(images), np.concatenate(maps), titles, right)
+    return Examples(own.run, np.concatenate(images), np.concatenate(maps), titles, right)

@@ -35,11 +35,11 @@ def shared(
     # Names may be used in both: they become those of rows.
     both = pd.concat(indices, ignore_index=True)
     rows = both.assign(image_id=both.index, patient="", official_split="")
-    found = audit.duplicates(rows, np.concatenate(images), bits, correlation)
+    pairs = audit.duplicates(rows, np.concatenate(images), bits, correlation)
     first = len(indices[0])
-    found = found[(found.image_a < first) & (found.image_b >= first)]
-    names = {side: both.image_id.to_numpy()[found[side].to_numpy(int)] for side in ("image_a", "image_b")}
-    return found.assign(**names)[["image_a", "image_b", "kind", "bits", "correlation"]].reset_index(drop=True)
+    pairs = pairs[(pairs.image_a < first) & (pairs.image_b >= first)]
+    names = {side: both.image_id.to_numpy()[pairs[side].to_numpy(int)] for side in ("image_a", "image_b")}
+    return pairs.assign(**names)[["image_a", "image_b", "kind", "bits", "correlation"]].reset_index(drop=True)
 
 
 def check(plan: Plan) -> int:
@@ -53,12 +53,14 @@ def check(plan: Plan) -> int:
     known = {name: index_and_images(name, settings) for name, settings in plan.cohorts.items()}
     for a, b in combinations(known, 2):
         splits = plan.cohorts[a].splits
-        alike = (splits.near_duplicate_bits, splits.near_duplicate_correlation)
-        found = shared(*zip(known[a], known[b], strict=True), *alike)
-        if len(found):
-            pairs = ", ".join(f"{row.image_a} = {row.image_b}" for row in found[:_NAMED].itertuples())
+        (index_a, images_a), (index_b, images_b) = known[a], known[b]
+        pairs = shared(
+            (index_a, index_b), (images_a, images_b), splits.near_duplicate_bits, splits.near_duplicate_correlation
+        )
+        if len(pairs):
+            named = ", ".join(f"{row.image_a} = {row.image_b}" for row in pairs[:_NAMED].itertuples())
             raise FetalkitError(
-                f"transfer: {len(found)} pictures stand in {a} and in {b} ({pairs}): a network would be tested on what it was "
+                f"transfer: {len(pairs)} pictures stand in {a} and in {b} ({named}): a network would be tested on what it was "
                 f"trained on; leave them out of one cohort"
             )
     return sum(len(index) for index, _ in known.values()) if len(known) > 1 else 0

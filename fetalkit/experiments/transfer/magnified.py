@@ -4,16 +4,17 @@ The network learns moved images with the movement as a condition (`generators.di
 movement when images are drawn. Here it is asked for a magnification: detail is drawn at that scale, not resampled.
 """
 
-import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
+from fetalkit.generators.base import Generator
 from fetalkit.generators.diffusion.augmentation import SPREAD
-from fetalkit.generators.diffusion.denoiser import Denoiser
 from fetalkit.generators.diffusion.generator import DiffusionGenerator
 from fetalkit.utils.errors import FetalkitError
 from fetalkit.utils.streams import rng
@@ -22,36 +23,40 @@ from fetalkit.utils.streams import rng
 SIZE, MOST = 2, 2.5
 
 
-class Magnified:
-    """A denoiser that is told, whatever it denoises, that the image was magnified.
+@contextmanager
+def told(denoiser: nn.Module, magnification: float) -> Iterator[None]:
+    """Meanwhile, the denoiser is told of whatever it denoises that the image was magnified.
 
     Parameters
     ----------
     denoiser
-        The network.
+        A `fetalkit.generators.diffusion.denoiser.Denoiser`; left as it was.
     magnification
         1.25 for the part of an image that is 1 / 1.25 as wide and high.
     """
+    movement = torch.zeros(len(SPREAD))
+    movement[SIZE] = math.log(magnification) / SPREAD[SIZE]
 
-    def __init__(self, denoiser: Denoiser, magnification: float):
-        self.denoiser, self.moves = denoiser, torch.zeros(len(SPREAD))
-        self.moves[SIZE] = math.log(magnification) / SPREAD[SIZE]
+    def with_movement(_: nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+        return *inputs, movement.to(inputs[0]).expand(len(inputs[0]), -1)
 
-    def __call__(self, sample: torch.Tensor, timestep: torch.Tensor, class_labels: torch.Tensor):
-        """As `fetalkit.generators.diffusion.denoiser.Denoiser.forward`, with the movement."""
-        moves = self.moves.to(sample).expand(len(sample), -1)
-        return self.denoiser(sample, timestep, class_labels, moves)
+    hook = denoiser.register_forward_pre_hook(with_movement)
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def sample(
-    generator: DiffusionGenerator, labels: np.ndarray, magnifications: Sequence[float], *, seed: int, **options: Any
+    generator: Generator, labels: np.ndarray, magnifications: Sequence[float], *, seed: int, **options: Any
 ) -> np.ndarray:
     """Draw one image for every label, the magnifications by turns.
 
     Parameters
     ----------
     generator
-        A trained one. Of its training images a share was magnified at random (``augment``), so that it knows how.
+        A trained `fetalkit.generators.diffusion.generator.DiffusionGenerator`. Of its training images a share was magnified at
+        random (``augment``), so that it knows how.
     labels, seed, options
         As for `fetalkit.generators.diffusion.generator.DiffusionGenerator.sample`.
     magnifications
@@ -65,7 +70,8 @@ def sample(
     Raises
     ------
     FetalkitError
-        When a magnification lies outside, the generator was trained on images that were not moved, or as `sample` does.
+        When a magnification lies outside, the generator is of another kind or was trained on images that were not moved, or as
+        its `sample` does.
     """
     furthest = MOST * float(SPREAD[SIZE])
     if outside := [number for number in magnifications if abs(math.log(number)) > furthest]:
@@ -74,15 +80,17 @@ def sample(
             f"magnification {outside[0]:g}: the generator knows {least:.2f} to {most:.2f}; correct generator.magnifications "
             f"of transfer in params.yaml"
         )
-    if not generator.training.augment:
+    if not isinstance(generator, DiffusionGenerator) or not generator.training.augment:
         raise FetalkitError(
-            "this generator knows no magnified images; train it with generators.diffusion.training.augment above 0"
+            "this generator knows no magnified images; use a diffusion model, and train it with "
+            "generators.diffusion.training.augment above 0"
         )
     images = np.empty((len(labels), generator.image_size, generator.image_size), np.uint8)
     for turn, magnification in enumerate(magnifications):
         rows = np.arange(turn, len(labels), len(magnifications))
         if len(rows):
-            told = copy.copy(generator)
-            told.denoiser = Magnified(generator.denoiser, magnification)
-            images[rows] = told.sample(labels[rows], seed=rng(seed, "magnified", turn).initial_seed(), **options)
+            with told(generator.denoiser, magnification) if generator.denoiser is not None else nullcontext():
+                images[rows] = generator.sample(
+                    labels[rows], seed=rng(seed, "magnified", turn).initial_seed(), **options
+                )
     return images

@@ -90,6 +90,8 @@ ABLATION = {
     ("multi-scale", "several"): "multi-scale+multi-resolution",
 }
 OUTLINE = "standard-outline"
+# Those that predict from one image, which a map can be drawn over.
+ONE_SCALE = [name for name, method in METHODS.items() if not method.scales]
 
 
 @dataclass(frozen=True)

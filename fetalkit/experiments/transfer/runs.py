@@ -10,6 +10,7 @@ from torch import nn
 
 from fetalkit.classifiers import trainer
 from fetalkit.classifiers.loader import Feed
+from fetalkit.classifiers.models import Normalised
 from fetalkit.data.images import Labelled
 from fetalkit.data.study import read_set
 from fetalkit.experiments import building, engine
@@ -117,7 +118,7 @@ def predict(plan: Transfer, method: Method, model: nn.Module, images: np.ndarray
     return trainer.predict(model, images, device)
 
 
-def train(study: str, plan: Transfer, cache: PhaseCache, run: TransferRun) -> tuple[nn.Module, Outcome, Material]:
+def train(study: str, plan: Transfer, cache: PhaseCache, run: TransferRun) -> tuple[Normalised, Outcome, Material]:
     """Train a run, or take what is finished; also returns what it was allowed to see. Test images are not read.
 
     Raises
@@ -132,7 +133,7 @@ def train(study: str, plan: Transfer, cache: PhaseCache, run: TransferRun) -> tu
     trainee = Trainee(
         run=run,
         spec=plan.training.classifiers[run.classifier],
-        model=model.to(device, memory_format=torch.channels_last),
+        model=building.placed(model, device),
         recipe=building.recipe(plan.training, run.classifier),
         planes=plan.planes,
         image_size=plan.image_size,
@@ -143,7 +144,7 @@ def train(study: str, plan: Transfer, cache: PhaseCache, run: TransferRun) -> tu
     phases = [_phase(study, plan, cache, trainee, data, phase) for phase in planned]
     outcome = engine.train(cache, trainee, phases)
     if method.adabn:
-        adabn.adapt(trainee.model, data.target, device)
+        adabn.adapt(trainee.model, data.of_target()[0], device)
     return trainee.model, outcome, data
 
 
@@ -159,9 +160,9 @@ def synthetic_set(study: str, plan: Transfer, cache: PhaseCache, run: TransferRu
     data = domains.material(plan, direction, method.level, run.seed)
     seen, places = sets.Seen(data.source.images, data.source.labels, data.source_places), data.source_places
     if method.pretraining == TARGET:
-        planes, places = believed(study, plan, cache, run, data), data.target_places
+        planes, (target, places) = believed(study, plan, cache, run, data), data.of_target()
         seen = sets.Seen(
-            np.concatenate([seen.images, data.target]),
+            np.concatenate([seen.images, target]),
             np.concatenate([seen.planes, planes]),
             np.concatenate([seen.places, places]),
         )
@@ -177,7 +178,7 @@ def believed(study: str, plan: Transfer, cache: PhaseCache, run: TransferRun, da
     control = TransferRun(run.direction, CONTROL, first, run.seed)
     model, _, _ = train(study, plan, cache, control)
     device = devices.device(plan.run.device)
-    planes = predict(plan, METHODS[CONTROL], model, data.target, device).argmax(axis=1)
+    planes = predict(plan, METHODS[CONTROL], model, data.of_target()[0], device).argmax(axis=1)
     if data.labelled is not None:
         planes[data.labelled_rows] = data.labelled.labels
     return planes
@@ -201,7 +202,7 @@ def _phase(
     elif method.images == JOINT:
         labelled, beside, share = data.source, data.labelled, plan.joint_share
     else:
-        labelled = data.labelled if method.images == TARGET else data.source
+        labelled = data.of_labelled() if method.images == TARGET else data.source
     feed = Feed(
         labelled, len(plan.planes), f"{run.seed}-{phase.source}", method.augmentation, beside=beside, share=share
     )
@@ -213,11 +214,12 @@ def _phase(
 
 def _in_style(plan: Transfer, method: Method, data: Material, phase: Phase) -> Phase:
     """The phase with images in the target's style."""
+    target, _ = data.of_target()
     return replace(
         phase,
-        batches=inputs.Styled(phase.feed, method.style, data.target, plan.style_share),
+        batches=inputs.Styled(phase.feed, method.style, target, plan.style_share),
         settings=[*phase.settings, method.style, plan.style_share],
-        data=[*phase.data, _digest(data.target)],
+        data=[*phase.data, _digest(target)],
         modules=[*phase.modules, inputs.__name__],
     )
 
@@ -225,12 +227,12 @@ def _in_style(plan: Transfer, method: Method, data: Material, phase: Phase) -> P
 def _aligned(plan: Transfer, trainee: Trainee, data: Material, phase: Phase, kind: str) -> Phase:
     """The phase with an alignment: synthetic images to real ones of the source, or images of the source to the target's."""
     run, recipe = trainee.run, trainee.recipe
-    images = data.source.images if phase.source == "synthetic" else data.target
+    images = data.source.images if phase.source == "synthetic" else data.of_target()[0]
     blank = Labelled(images, np.zeros(len(images), np.int64))
     others = Feed(blank, len(plan.planes), f"{run.seed}-aligned", METHODS[run.method].augmentation)
     weight = getattr(plan.weights, kind)
 
-    def objective(model: nn.Module) -> nn.Module:
+    def objective(model: Normalised) -> nn.Module:
         return alignment.Aligned(
             kind, others, weight, recipe.label_smoothing, recipe.batch_size, trainee.device,
             features=model.n_features, seed=run.seed,

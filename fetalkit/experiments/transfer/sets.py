@@ -152,9 +152,9 @@ def folder(study: str) -> Path:
 def _changes(spec: GeneratorSettings, steps: int) -> dict[str, Any]:
     """How the training of the study's generators departs from that of the cohort's."""
     changes: dict[str, Any] = {"steps": steps, "snapshots": ()}
-    if spec.sampling.guidance_kind != "classifier":
+    if getattr(spec.sampling, "guidance_kind", "") != "classifier":
         changes["guide_steps"] = 0
-    return changes
+    return {name: value for name, value in changes.items() if name in type(spec.training).model_fields}
 
 
 def _write(path: Path, made: generators.Generator, drawing: Wanted, sampling: Section, seed: int) -> None:

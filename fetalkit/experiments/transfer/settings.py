@@ -1,6 +1,5 @@
 """Typed view of the section ``transfer`` of ``params.yaml``: from where to where, with which methods, for how many steps."""
 
-from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -64,7 +63,7 @@ class Transfer(Section):
     generator: Generator
     blocks: Annotated[list[Block], Field(min_length=1)]
 
-    @cached_property
+    @property
     def directions(self) -> dict[str, Direction]:
         """Name → from where to where, e.g. ``"spain to africa"``, ``"africa to Ghana"`` (the rest of africa to Ghana)."""
         directions = [Direction(f"{a} to {b}", Domain(a), Domain(b)) for a, b in self.across]
