@@ -18,7 +18,7 @@ PHANTOM = {
     "train_patients": 5,
     "test_patients": 3,
     "images_per_patient": 2,
-    "size": 48,
+    "image_size": 48,
     "seed": 3,
 }
 
@@ -55,7 +55,7 @@ def test_spain_as_published(mirror):
     everything = cohort.table(cohort.settings(planes=list(cohort.planes), subset=None), root)
     assert (len(everything), everything.patient.nunique()) == (12400, 1792)
     part = cohort.table(
-        cohort.settings(planes=list(cohort.planes[:4]), subset="fetalkit/cohorts/spain/subset.txt"), root
+        cohort.settings(planes=list(cohort.planes[:4]), subset="fetalkit/cohorts/spain_subset.txt"), root
     )
     assert part.groupby("official_split").size().to_dict() == {"train": 950, "test": 793}
 
@@ -170,5 +170,5 @@ def test_without_network_the_message_says_what_to_do(tmp_path, monkeypatch):
 
 
 def test_the_subset_list_names_no_image_twice():
-    names = (paths.ROOT / "fetalkit/cohorts/spain/subset.txt").read_text().split()
+    names = (paths.ROOT / "fetalkit/cohorts/spain_subset.txt").read_text().split()
     assert len(np.unique(names)) == len(names) == 1818

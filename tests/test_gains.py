@@ -1,4 +1,4 @@
-"""Gains, headline and verdict against hand counts, on predictions that were made up."""
+"""Gains, headline and conclusions against hand counts, on predictions that were made up."""
 
 import json
 
@@ -9,8 +9,9 @@ import yaml
 
 from fetalkit.analysis import conclusions, gains, results, summary
 from fetalkit.config import params, runs
-from fetalkit.config.runs import Outcome
+from fetalkit.config.shots import Shots
 from fetalkit.data.study import Study
+from fetalkit.experiments.outcome import Outcome
 from fetalkit.utils import paths
 from fetalkit.utils.errors import FetalkitError
 
@@ -49,7 +50,7 @@ def study():
     )
     updates = {
         "cohort": settings.cohort.model_copy(update={"planes": PLANES}),
-        "splits": settings.splits.model_copy(update={"shots": [5, 10, "all"], "seeds": [0, 1, 2]}),
+        "splits": settings.splits.model_copy(update={"shots": Shots.of([5, 10, "all"]), "seeds": [0, 1, 2]}),
         "classify": classify,
         "report": settings.report.model_copy(update={"bootstrap_resamples": 200}),
     }
@@ -59,18 +60,19 @@ def study():
 def outcomes(study, accuracy, validation=None, failed=()):
     """Runs that get a given share of the images right: always the first so many patients', the same in all seeds."""
     found = []
-    for cell in runs.cells(study.params):
+    image_ids = tuple(name for part in ("validation", "test") for name in study.part(part).image_id)
+    for run in runs.all_runs(study.params):
         parts = []
         for part, shares in (("validation", validation or accuracy), ("test", accuracy)):
             labels = study.labels(study.part(part))
-            right = np.arange(len(labels)) < round(shares[cell.arm] * len(labels))
+            right = np.arange(len(labels)) < round(shares[run.arm] * len(labels))
             called = np.where(right, labels, 1 - labels)
             parts.append(np.where(np.eye(2)[called] > 0, 0.9, 0.1))
         probabilities = np.concatenate(parts).astype(np.float32)
-        if cell.name in failed:
-            found.append(Outcome(cell, np.full_like(probabilities, np.nan), error="it broke"))
+        if run.name in failed:
+            found.append(Outcome.failed(run, image_ids, 2, "it broke"))
         else:
-            found.append(Outcome(cell, probabilities))
+            found.append(Outcome(run, image_ids, probabilities))
     return found
 
 
@@ -83,17 +85,17 @@ def compared(study, made):
 ACCURACY = {"real": 0.6, "real-long": 0.7, "diffusion": 0.8, "mixup": 0.65, "gan": 0.5}
 
 
-def test_cells_of_further_arms(study):
-    listed = [cell for cell in runs.cells(study.params) if cell.arm == "gan"]
-    assert {(cell.classifier, cell.k) for cell in listed} == {("resnet10t-half", "5")} and len(listed) == 3
-    assert ("gan", "5", 0) in runs.sets(study.params) and ("gan", "10", 0) not in runs.sets(study.params)
+def test_runs_of_further_arms(study):
+    listed = [run for run in runs.all_runs(study.params) if run.arm == "gan"]
+    assert {(run.classifier, run.k) for run in listed} == {("resnet10t-half", "5")} and len(listed) == 3
+    assert ("gan", "5", 0) in runs.stored_sets(study.params) and ("gan", "10", 0) not in runs.stored_sets(study.params)
 
 
 def test_the_ceiling_is_not_trained_where_it_would_be_the_arm_itself(study):
     classify = study.params.classify.model_copy(update={"arms": ["real", "diffusion-ceiling"]})
     settings = study.params.model_copy(update={"classify": classify})
-    assert {cell.k for cell in runs.cells(settings) if cell.arm == "diffusion-ceiling"} == {"5", "10"}
-    assert {k for name, k, _ in runs.sets(settings) if name == "diffusion"} == {"all"}
+    assert {run.k for run in runs.all_runs(settings) if run.arm == "diffusion-ceiling"} == {"5", "10"}
+    assert {k for name, k, _ in runs.stored_sets(settings) if name == "diffusion"} == {"all"}
 
 
 @pytest.mark.slow
@@ -133,7 +135,7 @@ def test_headline_by_hand(study):
     # The controls are as accurate with five images as with all: more images are worth nothing, so a gain is a bound.
     assert found["diffusion"]["worth_bound"] == "at least"
     assert found["gan"]["worth_factor"] is None
-    # Five images and the one classifier that has the GAN there; full data has no such cell.
+    # Five images and the one classifier that has the GAN there; full data has no such run.
     assert {arm: of["same_cells"]["few_shot"]["gain"] for arm, of in found.items()} == pytest.approx(
         {"diffusion": 10, "gan": -20, "mixup": -5}, abs=0.001
     )
@@ -176,7 +178,7 @@ def test_a_failed_run_is_marked_and_never_vanishes_from_a_mean(study):
     assert np.isnan(headline["diffusion"]["few_shot"]["gain"])
     assert "not measured, since a run failed" in " ".join(conclusions.opening(headline))
     pairs = pd.DataFrame(columns=["kind", "crosses_split"])
-    content = summary.summary(comparison.found, table, pairs, gained, headline)
+    content = summary.summary(comparison.predictions, table, pairs, gained, headline)
     assert content["failed_cells"] == [name]
     assert content["arms"]["diffusion"]["resnet10t-half"]["10"]["accuracy"]["per_seed"]["1"] is None
     assert json.loads(json.dumps(content, allow_nan=False)) == content
@@ -186,11 +188,11 @@ def test_a_failed_run_is_marked_and_never_vanishes_from_a_mean(study):
     ("change", "words"),
     [
         (dict(further=[dict(arms=["gan"], shots=[7], classifiers=[])]), "classify.further.0.shots: 7 unknown"),
-        (dict(further=[dict(arms=["real"], shots=[], classifiers=[])]), "already in classify.arms"),
+        (dict(further=[dict(arms=["real"], shots=[10], classifiers=[])]), "already in classify.arms"),
         (dict(arms=["diffusion"]), "no control"),
     ],
 )
-def test_an_impossible_grid_is_refused(tmp_path, change, words):
+def test_an_impossible_study_is_refused(tmp_path, change, words):
     content = yaml.safe_load(paths.PARAMS.read_text())
     content["phantom"]["classify"] |= change
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(content))

@@ -7,7 +7,7 @@ import small_study
 
 from fetalkit.config import params
 from fetalkit.data.images import Labelled
-from fetalkit.experiments import cas, generator_search
+from fetalkit.experiments import cas, generator_search, training_search
 from fetalkit.generators.diffusion.generator import DiffusionGenerator
 from fetalkit.utils import paths
 
@@ -19,9 +19,10 @@ def tiny(elsewhere):
     table = pd.read_csv(paths.data("phantom", "splits", "splits.csv"), keep_default_na=False)
     table.loc[table.image_id.str.contains("_0[0-6]"), "part"] = "validation"
     table.to_csv(paths.data("phantom", "splits", "splits.csv"), index=False)
-    diffusion = study.params.diffusion.model_copy(update={"channels": [8, 16, 32]})
-    run = study.params.run.model_copy(update={"workers": 1})
-    return study.params.model_copy(update={"diffusion": diffusion, "run": run})
+    network = {"channels": [8, 16, 32]}
+    return training_search.changed(
+        study.params, {"generators": {"diffusion": {"training": network}}, "run": {"workers": 1}}
+    )
 
 
 @pytest.mark.slow
@@ -58,7 +59,10 @@ def test_the_denoising_error_is_that_of_the_images():
     images = random.integers(0, 256, (64, 16, 16), np.uint8)
     labels = np.arange(64) % 2
     generator = DiffusionGenerator(
-        n_classes=2, size=16, channels=(16, 32), attention=(False, False), steps=1, learning_rate=1e-9, device="cpu"
+        ("a", "b"),
+        16,
+        dict(channels=(16, 32), attention=(False, False), steps=1, learning_rate=1e-9),
+        device="cpu",
     )
     generator.fit(images, labels, seed=0)
     for sigma in (0.1, 1.0):

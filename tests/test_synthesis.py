@@ -1,4 +1,6 @@
-"""A generator of a cell depends on the images of that cell alone, whatever its kind."""
+"""A generator of a subset depends on the images of that subset alone, whatever its kind."""
+
+import json
 
 import numpy as np
 import pandas as pd
@@ -6,7 +8,7 @@ import pytest
 
 from fetalkit.config import params
 from fetalkit.data.study import set_name
-from fetalkit.experiments import synthesis
+from fetalkit.experiments import synthesis, training_search
 from fetalkit.utils import paths
 from fetalkit.utils.files import write_table
 
@@ -16,21 +18,25 @@ PLANES, SIZE, EACH, K = ["Fetal brain", "Fetal femur"], 32, 6, 3
 @pytest.fixture
 def settings(elsewhere):
     settings = params.load("phantom", paths.NOTEBOOKS.parent / "params.yaml")
+    network = dict(channels=[16, 32], attention=[False, True], steps=2, guide_steps=1, snapshots=[])
     changes = {
         "run": dict(device="cpu", precision="float32", workers=1),
         "cohort": dict(planes=PLANES),
-        "images": dict(size=SIZE),
+        "images": dict(image_size=SIZE),
         "splits": dict(shots=[K, "all"], seeds=[0]),
-        "diffusion": dict(channels=[16, 32], attention=[False, True], steps=2, guide_steps=1, snapshots=[]),
-        "gan": dict(channels=[16, 32], latent=8, steps=2, batch_size=2),
-        "start": dict(images_per_plane=1, steps=2),
+        "generators": {
+            "diffusion": {"training": network},
+            "diffusion-phantoms": {"training": network, "start": dict(images_per_plane=1, steps=2)},
+            "gan": {"training": dict(channels=[16, 32], latent=8, steps=2, batch_size=2)},
+        },
+        # What asks for more than these two planes and two values of k.
+        "classify": dict(arms=["real", "diffusion"], further=[]),
     }
-    update = {name: getattr(settings, name).model_copy(update=values) for name, values in changes.items()}
-    return settings.model_copy(update=update)
+    return training_search.changed(settings, changes)
 
 
 def write(others: int) -> None:
-    """Splits and images; those outside of the cell of K images per plane come from the seed `others`."""
+    """Splits and images; those outside of the subset of K images per plane come from the seed `others`."""
     table = pd.DataFrame(
         {"image_id": f"{plane}-{number}", "patient": str(number), "group": str(number), "plane": plane, "centre": "",
          "machine": "", "official_split": "train", "part": "train", "dropped": "", "linked": False}
@@ -44,6 +50,7 @@ def write(others: int) -> None:
     store[inside] = np.random.default_rng(99).integers(0, 256, (inside.sum(), SIZE, SIZE), np.uint8)
     paths.data("phantom", "images").mkdir(parents=True, exist_ok=True)
     np.save(paths.data("phantom", "images", "images.npy"), store)
+    paths.data("phantom", "images", "image_ids.json").write_text(json.dumps(list(table.image_id)))
 
 
 def drawn(settings, generator: str, k: str) -> bytes:
@@ -53,30 +60,32 @@ def drawn(settings, generator: str, k: str) -> bytes:
         checkpoint.unlink()
     synthesis.train("phantom", settings, generator, k, 0)
     made = synthesis.generators.load(paths.data("phantom", "generators", set_name(generator, k, 0)), device="cpu")
-    options = synthesis.sampler(settings, generator)
-    return made.sample(np.array([0, 1, 1]), seed=0, **options).tobytes()
+    options = synthesis.sampling(settings, generator)
+    return made.sample(np.array([0, 1, 1]), seed=0, sampling=options).tobytes()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("generator", ["diffusion", "diffusion-phantoms", "gan", "interpolation"])
-def test_images_outside_of_the_cell_change_nothing(settings, generator):
+def test_images_outside_of_the_subset_change_nothing(settings, generator):
     write(others=0)
-    if generator in synthesis.STARTED:
-        synthesis.train_start("phantom", settings)
+    if settings.generators[generator].start:
+        synthesis.train_start("phantom", settings, generator)
     one, all_one = drawn(settings, generator, str(K)), drawn(settings, generator, "all")
     write(others=1)
     assert drawn(settings, generator, str(K)) == one
-    # The same comparison can fail: at k = all the other images are in the cell.
+    # The same comparison can fail: at k = all the other images are in the subset.
     assert drawn(settings, generator, "all") != all_one
 
 
 def test_the_start_from_phantoms_reads_no_image(settings):
     """There are no splits and no images at all, and yet it can be trained."""
-    folder = synthesis.train_start("phantom", settings)
-    assert synthesis.generators.load(folder, device="cpu").settings.steps == 2
+    synthesis.train_start("phantom", settings, "diffusion-phantoms")
+    folder = paths.data("phantom", "generators", "diffusion-phantoms-start")
+    made = synthesis.generators.load(folder, device="cpu")
+    assert made.training.steps == 2 and not list(folder.glob("snapshots/*"))
 
 
-def test_jobs_are_what_the_cells_need(settings):
+def test_jobs_are_what_the_runs_need(settings):
     further = [params.Block(arms=["gan", "diffusion-novel"], shots=[K], classifiers=["resnet10t-half"])]
     classify = settings.classify.model_copy(update={"arms": ["real", "diffusion"], "further": further})
     settings = settings.model_copy(update={"classify": classify})

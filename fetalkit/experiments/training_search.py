@@ -9,12 +9,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 
 from fetalkit.classifiers import trainer
 from fetalkit.config.params import Params
 from fetalkit.config.runs import Run
+from fetalkit.config.sections import validated
 from fetalkit.config.variants import Variant
 from fetalkit.data.study import Study, set_name
 from fetalkit.experiments import classification, synthesis
@@ -110,7 +112,7 @@ def compare(
     workers = devices.workers(settings.run.workers, torch.device("cpu"))
     controls = settings.controls
     used = (*controls, subject)
-    own = {name: dict(cohort=cohort, settings=_changed(settings, of)) for name, of in candidates.items()}
+    own = {name: dict(cohort=cohort, settings=changed(settings, of)) for name, of in candidates.items()}
     drawing = {name: _sets(settings, subject, of) for name, of in candidates.items()}
     subsets = [(k, seed) for k in shots for seed in seeds]
     drawn = [
@@ -130,27 +132,37 @@ def compare(
     for name, total in {"n": "first", "seconds": "sum"}.items():
         table[name] = rows.groupby([*keys, "seed"], sort=False)[name].agg(total)
     better = table.groupby(keys, sort=False)[controls].transform("mean").idxmax(axis=1)
-    table["gain"] = table[subject] - [table.loc[index, control] for index, control in better.items()]
+    reached = [table[control].loc[index] for index, control in zip(better.index, better, strict=True)]
+    table["gain"] = table[subject] - np.array(reached)
     return table.reset_index()
 
 
-def _changed(settings: Params, changes: Mapping[str, Any]) -> Params:
+def changed(settings: Params, changes: Mapping[str, Any]) -> Params:
     """Settings with other values in some sections; values that are sections, or named sections, are changed likewise.
 
     The whole is checked anew, as ``params.yaml`` is.
+
+    Raises
+    ------
+    FetalkitError
+        When there is no such setting, or a value is not allowed.
     """
 
-    def merged(section, values):
-        if isinstance(section, Mapping):
-            return {**section, **{key: merged(section[key], of) for key, of in values.items()}}
-        if unknown := set(values) - set(type(section).model_fields):
-            raise FetalkitError(
-                f"{type(section).__name__}: no setting {', '.join(sorted(unknown))}; correct the candidate"
-            )
-        inner = {key: merged(getattr(section, key), of) for key, of in values.items() if isinstance(of, Mapping)}
-        return section.model_copy(update={**values, **inner})
+    def merged(section: Any, values: Mapping[str, Any], name: str) -> Any:
+        known = section if isinstance(section, Mapping) else type(section).model_fields
+        if unknown := set(values) - set(known):
+            raise FetalkitError(f"{name}: no setting {', '.join(sorted(unknown))}; correct the candidate")
+        of = section if isinstance(section, Mapping) else dict(section)
+        new = {
+            key: merged(of[key], value, key) if isinstance(value, Mapping) else value for key, value in values.items()
+        }
+        return {**section, **new} if isinstance(section, Mapping) else section.model_copy(update=new)
 
-    return merged(settings, changes)
+    made = merged(settings, changes, "settings")
+    content = made.model_dump(by_alias=True, warnings=False)
+    # Of which class the section of the cohort is, only the section itself tells.
+    cohort = validated(type(made.cohort), content["cohort"], "", "candidate.cohort")
+    return validated(Params, content | {"cohort": cohort}, "", "candidate")
 
 
 def _sets(settings: Params, subject: str, changes: Mapping[str, Any]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The blind test: a fair quiz, a right score, a form that works, and a notebook that runs with and without a person."""
+"""The reader study: a fair quiz, a right score, a form that works, and a notebook that runs with and without a person."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""Cells that fail are marked and stop no other; searches never look at test images."""
+"""Runs that fail are marked and stop no other; searches never look at test images."""
 
 import numpy as np
 import pandas as pd
@@ -6,6 +6,7 @@ import pytest
 import small_study
 
 from fetalkit.config import params
+from fetalkit.config.shots import Shots
 from fetalkit.config.variants import Variant
 from fetalkit.data.study import Study
 from fetalkit.experiments import classification, synthesis, training_search
@@ -29,7 +30,7 @@ def test_attempts_keep_order_and_errors():
 def study(elsewhere):
     small_study.write()
     settings = params.load("phantom", paths.NOTEBOOKS.parent / "params.yaml")
-    k = settings.splits.shots[-1]
+    k = settings.splits.shots.largest
     classify = settings.classify.model_copy(
         update=dict(
             arms=["real", "real-long", "diffusion"],
@@ -44,7 +45,7 @@ def study(elsewhere):
     )
     updates = {
         "run": settings.run.model_copy(update={"device": "cpu", "workers": 1}),
-        "splits": settings.splits.model_copy(update={"shots": [k], "seeds": [settings.splits.seeds[0]]}),
+        "splits": settings.splits.model_copy(update={"shots": Shots.of([k]), "seeds": [settings.splits.seeds[0]]}),
         "classify": classify,
     }
     study = Study("phantom", settings.model_copy(update=updates))
@@ -57,21 +58,25 @@ def study(elsewhere):
     return Study("phantom", study.params)
 
 
-def test_a_failed_cell_is_an_outcome_with_its_traceback(study):
+def test_a_failed_run_is_an_outcome_with_its_error(study):
     (path,) = paths.data("phantom", "synthetic").glob("*.npz")
     content = path.read_bytes()
     path.write_bytes(b"broken")
-    outcomes = {outcome.cell.arm: outcome for outcome in classification.run("phantom", study.params)}
-    assert outcomes["diffusion"].error and "Traceback" in outcomes["diffusion"].error
+    outcomes = {outcome.run.arm: outcome for outcome in classification.train_all("phantom", study.params)}
+    assert f"{path}: not a complete synthetic set" in outcomes["diffusion"].error
+    assert "run 05_synthesis again" in outcomes["diffusion"].error
     assert np.isnan(outcomes["diffusion"].probabilities).all() and outcomes["diffusion"].weights is None
+    assert outcomes["diffusion"].image_ids == outcomes["real"].image_ids
+    assert list(study.part("test").image_id) == list(outcomes["real"].image_ids)[-len(study.part("test")) :]
     assert not outcomes["real"].error and not np.isnan(outcomes["real"].probabilities).any()
     classification.keep_weights("phantom", list(outcomes.values()))
     kept = {path.name.split("_")[0] for path in paths.data("phantom", "models").iterdir()}
     assert kept == {"real", "real-long"}
     # Mended, only what failed is trained.
     path.write_bytes(content)
-    before = {path: path.stat().st_mtime_ns for path in paths.work("phantom", "phases").rglob("weights.safetensors")}
-    again = classification.run("phantom", study.params)
+    before = {path: path.stat().st_mtime_ns for path in paths.data("phantom", "trainings").rglob("weights.safetensors")}
+    assert len(before) == 2
+    again = classification.train_all("phantom", study.params)
     assert not any(outcome.error for outcome in again)
     assert all(path.stat().st_mtime_ns == time for path, time in before.items())
 
@@ -90,25 +95,28 @@ def test_the_search_for_a_protocol_reads_no_test_image(study, monkeypatch):
         {"as it is": {}, "longer": {"classify": {"train_steps": 3}}},
         subject="diffusion",
         classifiers=["resnet"],
-        shots=[str(study.params.splits.shots[0])],
+        shots=[study.params.splits.shots.largest],
         seeds=study.params.splits.seeds,
     )
     assert list(table.candidate) == ["as it is", "longer"]
     assert np.allclose(table.gain, table.diffusion - table[["real", "real-long"]].max(axis=1))
-    with pytest.raises(AssertionError, match="looked at the test part"):  # as the grid does
-        classification.run("phantom", study.params)
+    with pytest.raises(AssertionError, match="looked at the test part"):  # as the study does
+        classification.train_all("phantom", study.params)
 
 
 def test_candidates_depart_from_the_settings_in_one_thing(study):
     named = training_search.candidates(study.params, ["twice P", "drawings"])
     assert list(named)[:2] == ["as in params.yaml", "twice P"]
     assert named["twice P"] == {"classify": {"pretrain_steps": 2 * study.params.classify.pretrain_steps}}
-    assert all(set(changes) == {"synthesis"} for changes in list(named.values())[2:]) and len(named) == 6
+    drawn = list(named.values())[2:]
+    assert len(drawn) == 4 and all(set(changes) <= {"synthesis", "generators"} for changes in drawn)
+    assert named["guidance 3"] == {"generators": {"diffusion": {"sampling": {"guidance": 3.0}}}}
+    assert training_search.changed(study.params, named["guidance 3"]).generators["diffusion"].sampling.guidance == 3.0
     with pytest.raises(FetalkitError, match="no candidate thrice P; choose protocols"):
         training_search.candidates(study.params, ["thrice P"])
 
 
-def test_a_search_judges_by_patients_that_the_cell_has_not_seen(study):
+def test_a_search_judges_by_patients_that_the_run_has_not_seen(study):
     k, seed = "2", study.params.splits.seeds[0]
     train, validation = study.part("train"), study.part("validation")
     chosen = train[train.patient == "train2"].groupby("plane").head(2)[["plane", "image_id"]]
@@ -116,11 +124,11 @@ def test_a_search_judges_by_patients_that_the_cell_has_not_seen(study):
     others = pd.concat([train[train.patient != "train2"], validation])
     images = {image.tobytes() for image in study.labelled(others).images}
     assert {image.tobytes() for image in study.unseen(k, seed).images} == images
-    assert len(study.unseen(str(study.params.splits.shots[0]), seed).labels) == len(validation)
+    assert len(study.unseen(study.params.splits.shots.largest, seed).labels) == len(validation)
 
 
 def test_a_candidate_that_draws_differently_has_sets_of_its_own(study):
-    k, seed = str(study.params.splits.shots[0]), study.params.splits.seeds[0]
+    k, seed = study.params.splits.shots.largest, study.params.splits.seeds[0]
     synthesis.train("phantom", study.params, "interpolation", k, seed)
     own = Variant("interpolation", "interpolation", k, seed)
     synthesis.draw("phantom", study.params, own, study.params.synthesis.images_per_plane)
@@ -130,9 +138,16 @@ def test_a_candidate_that_draws_differently_has_sets_of_its_own(study):
         return training_search.compare("phantom", study.params, {"as it is": {}, "other": changes}, **options)
 
     before = study.synthetic("interpolation", k, seed).images
-    compare({"synthesis": {"images_per_plane": 3, "interpolation": {"neighbours": 2}}})
-    (path,) = paths.data("phantom", "synthetic").glob("interpolation-search-*.npz")
+    compare({"synthesis": {"images_per_plane": 3}, "generators": {"interpolation": {"sampling": {"neighbours": 2}}}})
+    assert not list(paths.data("phantom", "synthetic").glob("*search*")), "no stage may find it among its own"
+    (path,) = paths.work("phantom", "search").rglob("interpolation-search-*.npz")
     assert len(np.load(path)["images"]) == 3 * len(study.planes)
     assert np.array_equal(study.synthetic("interpolation", k, seed).images, before)
-    with pytest.raises(FetalkitError, match="Classify: no setting colour"):
-        compare({"classify": {"colour": 1}})
+    for changes, words in (
+        ({"classify": {"colour": 1}}, "classify: no setting colour; correct"),
+        ({"generators": {"magic": {"sampling": {}}}}, "generators: no setting magic; correct"),
+        ({"classify": {"train_steps": 0}}, r"classify.train_steps = 0: .*greater than or equal to 1"),
+        ({"generators": {"interpolation": {"sampling": {"neighbours": 0}}}}, "neighbours = 0"),
+    ):
+        with pytest.raises(FetalkitError, match=words):
+            compare(changes)

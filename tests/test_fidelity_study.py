@@ -1,5 +1,7 @@
 """All sets of a small study, of which it is known what the tables must say; and their cards."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,7 +11,7 @@ from torch import nn
 from fetalkit.classifiers import models
 from fetalkit.config import params, variants
 from fetalkit.data.study import Study, set_name
-from fetalkit.experiments import fidelity, own_features
+from fetalkit.experiments import fidelity, own_features, training_search
 from fetalkit.metrics import compare, features
 from fetalkit.reporting import card_contents
 from fetalkit.utils import devices, paths
@@ -27,21 +29,20 @@ def pictures(n, plane, random):
 
 @pytest.fixture
 def study(elsewhere, monkeypatch):
-    """Cells (5, all) × (0, 1). *diffusion* repeats train images of its cell at k = 5 and is new at k = all."""
+    """Subsets (5, all) × (0, 1). *diffusion* repeats train images of its subset at k = 5 and is new at k = all."""
     random = np.random.default_rng(0)
     settings = params.load("phantom")
     changes = {
         "run": dict(device="cpu", workers=1),
         "cohort": dict(planes=PLANES),
-        "images": dict(size=SIZE),
+        "images": dict(image_size=SIZE),
         "splits": dict(shots=[5, "all"], seeds=[0, 1]),
-        "diffusion": dict(steps=100, snapshots=[0.5]),
+        "generators": {"diffusion": {"training": dict(steps=100, snapshots=[0.5])}},
         "synthesis": dict(images_per_plane=DRAWN),
-        "fidelity": dict(guidance_scales={"classifier-free": [1.0, 2.0]}, neighbours=3),
+        "fidelity": dict(guidance_scales={"classifier-free": [1.0, 2.0], "classifier": []}, neighbours=3),
         "classify": dict(arms=["real", "diffusion", "diffusion-novel"], further=[]),
     }
-    update = {name: getattr(settings, name).model_copy(update=values) for name, values in changes.items()}
-    settings = settings.model_copy(update=update)
+    settings = training_search.changed(settings, changes)
     parts = ["train"] * TRAIN + ["test"] * TEST
     table = pd.DataFrame(
         {
@@ -62,6 +63,7 @@ def study(elsewhere, monkeypatch):
     store = np.concatenate([pictures(TRAIN + TEST, number, random) for number in range(len(PLANES))])
     paths.data("phantom", "images").mkdir(parents=True)
     np.save(paths.data("phantom", "images", "images.npy"), store)
+    paths.data("phantom", "images", "image_ids.json").write_text(json.dumps(list(table.image_id)))
     paths.data("phantom", "synthetic").mkdir(parents=True)
     study = Study("phantom", settings)
 
@@ -148,8 +150,8 @@ def test_sets_are_compared_at_equal_numbers(found):
 def test_headline_is_the_mean_over_seeds_at_the_largest_k(found):
     table = found.headline.set_index(["space", "set", "plane"])
     assert list(dict.fromkeys(found.headline.set)) == ["diffusion", "simulation", "diffusion-novel", "real_train"]
-    cells = found.compared
-    two = cells[(cells.space == "judge") & (cells.set == "diffusion") & (cells.k == "all") & (cells.plane == "all")]
+    of = found.compared
+    two = of[(of.space == "judge") & (of.set == "diffusion") & (of.k == "all") & (of.plane == "all")]
     assert len(two) == 2 and table.loc[("judge", "diffusion", "all")].fd == pytest.approx(two.fd.mean())
 
 
@@ -190,12 +192,12 @@ def test_files_have_what_was_promised(found, study):
     assert set(content["judge"]["diffusion"]) == {*compare.METRICS, "n"}
     assert set(content["memorisation"]) == {"diffusion", "simulation", "diffusion-novel"}
     assert content["memorisation"]["diffusion"]["n"] == 4 * DRAWN
-    cells = found.cells()
+    by_set = found.by_set()
     measures = "fd kid precision recall density coverage n share low high threshold n_memorisation"
-    assert " ".join(cells.columns) == f"generator k seed feature_space {measures}"
-    assert len(cells) == 12 * 2 and cells.notna().all(axis=None)
+    assert " ".join(by_set.columns) == f"generator k seed feature_space {measures}"
+    assert len(by_set) == 12 * 2 and by_set.notna().all(axis=None)
 
-    write_table(cells, paths.data("phantom", "fidelity", "cells.csv"))
+    write_table(by_set, paths.data("phantom", "fidelity", "sets.csv"))
     names = [(each.generator, each.k, each.seed) for each in found.sets]
     folder = paths.data("phantom", "cards")
     written = card_contents.write(study, names, folder)
