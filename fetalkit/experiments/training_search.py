@@ -126,9 +126,13 @@ def compare(
         for k, seed in subsets
         for arm in used
     ]
-    rows = pd.DataFrame(parallel.run(_judged, jobs, workers, "trainings"))
+    return _gains(pd.DataFrame(parallel.run(_judged, jobs, workers, "trainings")), controls, subject)
+
+
+def _gains(rows: pd.DataFrame, controls: list[str], subject: str) -> pd.DataFrame:
+    """The table of `compare` from one row per training."""
     keys = ["candidate", "classifier", "k"]
-    table = rows.pivot_table("accuracy", [*keys, "seed"], "arm", sort=False)[list(used)]
+    table = rows.pivot_table("accuracy", [*keys, "seed"], "arm", sort=False)[[*controls, subject]]
     for name, total in {"n": "first", "seconds": "sum"}.items():
         table[name] = rows.groupby([*keys, "seed"], sort=False)[name].agg(total)
     better = table.groupby(keys, sort=False)[controls].transform("mean").idxmax(axis=1)
