@@ -29,10 +29,10 @@ def _size(entry: Mapping[Hashable, Any]) -> str:
 
 
 def opening(headline: dict, subject: str = "diffusion") -> list[str]:
-    """The verdict in three sentences: what pre-training on diffusion images does, beside what else, and how sure that is."""
+    """The answer in three sentences: what pre-training on diffusion images does, beside what else, and how sure that is."""
     mine = {column: entry for column in COLUMNS if (entry := headline.get(subject, {}).get(column))}
     if not mine:
-        return ["This study has no cells with diffusion pre-training, so it gives no answer."]
+        return ["This study has no runs with diffusion pre-training, so it gives no answer."]
     effect = "; ".join(
         f"{_size(entry)} at {COLUMNS[column]}, {meaning(entry['low'], entry['high'])}" for column, entry in mine.items()
     )
@@ -95,7 +95,7 @@ def each(gained: pd.DataFrame, arm: str) -> list[str]:
     ]
 
 
-def worth(headline: dict) -> list[str]:
+def replacement(headline: dict) -> list[str]:
     """One sentence per arm: by which factor it multiplies the real images."""
     sentences = []
     for arm, of in headline.items():
@@ -109,7 +109,7 @@ def worth(headline: dict) -> list[str]:
             continue
         bound = {"": "", "unclear": "about "}.get(of["worth_bound"], f"{of['worth_bound']} ")
         sentences.append(
-            f"{arm}: worth {bound}{factor:.2f} times the real images "
+            f"{arm}: as good as {bound}{factor:.2f} times the real images "
             f"(95 % interval {of['worth_low']:.2f} to {of['worth_high']:.2f}), geometric mean over all k but the largest."
         )
     return sentences

@@ -87,7 +87,7 @@ def labels(called: pd.DataFrame, generators: list[str], k: str, classifier: str)
     generators
         Whose sets.
     k
-        Of which cells; the mean over seeds is given.
+        Of which runs; the mean over seeds is given.
     classifier
         Name of the network.
     """
@@ -133,7 +133,7 @@ def copies(pooled: pd.DataFrame, k: str, expected: float, by: str) -> list[str]:
     pooled
         As `fetalkit.experiments.fidelity.Evaluation.pooled`.
     k
-        Of which cells.
+        Of which runs.
     expected
         Share of near-copies among unseen real images.
     by
@@ -141,15 +141,16 @@ def copies(pooled: pd.DataFrame, k: str, expected: float, by: str) -> list[str]:
     """
     said = []
     for row in pooled[pooled.k == k].to_dict("records"):
-        verdict = "which cannot be told from"
+        comparison = "which cannot be told from"
         if row["low"] > expected:
-            verdict = "more than"
+            comparison = "more than"
         elif row["high"] < expected:
-            verdict = "less than"
+            comparison = "less than"
         interval = f"95 % interval {_percent(row['low'], 1)} to {_percent(row['high'], 1)}"
         said.append(
             f"By {by}, **{_percent(row['share'], 1)}** ({interval}) of {row['n']} images of {row['generator']} at k = {k} are "
-            f"near-copies of a train image of their cell: {verdict} the {_percent(expected, 1)} among unseen real images."
+            f"near-copies of a train image that their generator has seen: {comparison} the {_percent(expected, 1)} among "
+            "unseen real images."
         )
     return said
 

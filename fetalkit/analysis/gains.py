@@ -133,14 +133,14 @@ def by_group(compared: Comparison, arm: str, of: str) -> pd.DataFrame:
 
 
 def headline(compared: Comparison) -> dict[str, dict]:
-    """Gains at full data and with few images, mean over classifiers and k, and what the pre-training is worth.
+    """Gains at full data and with few images, mean over classifiers and k, and how many real images the pre-training replaces.
 
     Returns
     -------
     dict
         Arm → ``full`` and ``few_shot`` (k up to 50), each ``gain``, ``low``, ``high`` (points over the better control),
-        ``p``, ``p_holm`` and ``n_cells``, or None where the study has no such cells; the same under ``over_real`` and
-        ``over_real_long``, and, without ``p_holm``, under ``same_cells``, where only cells (k, classifier) count that all
+        ``p``, ``p_holm`` and ``n_cells``, or None where the study has no such runs; the same under ``over_real`` and
+        ``over_real_long``, and, without ``p_holm``, under ``same_cells``, where only pairs of k and classifier count that all
         arms have; ``worth_factor`` with its interval. Holm's correction is over all arms and both columns.
     """
     shots, settings = compared.settings.splits.shots, compared.settings
@@ -164,7 +164,7 @@ def headline(compared: Comparison) -> dict[str, dict]:
         for arm in used:
             entry = _pooled(compared, arm, shared, over[""])
             gained[arm].setdefault("same_cells", {})[column] = entry and _rounded(entry)
-    return {arm: entry | images_worth(compared, arm) for arm, entry in gained.items()}
+    return {arm: entry | replaced_images(compared, arm) for arm, entry in gained.items()}
 
 
 def _correct(block: dict[tuple[str, str], dict | None]) -> None:
@@ -219,7 +219,7 @@ def replacement(compared: Comparison, arm: str) -> data_efficiency.ReplacementCu
     )
 
 
-def images_worth(compared: Comparison, arm: str) -> dict[str, float | str | None]:
+def replaced_images(compared: Comparison, arm: str) -> dict[str, float | str | None]:
     """The overall factor of `replacement`: ``worth_factor``, ``worth_low``, ``worth_high`` (95 %), ``worth_bound``."""
     curve = replacement(compared, arm)
     if curve is None:

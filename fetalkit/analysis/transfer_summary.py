@@ -32,7 +32,7 @@ def summary(compared: TransferComparison, gained: pd.DataFrame, failed: list[str
         the classifiers that have the method, beside ``accuracy_unaligned`` of the same ones; ``classifiers`` one by one; and
         ``by_centre``, ``by_machine``, ``by_plane`` where these are known.
     """
-    plan, found = compared.plan, {}
+    plan, directions = compared.plan, {}
     for view in plan.views:
         parts = {of: by_group(compared, view, of) for of in GROUPS}
         here = gained[gained["view"] == view]
@@ -47,7 +47,7 @@ def summary(compared: TransferComparison, gained: pd.DataFrame, failed: list[str
                 if len(part):
                     mine = part[part.method == row["method"]]
                     entry[f"by_{name}"] = dict(zip(mine.group, mine.accuracy, strict=True))
-            found.setdefault(view, {}).setdefault(row["level"], {})[row["method"]] = entry
+            directions.setdefault(view, {}).setdefault(row["level"], {})[row["method"]] = entry
     tests = {view: compared.test(view) for view in plan.views}
     return plain(
         {
@@ -57,7 +57,7 @@ def summary(compared: TransferComparison, gained: pd.DataFrame, failed: list[str
             "budget": plan.training.model_dump(include={"pretrain_steps", "train_steps", "batch_size"}),
             "test": {view: {"n": len(rows), "patients": rows.group.nunique()} for view, rows in tests.items()},
             "failed_runs": failed,
-            "directions": found,
+            "directions": directions,
             "standard_outline": {
                 direction: {
                     "accuracy": drop.before.estimate,

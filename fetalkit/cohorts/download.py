@@ -87,7 +87,7 @@ def _unpack(packed: Path, root: Path) -> None:
             else:
                 with tarfile.open(packed) as stream:
                     stream.extractall(inside, filter="data")
-            found = inside / root.name
-            (found if found.is_dir() else inside).rename(temporary)
+            own = inside / root.name
+            (own if own.is_dir() else inside).rename(temporary)
     except (tarfile.TarError, zipfile.BadZipFile, EOFError) as error:
         raise FetalkitError(f"{packed}: cannot be unpacked ({error}); delete it and run again") from error

@@ -93,7 +93,7 @@ class DerivedSet(Section):
         ``"near-copies"``: those near a train image that the generator has seen are left out.
     k
         ``"all"``: the set of the generator that has seen all train images, in every run. That breaks the rule that a generator
-        sees what its run may see, to show what a leak would be worth; such an arm is no result.
+        sees what its run may see, to show what a leak would bring; such an arm is no result.
     """
 
     generator: str

@@ -59,6 +59,6 @@ def score(
     model = building.classifier(settings.classify, name, n_classes, settings.images.image_size, seed)
     model = building.placed(model, device)
     with tempfile.TemporaryDirectory() as folder:
-        checkpoint = Checkpoint(Path(folder, "state"), "", every=steps)  # minutes of work: not worth resuming
+        checkpoint = Checkpoint(Path(folder, "state"), "", every=steps)  # minutes of work: too few to resume
         trainer.fit(model, feed, steps, recipe, device=device, checkpoint=checkpoint, label=label)
     return float((trainer.predict(model, real.images, device).argmax(axis=1) == real.labels).mean())

@@ -59,12 +59,12 @@ class Evaluation(SyntheticSets):
             alike.setdefault(tuple(sizes.tolist()), []).append(each)
         groups = []
         for group in alike.values():
-            found = {compare.REFERENCE: self.test, BEST: self.train} | {each.name: each.data for each in group}
-            labels = {name: data.labels for name, data in found.items()}
+            sets = {compare.REFERENCE: self.test, BEST: self.train} | {each.name: each.data for each in group}
+            labels = {name: data.labels for name, data in sets.items()}
             chosen = compare.draw(labels, self.study.planes, self.options.seed)
             rows = {name: np.concatenate(of) for name, of in chosen.items()}
             groups.append(
-                {name: Labelled(data.images[rows[name]], data.labels[rows[name]]) for name, data in found.items()}
+                {name: Labelled(data.images[rows[name]], data.labels[rows[name]]) for name, data in sets.items()}
             )
         return groups
 
@@ -77,13 +77,13 @@ class Evaluation(SyntheticSets):
         }
         device = self.settings.run.device
         workers = devices.workers(self.settings.run.workers, devices.device(device))
-        found = {}
+        vectors = {}
         for space in (features.imagenet(device), self.own):
             of = features.of_sets(space, images, workers)
-            found[space.name] = [
+            vectors[space.name] = [
                 {name: of[f"{number} {name}"] for name in group} for number, group in enumerate(everything)
             ]
-        return found
+        return vectors
 
     def images(self, each: Drawn) -> Labelled:
         """The images of a set that are compared, plane after plane."""
@@ -147,8 +147,8 @@ class Evaluation(SyntheticSets):
         real = {compare.REFERENCE: self.test, BEST: self.train}
         sets += [(name, "", None, data, vectors[-1][name]) for name, data in real.items()]
         rows = []
-        for name, k, seed, data, found in sets:
-            right = self.own.classes(found) == data.labels
+        for name, k, seed, data, features_of in sets:
+            right = self.own.classes(features_of) == data.labels
             for number, plane in enumerate([compare.ALL, *self.study.planes]):
                 mine = right[data.labels == number - 1] if number else right
                 accuracy = float(mine.mean()) if len(mine) else float("nan")
@@ -206,8 +206,8 @@ class Evaluation(SyntheticSets):
         rows = []
         for space, sets in ((PIXELS, (*self.sets, *self.snapshots)), (features.IMAGENET, self.sets)):
             for each in sets:
-                found = memorisation.share(self.nearest(each, space).distance, self.threshold(each.subset, space))
-                rows.append(dict(space=space, set=each.generator, k=each.k, seed=each.seed, **found))
+                share = memorisation.share(self.nearest(each, space).distance, self.threshold(each.subset, space))
+                rows.append(dict(space=space, set=each.generator, k=each.k, seed=each.seed, **share))
         return pd.DataFrame(rows)
 
     def pooled(self, space: str) -> pd.DataFrame:

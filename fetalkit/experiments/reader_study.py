@@ -210,9 +210,9 @@ def scores(path: Path) -> pd.DataFrame:
     if not path.exists():
         return pd.DataFrame(columns=columns)
     try:
-        found = pd.read_csv(path, dtype={"reader": str, "experience": str}, na_values=[""], keep_default_na=False)
+        table = pd.read_csv(path, dtype={"reader": str, "experience": str}, na_values=[""], keep_default_na=False)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError):
-        found = pd.DataFrame()
-    if list(found.columns) != columns:
+        table = pd.DataFrame()
+    if list(table.columns) != columns:
         raise FetalkitError(f"{path}: not a table of scores; move it away")
-    return found.fillna({"reader": "", "experience": ""})
+    return table.fillna({"reader": "", "experience": ""})

@@ -1,4 +1,4 @@
-"""What a painter works on: the canvas, the patient, and a pose and quality that differ from image to image.
+"""What anatomy is drawn on: the canvas, the patient, and a pose and quality that differ from image to image.
 
 Each scene has a `quality`: in a poor slice landmarks are faint, missing or displaced, as they are off the standard
 plane.
@@ -15,7 +15,7 @@ from .tissues import Tissue
 
 @dataclass
 class Stage:
-    """What a painter works on.
+    """What anatomy is drawn on.
 
     Attributes
     ----------

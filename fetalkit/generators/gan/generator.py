@@ -48,11 +48,6 @@ class GanGenerator(Generator[GanTraining, GanSampling]):
 
     network: GeneratorNetwork | None = None
 
-    @property
-    def loaded(self) -> bool:
-        """Whether it has been trained or read."""
-        return self.network is not None
-
     def _fit(
         self,
         images: np.ndarray,
@@ -77,6 +72,11 @@ class GanGenerator(Generator[GanTraining, GanSampling]):
         result = trainer.run(both, training.steps, checkpoint=checkpoint, label=label, advice=ADVICE)
         self._recompute_batch_norm(network, labels, seed)
         self.network, self.losses, self.seconds = network, result.losses, result.seconds
+
+    @property
+    def loaded(self) -> bool:
+        """Whether it has been trained or read."""
+        return self.network is not None
 
     def _classes(self, labels: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(labels.astype(np.int64)).to(self.device)
