@@ -1,11 +1,13 @@
 """A study of a few random images, written where `paths` points: for tests that need splits and synthetic sets."""
 
 import json
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
 from fetalkit.config import params
+from fetalkit.config.shots import Shots
 from fetalkit.data.study import Study, set_name
 from fetalkit.utils import paths
 from fetalkit.utils.files import write_table
@@ -50,3 +52,27 @@ def write(cohort: str = "phantom", generator: str = "diffusion") -> tuple[Study,
     name = set_name(generator, k, seed)
     np.savez_compressed(paths.data(cohort, "synthetic", f"{name}.npz"), images=drawn, labels=labels)
     return Study(cohort, settings), name
+
+
+def trainable(arms: Sequence[str] = ("real", "real-long", "diffusion")) -> Study:
+    """The same with a validation part, for one k and one seed, and with a classifier that is trained in a moment."""
+    settings = write()[0].params
+    k = settings.splits.shots.largest
+    tiny = params.Classifier(model="resnet10t", arguments={"stem_width": 8, "channels": [8, 8, 16, 16]})
+    budget = dict(pretrain_steps=1, train_steps=2, batch_size=4)
+    classify = settings.classify.model_copy(
+        update=dict(arms=list(arms), further=[], classifiers={"resnet": tiny}, **budget)
+    )
+    updates = {
+        "run": settings.run.model_copy(update={"device": "cpu", "workers": 1}),
+        "splits": settings.splits.model_copy(update={"shots": Shots.of([k]), "seeds": [settings.splits.seeds[0]]}),
+        "classify": classify,
+    }
+    study = Study("phantom", settings.model_copy(update=updates))
+    # The small study has no validation part: the first two train patients are it.
+    table = study.table
+    table.loc[(table.part == "train") & table.patient.isin(["train0", "train1"]), "part"] = "validation"
+    table.to_csv(paths.data("phantom", "splits", "splits.csv"), index=False)
+    shots = study.shots[study.shots.image_id.isin(table[table.part == "train"].image_id)]
+    shots.to_csv(paths.data("phantom", "splits", "shots.csv"), index=False)
+    return Study("phantom", study.params)

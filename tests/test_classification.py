@@ -5,8 +5,6 @@ import pandas as pd
 import pytest
 import small_study
 
-from fetalkit.config import params
-from fetalkit.config.shots import Shots
 from fetalkit.config.variants import Variant
 from fetalkit.data.study import Study
 from fetalkit.experiments import classification, synthesis, training_search
@@ -28,34 +26,7 @@ def test_attempts_keep_order_and_errors():
 
 @pytest.fixture
 def study(elsewhere):
-    small_study.write()
-    settings = params.load("phantom", paths.NOTEBOOKS.parent / "params.yaml")
-    k = settings.splits.shots.largest
-    classify = settings.classify.model_copy(
-        update=dict(
-            arms=["real", "real-long", "diffusion"],
-            further=[],
-            classifiers={
-                "resnet": params.Classifier(model="resnet10t", arguments={"stem_width": 8, "channels": [8, 8, 16, 16]})
-            },
-            pretrain_steps=1,
-            train_steps=2,
-            batch_size=4,
-        )
-    )
-    updates = {
-        "run": settings.run.model_copy(update={"device": "cpu", "workers": 1}),
-        "splits": settings.splits.model_copy(update={"shots": Shots.of([k]), "seeds": [settings.splits.seeds[0]]}),
-        "classify": classify,
-    }
-    study = Study("phantom", settings.model_copy(update=updates))
-    # The small study has no validation part: the first two train patients are it.
-    table = study.table
-    table.loc[(table.part == "train") & table.patient.isin(["train0", "train1"]), "part"] = "validation"
-    table.to_csv(paths.data("phantom", "splits", "splits.csv"), index=False)
-    shots = study.shots[study.shots.image_id.isin(table[table.part == "train"].image_id)]
-    shots.to_csv(paths.data("phantom", "splits", "shots.csv"), index=False)
-    return Study("phantom", study.params)
+    return small_study.trainable()
 
 
 def test_a_failed_run_is_an_outcome_with_its_error(study):
