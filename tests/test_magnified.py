@@ -9,6 +9,7 @@ import torch
 from fetalkit.experiments.transfer import magnified
 from fetalkit.generators.diffusion import augmentation
 from fetalkit.generators.diffusion.generator import DiffusionGenerator
+from fetalkit.generators.smote import SmoteGenerator
 from fetalkit.utils.errors import FetalkitError
 from fetalkit.utils.streams import rng
 
@@ -48,6 +49,17 @@ def test_it_leaves_the_generator_as_it_was(learned):
     before = learned.sample(labels, seed=1, sampling=dict(steps=4))
     magnified.sample(learned, labels, [1.2], seed=1, sampling=dict(steps=4))
     assert np.array_equal(learned.sample(labels, seed=1, sampling=dict(steps=4)), before)
+
+
+def test_what_it_was_told_ends_with_an_error_too(learned):
+    with pytest.raises(ZeroDivisionError), magnified.told(learned.denoiser, 1.2):
+        1 / 0  # noqa: B018
+    assert not learned.denoiser._forward_pre_hooks
+
+
+def test_a_generator_of_another_kind_knows_no_magnifications():
+    with pytest.raises(FetalkitError, match="knows no magnified images; use a diffusion model"):
+        magnified.sample(SmoteGenerator(("disc",), 16), np.zeros(2, np.int64), [1.1], seed=0)
 
 
 def test_magnifications_are_those_of_training():

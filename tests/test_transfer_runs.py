@@ -218,6 +218,25 @@ def test_a_study_keeps_the_sets_of_its_latest_run_alone(transfer_plan, transfer_
     assert first != second
 
 
+def test_a_study_without_sets_has_an_empty_folder_for_them(transfer_plan):
+    runs.train_all(STUDY, transfer_plan(blocks=blocks(CONTROL)))
+    assert sets.folder(STUDY).is_dir() and not list(sets.folder(STUDY).iterdir())  # DVC asks for it
+
+
+def test_a_set_that_cannot_be_made_removes_no_other(transfer_plan, monkeypatch):
+    used = transfer_plan(blocks=blocks(CONTROL, "synthetic-source"))
+    runs.train_all(STUDY, used)
+    before = set(sets.folder(STUDY).glob("*"))
+
+    def broken(*_):
+        raise ValueError("no set today")
+
+    monkeypatch.setattr(sets, "stored", broken)
+    control, failed = runs.train_all(STUDY, used)
+    assert not control.error and "no set today" in failed.error and np.isnan(failed.probabilities).all()
+    assert set(sets.folder(STUDY).glob("*")) == before
+
+
 def test_planes_of_the_target_are_guessed_but_where_they_are_labelled(transfer_plan, monkeypatch):
     plan = transfer_plan()
     monkeypatch.setattr(runs, "predict", lambda *_: np.eye(3)[np.full(TRAIN, 2)])

@@ -50,9 +50,9 @@ def test_a_third_study_needs_a_section_and_nothing_else(elsewhere, monkeypatch):
         "leave_out": [],
         "blocks": [dict(methods=[CONTROL], directions=["phantom to phantom"], classifiers=["resnet10t-half"])],
     }
-    content["transfer"]["scanners of the north"] = third
+    content["transfer"]["northern-scanners"] = third
     paths.PARAMS.write_text(yaml.safe_dump(content, sort_keys=False))
-    study = "scanners of the north"
+    study = "northern-scanners"
     assert settings.names() == ["phantom", "hospitals", study] and settings.between_cohorts(study)
     plan = settings.load(study)
     assert list(plan.cohorts) == ["phantom"] and list(plan.directions) == ["phantom to phantom"]
@@ -77,7 +77,10 @@ def test_an_empty_section_holds_no_studies(elsewhere, monkeypatch, section):
     assert "08_transfer" not in pipeline.text("africa")
 
 
-@pytest.mark.parametrize(("section", "words"), [(["hospitals"], "one section per study"), ({"x": 3}, "x = 3: must be")])
+@pytest.mark.parametrize(
+    ("section", "words"),
+    [(["hospitals"], "one section per study"), ({"x": 3}, "x = 3: must be"), ({"x y": {}}, "'x y': use letters")],
+)
 def test_a_section_of_another_kind_is_one_clear_line(elsewhere, monkeypatch, section, words):
     monkeypatch.setattr(paths, "PARAMS", elsewhere / "params.yaml")
     content = {"phantom": {"cohort": {}}, "transfer": section}
@@ -115,6 +118,17 @@ def test_unknown_studies_and_places_are_named(transfer_plan):
     plan = transfer_plan(labelled=7, leave_out=there, blocks=blocks(CONTROL))
     with pytest.raises(FetalkitError, match=r"transfer.labelled, phantom to b: .*k = 7.*only 6"):
         domains.material(plan, plan.directions[DIRECTION], LABELLED, seed=0)
+
+
+def test_a_source_without_the_generator_is_told_before_anything_is_trained(transfer_plan, transfer_content):
+    phantom = transfer_content["phantom"]
+    del phantom["generators"]["diffusion"]
+    phantom["generators"] = {name: phantom["generators"][name] for name in ("simulation", "interpolation")}
+    phantom["fidelity"]["varied"] = ""
+    phantom["classify"] |= {"arms": ["real", "real-long"], "further": []}
+    transfer_plan(blocks=blocks(CONTROL, "coral"))
+    with pytest.raises(FetalkitError, match=r"synthetic-source begins with images of generators.diffusion, which the"):
+        transfer_plan(blocks=blocks(CONTROL, "synthetic-source"))
 
 
 def test_seeds_are_in_ascending_order_whatever_the_order_in_the_file(transfer_plan):

@@ -85,6 +85,8 @@ def transfer_sections(path: Path) -> dict[str, dict]:
     if not isinstance(sections, dict):
         raise FetalkitError(f"{path.name}: {TRANSFER} = {sections!r}: must hold one section per study, or nothing")
     for name, section in sections.items():
+        if not re.fullmatch(r"[\w-]+", str(name)):  # it is part of paths, of commands and of keys with dots
+            raise FetalkitError(f"{path.name}: {TRANSFER}: name {name!r}: use letters, digits, _ and - alone")
         if not isinstance(section, dict | None):
             raise FetalkitError(
                 f"{path.name}: {TRANSFER}.{name} = {section!r}: must be a section; correct or remove it"

@@ -130,6 +130,7 @@ class PhaseCache:
         trainings = [outcome.trainings for outcome in outcomes if outcome.trainings]
         used = {fingerprint for phases in trainings for fingerprint in phases}
         last = {phases[-1] for phases in trainings}
+        self.folder.mkdir(parents=True, exist_ok=True)  # an output of the stage, also where all runs have failed
         for entry in self.folder.glob("*"):
             if entry.name not in used:
                 shutil.rmtree(entry)

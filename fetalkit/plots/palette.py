@@ -9,7 +9,7 @@ import seaborn as sns
 Colour = tuple[float, float, float]
 
 # seaborn's palette for the colour-blind; ten colours are all that they tell apart.
-_COLOURS: list[Colour] = [tuple(colour) for colour in sns.color_palette("colorblind", 10)]  # pyright: ignore[reportAssignmentType]
+_COLOURS: list[Colour] = [(red, green, blue) for red, green, blue in sns.color_palette("colorblind", 10)]
 _MARKERS = "osD^vPX<>*"
 _LINES = ("-", "--", ":", "-.")
 

@@ -90,6 +90,7 @@ ABLATION = {
     ("multi-scale", "several"): "multi-scale+multi-resolution",
 }
 OUTLINE = "standard-outline"
+SUBJECT = "diffusion"  # the generator of the source cohort that those which pre-train depart from
 # Those that predict from one image, which a map can be drawn over.
 ONE_SCALE = [name for name, method in METHODS.items() if not method.scales]
 

@@ -79,8 +79,8 @@ def train_all(study: str, plan: Transfer) -> list[Outcome]:
         made += parallel.attempt(synthetic_set, [{**shared, "run": run} for run in some], workers, label)
     outcomes |= attempted(later, "runs that begin with synthetic images")
     cache.keep(outcomes.values())
-    if not any(attempt.error for attempt in made):
-        sets.keep(study, [attempt.result for attempt in made])
+    used = [attempt.result for attempt in made]
+    sets.keep(study, sets.folder(study).glob("*") if None in used else used)
     return [outcomes[run] for run in runs]
 
 

@@ -12,12 +12,11 @@ from fetalkit.config.params import GeneratorSettings, Params
 from fetalkit.config.sections import Section
 from fetalkit.data.images import Labelled
 from fetalkit.experiments.transfer import magnified
+from fetalkit.experiments.transfer.methods import SUBJECT
 from fetalkit.utils import devices, paths, provenance
 from fetalkit.utils.checkpoints import Checkpoint
 from fetalkit.utils.files import replacing
 from fetalkit.utils.streams import rng
-
-SUBJECT = "diffusion"  # the generator of the source cohort that all of the study depart from
 
 
 @dataclass(frozen=True)
@@ -140,6 +139,7 @@ def stored(study: str, settings: Params, seen: Seen, drawing: Wanted, steps: int
 
 def keep(study: str, used: Iterable[Path]) -> None:
     """Leave the sets that are `used` and no others, so that the folder follows from the parameters alone."""
+    folder(study).mkdir(parents=True, exist_ok=True)  # an output of the stage, also of a study without sets
     for path in set(folder(study).glob("*")) - set(used):
         path.unlink()
 

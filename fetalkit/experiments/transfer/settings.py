@@ -9,7 +9,7 @@ from fetalkit.config import params
 from fetalkit.config.params import Machine, Params, Seeds, Training
 from fetalkit.config.sections import TRANSFER, Rate, Section, Steps, read, transfer_sections, unique, validated
 from fetalkit.experiments.transfer.domains import Direction, Domain
-from fetalkit.experiments.transfer.methods import CONTROL, METHODS
+from fetalkit.experiments.transfer.methods import CONTROL, METHODS, SUBJECT
 from fetalkit.utils import paths
 from fetalkit.utils.errors import FetalkitError
 
@@ -121,6 +121,13 @@ class Transfer(Section):
                 used = self.methods_of(direction, classifier)
                 if used and CONTROL not in used:
                     raise ValueError(f"blocks: {classifier}, {direction}: no {CONTROL} to compare with; add it")
+                source = self.cohorts.get(self.directions[direction].source.cohort)
+                begun = [method for method in used if METHODS[method].pretraining]
+                if begun and source and SUBJECT not in source.generators:
+                    raise ValueError(
+                        f"blocks: {direction}: {begun[0]} begins with images of generators.{SUBJECT}, which the source lacks; "
+                        "add that generator, or leave the method out"
+                    )
         if len({(tuple(of.cohort.planes), of.images.image_size) for of in self.cohorts.values()}) > 1:
             raise ValueError(f"{', '.join(self.cohorts)} differ in planes or size of images; give them the same")
         return self
