@@ -153,6 +153,33 @@ def test_headline_by_hand(study):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("shots", [[5, 10], [5]])
+def test_a_study_without_all_images_goes_all_the_way(study, shots):
+    splits = study.params.splits.model_copy(update={"shots": Shots.of(shots)})
+    study = MadeUp(study.params.model_copy(update={"splits": splits}))
+    table, comparison = compared(study, outcomes(study, ACCURACY))
+    gained, headline = gains.table(comparison), gains.headline(comparison)
+    assert all(of["full"] is None and of["same_cells"]["full"] is None for of in headline.values())
+    assert headline["diffusion"]["few_shot"]["gain"] == pytest.approx(10, abs=0.001)
+    assert headline["diffusion"]["few_shot"]["n_cells"] == 2 * len(shots) * 3
+    assert (headline["diffusion"]["worth_factor"] is None) == (len(shots) == 1), "one number of images is no curve"
+    shown = conclusions.headline_table(headline)
+    assert set(shown.images) == {"k ≤ 50"} and len(shown) == 3
+    text = " ".join(
+        [*conclusions.opening(headline), *conclusions.replacement(headline), *conclusions.each(gained, "diffusion")]
+    )
+    assert "+10.0 points" in text and "nan" not in text and "full data" not in text
+    numbers = gains.numbers_of_images(comparison)
+    assert numbers == {str(k): k for k in shots}
+    content = summary.summary(
+        comparison.predictions, table, pd.DataFrame(columns=["kind", "crosses_split"]), gained, headline
+    )
+    assert content["shots"] == [str(k) for k in shots]
+    assert json.loads(json.dumps(content, allow_nan=False)) == content
+    assert set(summary.metrics(table, gained)["gain"]["diffusion"]) == {str(k) for k in shots}
+
+
+@pytest.mark.slow
 def test_gains_by_plane(study):
     _, comparison = compared(study, outcomes(study, ACCURACY))
     found = gains.by_group(comparison, "diffusion", "plane")

@@ -1,10 +1,15 @@
 """params.yaml is valid, and every mistake in it gets a line that names key, value and what is allowed."""
 
+import json
+
 import pytest
+import small_study
 import yaml
 
 from fetalkit import cohorts
-from fetalkit.config import params
+from fetalkit.config import arms, params, runs
+from fetalkit.config.shots import Shots
+from fetalkit.data.study import Study, read_set
 from fetalkit.utils import paths
 from fetalkit.utils.errors import FetalkitError
 
@@ -81,3 +86,205 @@ def test_broken_yaml_names_the_line(tmp_path):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(FetalkitError, match="nowhere.yaml: not found"):
         params.load("phantom", tmp_path / "nowhere.yaml")
+
+
+def fill(content, key, value):
+    *parents, last = key.split("/")
+    for parent in parents:
+        content = content[int(parent)] if isinstance(content, list) else content[parent]
+    content[last] = value
+
+
+@pytest.fixture
+def changed(tmp_path):
+    """Load the phantom's parameters after changes: ``"section/key"`` → value."""
+
+    def load(changes, cohort="phantom"):
+        content = yaml.safe_load(paths.PARAMS.read_text())
+        for key, value in changes.items():
+            fill(content, key, value)
+        (tmp_path / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+        return params.load(cohort, tmp_path / "params.yaml")
+
+    return load
+
+
+NO_FURTHER = {"phantom/classify/further": []}
+
+
+def test_the_order_of_shots_and_seeds_changes_nothing(changed):
+    one = changed({"phantom/splits/shots": [5, 20, 100, "all"], "phantom/splits/seeds": [0, 3, 7]} | NO_FURTHER)
+    other = changed({"phantom/splits/shots": ["all", 100, 5, 20], "phantom/splits/seeds": [7, 0, 3]} | NO_FURTHER)
+    assert one == other and one.model_dump() == other.model_dump()
+    assert runs.all_runs(one) == runs.all_runs(other)
+    assert one.splits.shots == ("5", "20", "100", "all") and one.splits.seeds == [0, 3, 7]
+
+
+def test_shots_know_their_ends():
+    shots = Shots.of(["all", 100, 5, 20])
+    assert (shots.largest, shots.smallest, shots.ends) == ("all", "5", ["5", "all"])
+    assert shots.upto(50) == ["5", "20"] and shots.upto(4) == []
+    without = Shots.of([100, 5, 20])
+    assert (without.largest, without.ends) == ("100", ["5", "100"]), "as numbers, not as text"
+    assert Shots.of(["all"]).ends == ["all"]
+    with pytest.raises(ValueError, match="twice"):
+        Shots.of([5, "5"])
+
+
+@pytest.mark.parametrize("values", [[], [0], [-1], ["some"], [5, 5], ["all", "all"], "all", [2.5], [None]])
+def test_impossible_shots_are_refused(changed, values):
+    with pytest.raises(FetalkitError, match=r"^params.yaml: phantom.splits.shots"):
+        changed({"phantom/splits/shots": values} | NO_FURTHER)
+
+
+BAD = {
+    "arm": ({"phantom/classify/arms": ["real", "magic"]}, "phantom: classify.arms: magic unknown; allowed: real, "),
+    "further arm": (
+        {"phantom/classify/further": [{"arms": ["magic"], "shots": [10], "classifiers": []}]},
+        "classify.further.0.arms: magic unknown",
+    ),
+    "classifier": (
+        {"phantom/classify/further": [{"arms": ["gan"], "shots": [10], "classifiers": ["lenet"]}]},
+        "classify.further.0.classifiers: lenet unknown; allowed: resnet10t-half",
+    ),
+    "source": (
+        {"arms/diffusion/phases": [{"source": "magic", "steps": "P"}]},
+        "arms.diffusion: source 'magic' is no generator of this cohort and no set; there are: real, diffusion, ",
+    ),
+    "beside": (
+        {"arms/diffusion/phases": [{"source": "real", "steps": "P", "synthetic": "magic", "share": 0.5}]},
+        "arms.diffusion: source 'magic' is no generator",
+    ),
+    "share alone": (
+        {"arms/diffusion/phases": [{"source": "real", "steps": "P", "share": 0.5}]},
+        "arms.diffusion.phases.0: synthetic and share belong together",
+    ),
+    "mixing": (
+        {"arms/diffusion/phases": [{"source": "real", "steps": "P", "mixing": "stir"}]},
+        "arms.diffusion.phases.0.mixing = 'stir'",
+    ),
+    "no phase": ({"arms/diffusion/phases": []}, "arms.diffusion.phases"),
+    "class": (
+        {"phantom/generators/gan/class": "fetalkit.generators.gan.generator:Nothing"},
+        "class 'fetalkit.generators.gan.generator:Nothing' cannot be imported",
+    ),
+    "start": (
+        {"phantom/generators/diffusion-phantoms/start/generator": "magic"},
+        "generators.diffusion-phantoms.start.generator: magic unknown; allowed: diffusion, ",
+    ),
+    "generator of a set": (
+        {"sets/diffusion-novel/generator": "magic", "phantom/classify/arms": ["real", "diffusion-novel"]},
+        "sets.diffusion-novel.generator: magic unknown",
+    ),
+    "varied": ({"phantom/fidelity/varied": "magic"}, "fidelity.varied: magic unknown; allowed: diffusion, "),
+    "fidelity": ({"phantom/fidelity/generators": ["magic"]}, "fidelity.generators: magic unknown"),
+    "controls": (
+        {"phantom/classify/arms": ["diffusion"]},
+        "classify.arms: no control; add one of: real, real-long",
+    ),
+    "leak": (
+        {"phantom/classify/arms": ["real", "diffusion-ceiling"], "phantom/splits/shots": [10]},
+        "diffusion-ceiling needs 'all' among splits.shots",
+    ),
+    "batch": (
+        {"phantom/classify/batch_size": 33},
+        "classify.batch_size = 33: mixup and cutmix mix pairs; make it an even",
+    ),
+    "key of an arm": ({"arms/diffusion/colour": "red"}, "arms.diffusion.colour = 'red' is not a known key"),
+    "key of a training": (
+        {"phantom/generators/gan/training/colour": 1},
+        "generators.gan: training.colour = 1 is not a known key",
+    ),
+    "planes": (
+        {"phantom/cohort/planes": ["Fetal brain", "Fetal femur", "Fetal brain"]},
+        "phantom.cohort.planes = ['Fetal brain', 'Fetal femur', 'Fetal brain']: names something twice",
+    ),
+    "kind": (
+        {"phantom/cohort/kind": "mars"},
+        "phantom.cohort.kind = 'mars' is not known; use one of africa, phantom, spain",
+    ),
+    "no kind": (
+        {"phantom/cohort/kind": "fetalkit.utils.files:replacing"},
+        "kind = 'fetalkit.utils.files:replacing' is not known",
+    ),
+    "no section": ({"sets": None}, "sets"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_what_does_not_fit_together_is_one_line(changed, name):
+    changes, words = BAD[name]
+    with pytest.raises(FetalkitError) as error:
+        changed(changes)
+    message = str(error.value)
+    assert message.startswith("params.yaml: ") and words in message and len(message.splitlines()) == 1, message
+
+
+def test_an_odd_batch_is_allowed_where_nothing_is_mixed(changed):
+    settings = changed({"phantom/classify/batch_size": 33, "phantom/classify/arms": ["real"]} | NO_FURTHER)
+    assert settings.classify.batch_size == 33
+
+
+@pytest.mark.parametrize(
+    ("text", "steps"),
+    [
+        ("P", 40),
+        ("N", 60),
+        ("P + N", 100),
+        ("2 * P + N", 140),
+        ("2*P + 3 * N", 260),
+        ("N + N", 120),
+        (7, 7),
+        ("70", 70),
+    ],
+)
+def test_budgets_of_phases(changed, text, steps):
+    settings = changed({"arms/real/phases": [{"source": "real", "steps": text}]})
+    (phase,) = arms.phases(settings.arms["real"], 40, 60)
+    assert phase.steps == steps
+
+
+@pytest.mark.parametrize("text", ["Q", "P - N", "P * 2", "P+", "2 * P N", "", "0", 0, "0 * P", "-1", 1.5, None])
+def test_impossible_budgets_are_refused(changed, text):
+    with pytest.raises(FetalkitError, match=r"^params.yaml: phantom.arms.real.phases.0.steps"):
+        changed({"arms/real/phases": [{"source": "real", "steps": text}]})
+
+
+def test_a_cohort_of_a_kind_under_another_name(tmp_path):
+    content = yaml.safe_load(paths.PARAMS.read_text())
+    content["my-ward"] = content["spain"] | {"cohort": content["spain"]["cohort"] | {"kind": "spain"}}
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
+    settings, spain = params.load("my-ward", path), params.load("spain", path)
+    assert settings.cohort.kind == "spain" and settings.cohort.subset == spain.cohort.subset
+    assert type(settings.cohort) is type(spain.cohort)
+    assert type(cohorts.load("my-ward", settings.cohort)) is type(cohorts.load("spain", spain.cohort))
+    assert params.load_cohort("my-ward", path) == settings.cohort
+    assert params.names(path) == ["phantom", "africa", "spain", "my-ward"]
+    with pytest.raises(FetalkitError, match="'my-ward' is not known; choose one of africa, phantom, spain"):
+        cohorts.load("my-ward")
+
+
+def test_a_store_of_another_size_is_refused_wherever_it_is_opened(elsewhere):
+    study, name = small_study.write()
+    settings, k = study.params, study.params.splits.shots.largest
+    assert study.store.pixels.shape[1:] == (32, 32) and study.synthetic("diffusion", k, 0).images.shape[1:] == (32, 32)
+    images = settings.images.model_copy(update={"image_size": 48})
+    other = Study("phantom", settings.model_copy(update={"images": images}))
+    for read in (lambda: other.store, lambda: other.labelled(other.part("train")), lambda: other.train(k, 0)):
+        with pytest.raises(FetalkitError, match=r"images: .*images.image_size is 48; run 02_images again"):
+            read()
+    message = rf"{name}.npz: its images have 32 px, but images.image_size is 48; run 05_synthesis again"
+    with pytest.raises(FetalkitError, match=message):
+        other.synthetic("diffusion", k, 0)
+    with pytest.raises(FetalkitError, match=message):
+        read_set(paths.data("phantom", "synthetic", f"{name}.npz"), 48)
+
+
+def test_a_store_that_lacks_images_of_the_splits_is_refused(elsewhere):
+    study, _ = small_study.write()
+    folder = paths.data("phantom", "images")
+    ids = list(study.table.image_id)
+    (folder / "image_ids.json").write_text(json.dumps([*ids[:-1], "another"]))
+    with pytest.raises(FetalkitError, match=rf"1 images of the splits are not in it, such as {ids[-1]}; run 02_images"):
+        study.store  # noqa: B018

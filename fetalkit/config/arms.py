@@ -16,8 +16,11 @@ from fetalkit.config.shots import EVERY
 REAL = "real"
 
 
+_TERM = r"(?:[1-9]\d* ?\* ?)?[PN]"
+
+
 def _budget(text: str) -> str:
-    if not re.fullmatch(r"(?:\d+ ?\* ?)?[PN](?: \+ (?:\d+ ?\* ?)?[PN])*|\d+", text):
+    if not re.fullmatch(rf"{_TERM}(?: \+ {_TERM})*|[1-9]\d*", text):
         raise ValueError("must be a sum of P and N, such as P, N, P + N or 2 * P, or a number of steps")
     return text
 

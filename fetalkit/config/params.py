@@ -98,7 +98,9 @@ class GeneratorSettings(Section):
         class_path = value.get("class", value.get("class_path")) if isinstance(value, dict) else None
         if not isinstance(class_path, str):
             return value
-        made: Any = resolve(class_path)
+        made: Any = resolve(class_path) if ":" in class_path else None
+        if not hasattr(made, "Training") or not hasattr(made, "Sampling"):
+            raise ValueError(f"class {class_path!r} is no generator; give one as package.module:Name")
         return value | {
             part: _section(getattr(made, part.capitalize()), value.get(part) or {}, part)
             for part in ("training", "sampling")
@@ -286,7 +288,7 @@ def _cohort(name: str, section: dict, path: Path) -> CohortSettings:
     kind = given.get("kind", name) if isinstance(given, dict) else name
     try:
         model = resolve(COHORTS.get(kind, kind)).settings
-    except ValueError:
+    except (ValueError, AttributeError):
         raise FetalkitError(
             f"{path.name}: {name}.cohort.kind = {kind!r} is not known; use one of {', '.join(COHORTS)}, or package.module:Class"
         ) from None
