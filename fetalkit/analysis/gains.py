@@ -199,7 +199,7 @@ def numbers_of_images(compared: Comparison) -> dict[str, float]:
     study, shots = compared.predictions.study, compared.settings.splits.shots
     numbers = {k: float(k) for k in shots if k != EVERY}
     if EVERY in shots:
-        numbers[EVERY] = len(study.train(EVERY, compared.settings.splits.seeds[0]).labels) / len(study.planes)
+        numbers[EVERY] = study.number_of_images(EVERY, compared.settings.splits.seeds[0]) / len(study.planes)
     return numbers
 
 

@@ -79,6 +79,10 @@ class Study:
         seen = known[known.image_id.isin(self._subset(k, seed))].group
         return self.labelled(known[~known.group.isin(seen)])
 
+    def number_of_images(self, k: str, seed: int) -> int:
+        """How many images `train` has, without reading one."""
+        return len(self._subset(k, seed))
+
     def _subset(self, k: str, seed: int) -> set[str]:
         """Identifiers of the images of a k-shot subset."""
         chosen = self.shots[(self.shots.k == k) & (self.shots.seed == seed)].image_id
