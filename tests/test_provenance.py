@@ -91,12 +91,13 @@ def test_settings_data_and_versions_count(monkeypatch):
         assert made_by(TRAINING, settings={"steps": 1}, data=["a"]) != before, library
 
 
-def test_a_module_from_outside_is_followed_with_its_own_helpers(tmp_path, monkeypatch):
+@pytest.mark.parametrize("helper", ["own_generators.helper", ".helper"])
+def test_a_module_from_outside_is_followed_with_its_own_helpers(tmp_path, monkeypatch, helper):
     package = tmp_path / "own_generators"
     package.mkdir()
     (package / "__init__.py").write_text("")
     (package / "mean.py").write_text(
-        "from own_generators.helper import shift\nfrom fetalkit.utils.streams import rng\n"
+        f"from {helper} import shift\nfrom fetalkit.utils.streams import rng\n"
     )
     (package / "helper.py").write_text("shift = 1\n")
     monkeypatch.syspath_prepend(tmp_path)

@@ -138,9 +138,12 @@ def _imported(tree: ast.AST, package: str = "") -> list[str]:
 
 
 def _package_of(path: Path) -> str:
-    """Dotted name of the package that a file of the project lies in; empty for files elsewhere."""
-    root = _root()
-    return ".".join(path.relative_to(root).parts[:-1]) if path.is_relative_to(root) else ""
+    """Dotted name of the package that a file lies in; empty for one that lies in none."""
+    folder, names = path.parent, []
+    while (folder / "__init__.py").is_file():
+        names.insert(0, folder.name)
+        folder = folder.parent
+    return ".".join(names)
 
 
 @cache
