@@ -172,6 +172,14 @@ BAD = {
         {"phantom/generators/diffusion-phantoms/start/generator": "magic"},
         "generators.diffusion-phantoms.start.generator: magic unknown; allowed: diffusion, ",
     ),
+    "start that leaks": (
+        {"phantom/generators/diffusion-phantoms/start/generator": "interpolation"},
+        "generators.diffusion-phantoms.start.generator: interpolation learns from real images; name one that does not",
+    ),
+    "start of what has none": (
+        {"phantom/generators/interpolation/start": {"generator": "simulation", "images_per_plane": 5, "steps": 2}},
+        "generators.interpolation.start: fetalkit.generators.smote:SmoteGenerator cannot begin from another training",
+    ),
     "generator of a set": (
         {"sets/diffusion-novel/generator": "magic", "phantom/classify/arms": ["real", "diffusion-novel"]},
         "sets.diffusion-novel.generator: magic unknown",

@@ -96,9 +96,7 @@ def test_a_module_from_outside_is_followed_with_its_own_helpers(tmp_path, monkey
     package = tmp_path / "own_generators"
     package.mkdir()
     (package / "__init__.py").write_text("")
-    (package / "mean.py").write_text(
-        f"from {helper} import shift\nfrom fetalkit.utils.streams import rng\n"
-    )
+    (package / "mean.py").write_text(f"from {helper} import shift\nfrom fetalkit.utils.streams import rng\n")
     (package / "helper.py").write_text("shift = 1\n")
     monkeypatch.syspath_prepend(tmp_path)
     before = made_by("own_generators.mean")

@@ -77,6 +77,10 @@ def _generators(settings: Params) -> Iterator[str]:
         if start and start.generator not in settings.generators:
             known = ", ".join(settings.generators)
             yield f"generators.{name}.start.generator: {start.generator} unknown; allowed: {known}"
+        elif start and resolve_name(settings.generators[start.generator].class_path).sees_images:
+            yield f"generators.{name}.start.generator: {start.generator} learns from real images; name one that does not"
+        elif start and resolve_name(generator.class_path).start_needs is None:
+            yield f"generators.{name}.start: {generator.class_path} cannot begin from another training; leave it out"
         try:
             generator.training.check(tuple(settings.cohort.planes), settings.images.image_size)
         except ValueError as error:
