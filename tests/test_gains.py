@@ -34,9 +34,8 @@ class MadeUp(Study):
         table = pd.DataFrame(rows, columns=columns).assign(machine="", dropped="", linked=False)
         self.__dict__["table"] = table.assign(official_split=table.part.replace("validation", "train"))
 
-    def train(self, k, seed):
-        rows = self.part("train")
-        return type("Labelled", (), {"labels": self.labels(rows)})
+    def number_of_images(self, k, seed):
+        return len(self.part("train"))
 
 
 @pytest.fixture

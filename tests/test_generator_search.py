@@ -67,7 +67,7 @@ def test_the_denoising_error_is_that_of_the_images():
     generator.fit(images, labels, seed=0)
     for sigma in (0.1, 1.0):
         shrunk = sigma**2 / (sigma**2 + 0.25)  # for images of standard deviation 0.5
-        expected = shrunk * generator.pixel_std**2
+        expected = shrunk * generator.scale.std**2
         assert generator.denoising_error(images, labels, sigma, seed=0) == pytest.approx(expected, rel=0.05)
 
 
