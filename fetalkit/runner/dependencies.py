@@ -79,7 +79,11 @@ def _by_room(files: set[Path]) -> list[str]:
     for room, used in rooms.items():
         every = [file for file in room.rglob("*.py") if _module(file) not in provenance.INFRASTRUCTURE]
         whole = room.parent == paths.ROOT / PACKAGE and len(used) >= _WHOLE * len(every) and room.name != "utils"
-        listed += [room] if whole else sorted(file for file in used if file.name != "__init__.py" or file.stat().st_size > 300)
+        listed += (
+            [room]
+            if whole
+            else sorted(file for file in used if file.name != "__init__.py" or file.stat().st_size > 300)
+        )
     return [path.relative_to(paths.ROOT).as_posix() for path in listed]
 
 
@@ -106,4 +110,3 @@ def updated(text: str) -> str:
             written.add(stage)
             lines += [f"      - {name}" for name in code_of(commands[stage])]
     return "\n".join(lines)
-
