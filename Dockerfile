@@ -1,5 +1,5 @@
 # docker build --tag fetalkit .
-# docker run --rm --volume "$PWD/out:/home/study/fetalkit/data" fetalkit    (the report is then in out/phantom/pages)
+# docker run --rm --volume "$PWD/out:/srv/fetalkit/data" fetalkit    (the report is then in out/phantom/pages)
 FROM python:3.11-slim
 
 RUN apt-get update \
@@ -10,7 +10,7 @@ RUN apt-get update \
 ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1
 
 USER study
-WORKDIR /home/study/fetalkit
+WORKDIR /srv/fetalkit
 
 # Before the code, which changes more often.
 COPY --chown=study requirements.lock .

@@ -233,6 +233,7 @@ def unaligned():
     return judged("coral", 0.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "weight"), [("coral", 100.0), ("mmd", 1.0), ("dann", 1.0)])
 def test_training_with_alignment_makes_the_domains_hard_to_tell_apart(kind, weight, unaligned):
     telling, accuracy = judged(kind, weight)

@@ -110,6 +110,7 @@ def test_reports_are_built_and_published(calls, capsys, elsewhere, monkeypatch):
     assert capsys.readouterr().err.startswith("fetalkit: typo: there is no such study; params.yaml has: phantom, ")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("command", "module", "name"), [("fetch", source, "fetch"), ("report", build, "build")])
 def test_a_stage_does_not_work_beside_another_process(command, module, name, calls, elsewhere, capsys):
     noted = calls(module, name)

@@ -23,6 +23,7 @@ PHANTOM = {
 }
 
 
+@pytest.mark.slow
 def test_phantom_is_the_same_each_time(tmp_path):
     cohort = cohorts.load("phantom")
     settings = cohort.settings(**PHANTOM)

@@ -132,7 +132,9 @@ def test_what_does_not_fit_is_refused():
 def test_what_could_not_be_measured_is_said():
     measured = {"worth_factor": 2.0, "worth_low": 1.5, "worth_high": 2.5, "worth_bound": "at least"}
     failed = dict.fromkeys(["worth_factor", "worth_low", "worth_high"], float("nan")) | {"worth_bound": ""}
-    sentences = conclusions.replacement({"gan": measured, "diffusion": failed, "mixup": failed | {"worth_factor": None}})
+    sentences = conclusions.replacement(
+        {"gan": measured, "diffusion": failed, "mixup": failed | {"worth_factor": None}}
+    )
     assert sentences == [
         "gan: as good as at least 2.00 times the real images (95 % interval 1.50 to 2.50), "
         "geometric mean over all k but the largest.",

@@ -224,6 +224,7 @@ def small_study(elsewhere):
     )
 
 
+@pytest.mark.slow
 def test_the_classifier_of_the_grid_is_trained_once(small_study, monkeypatch):
     space = own_features.trained("phantom", small_study)
     assert space.name == "small (real train images of phantom)"

@@ -214,6 +214,7 @@ def test_rates_fall_in_the_second_half():
     assert rates == pytest.approx([1e-3] * 5 + [0.75e-3, 0.5e-3, 0.25e-3])
 
 
+@pytest.mark.slow
 def test_it_draws_more_than_one_image_per_class():
     """Real images of a class differ by their noise; a generator that repeats itself shows here."""
     images, labels = two_planes()

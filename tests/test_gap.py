@@ -46,6 +46,7 @@ def test_places_that_a_line_parts_are_at_the_greatest_distance():
     )
 
 
+@pytest.mark.slow
 def test_there_is_no_distance_within_one_place():
     measured = []
     for seed in range(20):
@@ -63,6 +64,7 @@ def test_a_place_against_itself():
     assert separability.proxy_a_distance(x, x, patients, patients, seed=0).distance < 0.2
 
 
+@pytest.mark.slow
 def test_the_distance_is_that_of_the_best_line():
     """Two normals at a distance of 2 standard deviations: the best classifier is right in 84.1 %."""
     random = np.random.default_rng(0)

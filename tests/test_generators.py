@@ -535,6 +535,7 @@ def test_a_start_that_does_not_fit_is_named(tmp_path, learned):
         GanGenerator(PLANES, 16, device="cpu").fit(*two_planes(), seed=0, start=tmp_path / "g")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", CLASSES)
 def test_a_generator_follows_from_all_modules_that_it_imports_and_from_no_other(kind):
     """Python itself tells what is imported, in a fresh process."""
@@ -546,7 +547,12 @@ def test_a_generator_follows_from_all_modules_that_it_imports_and_from_no_other(
     process = subprocess.run([sys.executable, "-c", script], cwd=top, capture_output=True, text=True, check=True)
     imported, followed = set(process.stdout.split()), set(provenance.closure((kind.__module__,)))
     assert kind.__module__ in imported and followed <= imported | {"fetalkit"}
-    packages_without_code = {"fetalkit.config", "fetalkit.generators.gan", "fetalkit.generators.diffusion"}
+    packages_without_code = {
+        "fetalkit.config",
+        "fetalkit.data",
+        "fetalkit.generators.gan",
+        "fetalkit.generators.diffusion",
+    }
     assert imported - followed <= provenance.INFRASTRUCTURE | packages_without_code
 
 

@@ -58,6 +58,7 @@ def test_metrics_of_every_set():
     fits(alone, "metrics alone")
 
 
+@pytest.mark.slow
 def test_metrics_that_are_missing_are_marked():
     table = compared()
     table.loc[(table.set == "generator 3") & (table.plane == compare.ALL), "recall"] = np.nan

@@ -237,6 +237,7 @@ def test_a_candidate_that_failed_has_no_mean():
 # --- forest plots
 
 
+@pytest.mark.slow
 def test_the_forest_has_a_dot_per_gain_in_the_colour_of_its_control():
     figure = gain_plots.forest(gained(), ARMS)
     looks = arm_styles(ARMS)

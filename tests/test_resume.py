@@ -19,7 +19,10 @@ def test_a_killed_study_goes_on_and_ends_with_the_same_bits(tmp_path):
     """SIGKILL the whole process group in the middle of the two long stages, then finish them."""
     whole, killed = Clone(tmp_path / "whole"), Clone(tmp_path / "killed")
     whole("dvc", "repro", "classify")
-    for stage, sign in (("train-generators", "data/phantom/generators"), ("classify", "data/phantom/trainings/classify")):
+    for stage, sign in (
+        ("train-generators", "data/phantom/generators"),
+        ("classify", "data/phantom/trainings/classify"),
+    ):
         repro = subprocess.Popen(
             ["dvc", "repro", stage], cwd=killed.folder, env=killed.environment(), start_new_session=True,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,

@@ -43,6 +43,7 @@ def write(name, *sources, parameters=PARAMETERS):
     nbformat.write(new_notebook(cells=cells + [new_code_cell(s) for s in sources]), paths.NOTEBOOKS / f"{name}.ipynb")
 
 
+@pytest.mark.slow
 def test_success_stores_outputs_record_and_log(capfd, monkeypatch):
     monkeypatch.setattr(following._Lines, "every", 0.0)
     write(
@@ -329,6 +330,7 @@ def test_a_notebook_leaves_no_worker_however_it_ends(end):
     wait_for(lambda: not psutil.pid_exists(pid) or not alive(psutil.Process(pid)), seconds=5)
 
 
+@pytest.mark.slow
 def test_workers_of_an_earlier_run_are_ended_and_others_are_not():
     progress, other = paths.work("africa", "logs", "some.progress"), paths.work("spain", "logs", "some.progress")
     sleep = [sys.executable, "-c", "import time; time.sleep(300)"]
@@ -446,6 +448,7 @@ class Terminal(io.StringIO):
         return True
 
 
+@pytest.mark.slow
 def test_bars_on_a_terminal(monkeypatch, tmp_path):
     screen, log = Terminal(), io.StringIO()
     monkeypatch.setattr(sys, "stderr", screen)

@@ -428,6 +428,7 @@ def test_a_folder_that_cannot_be_made_is_one_clear_line(tmp_path):
 # --- augmentations and mixings by name
 
 
+@pytest.mark.slow
 def test_a_training_follows_from_the_augmentations_that_it_uses_alone():
     package = "fetalkit.classifiers"
     assert loader.modules(feed()) == [f"{package}.transforms"]

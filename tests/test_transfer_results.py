@@ -18,6 +18,8 @@ from fetalkit.reporting import readme
 from fetalkit.utils import paths
 from fetalkit.utils.files import write_json
 
+pytestmark = pytest.mark.slow
+
 
 def called(test, right):
     """Certain predictions of test images, right where it says."""

@@ -22,6 +22,8 @@ from fetalkit.generators.diffusion.generator import DiffusionGenerator
 from fetalkit.generators.diffusion.training import Losses
 from fetalkit.utils import paths
 
+pytestmark = pytest.mark.slow
+
 TRAIN = PATIENTS["train"] * len(PLANES)  # images of one machine
 
 

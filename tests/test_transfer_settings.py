@@ -41,6 +41,7 @@ def test_the_published_studies_are_valid():
     assert len({run.name for run in planned}) == len(planned)
 
 
+@pytest.mark.slow
 def test_a_third_study_needs_a_section_and_nothing_else(elsewhere, monkeypatch):
     content = yaml.safe_load(paths.PARAMS.read_text())
     (elsewhere / "dvc.yaml").write_text((paths.PARAMS.parent / "dvc.yaml").read_text())
