@@ -78,12 +78,20 @@ def test_equal_phases_are_trained_once_and_never_again(study, fits):
     assert [label.partition("_")[0] for label in fits] == ["mixup"]
 
 
-def test_a_bad_loss_names_the_run(study):
-    changed = training_search.changed(study.params, {"classify": {"learning_rate": 0.99, "train_steps": 2}})
-    images = np.load(paths.data("phantom", "images", "images.npy"))
-    assert images.any()
-    outcomes = classification.train_all("phantom", changed)
-    assert all(outcome.error == "" or "loss is not a number" in outcome.error for outcome in outcomes)
+def test_a_bad_loss_names_the_run_and_stops_no_other(study, monkeypatch):
+    fit = trainer.fit
+
+    def bad_for_diffusion(*of, **more):
+        if more["label"].endswith(": diffusion"):
+            raise FetalkitError(f"{more['label']}: the loss is not a number at step 1; lower classify.learning_rate")
+        return fit(*of, **more)
+
+    monkeypatch.setattr(trainer, "fit", bad_for_diffusion)
+    errors = {outcome.run.arm: outcome.error for outcome in classification.train_all("phantom", study.params)}
+    assert errors["real"] == ""
+    # synthetic-only is the first phase of diffusion: it fails with it.
+    for arm in ("diffusion", "synthetic-only"):
+        assert errors[arm].startswith(f"{arm}_resnet") and "the loss is not a number at step 1" in errors[arm]
 
 
 def trainings(params, arm="diffusion", seed=0):

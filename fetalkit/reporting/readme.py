@@ -81,8 +81,9 @@ def _points(gain: float | None, low: float | None, high: float | None) -> str:
 
 
 def _benchmark(name: str) -> list[dict]:
-    """Measurements of one benchmark in ``benchmarks/results.json``, one per kind of machine, the latest last."""
-    return json.loads((paths.ROOT / "benchmarks" / "results.json").read_text(encoding="utf-8")).get(name, [])
+    """Measurements of one benchmark, one per kind of machine, the latest last; empty where nothing was measured."""
+    results = paths.ROOT / "benchmarks" / "results.json"
+    return json.loads(results.read_text(encoding="utf-8")).get(name, []) if results.exists() else []
 
 
 def speeds() -> str:
