@@ -26,9 +26,11 @@ repro: $(READY)
 publish: $(READY)
 	fetalkit publish "$(COHORT)"
 
-# Types beside the quick tests: the checker works on one core, and tests wait now and then.
+# Types beside the quick tests: the checker works on one core, the tests on the others.
 check: lint
-	pyright & types=$$!; pytest --quiet --numprocesses auto --maxprocesses 8 --dist loadfile -m "not slow"; tests=$$?; \
+	pyright & types=$$!; \
+	others=$$(python -c "import os; print(min(8, os.cpu_count() - 1))"); \
+	pytest --quiet --numprocesses $$others --dist loadfile -m "not slow"; tests=$$?; \
 	wait $$types && exit $$tests
 
 # Files side by side, one process per core; a file's tests share what they prepare, and stay together.

@@ -17,6 +17,8 @@ from fetalkit.reporting import card_contents, cards, export
 from fetalkit.utils import paths
 from fetalkit.utils.errors import FetalkitError
 
+pytestmark = pytest.mark.slow
+
 SOURCE = cards.Source(
     cohort="africa",
     title="Five centres",

@@ -109,6 +109,7 @@ def untrained(monkeypatch):
 OWN = "def augment(images, random):\n    return images {}\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [
@@ -155,6 +156,7 @@ def test_an_augmentation_of_ones_own_is_followed(study, untrained, tmp_path, mon
     assert of("one_augmentation:augment") != one and of("other_augmentation:augment") == other
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", ["train", "validation", "test", "synthetic", "label"])
 def test_an_image_or_a_label_changes_the_fingerprint_of_what_reads_it(study, untrained, part):
     before = {arm: trainings(study.params, arm) for arm in ("real", "diffusion")}

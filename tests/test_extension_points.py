@@ -140,6 +140,7 @@ def test_a_cohort_is_loaded_by_its_class(own, image_folder):  # noqa: F811
         params.load("ward")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

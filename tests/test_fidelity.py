@@ -69,6 +69,7 @@ def test_it_knows_what_photographs_show(photo, imagenet_class):
         assert pretrained.create()((image - 0.5) / 0.5).argmax() == imagenet_class
 
 
+@pytest.mark.slow
 def test_grey_is_the_same_as_three_equal_colours():
     grey = torch.rand(2, 1, 64, 64)
     with torch.inference_mode():
@@ -114,6 +115,7 @@ def test_uint8_and_float_images_have_equal_features(imagenet):
     assert np.allclose(imagenet.features(images), imagenet.features(images / 255), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_features_follow_the_order_and_ignore_the_batches(imagenet):
     images, order = pictures(11), np.random.default_rng(0).permutation(11)
     assert np.allclose(imagenet.features(images)[order], imagenet.features(images[order]), atol=1e-3)

@@ -17,6 +17,8 @@ from fetalkit.reporting import card_contents
 from fetalkit.utils import devices, paths
 from fetalkit.utils.files import write_table
 
+pytestmark = pytest.mark.slow
+
 PLANES = ["Fetal abdomen", "Fetal brain"]
 SIZE, TRAIN, TEST, DRAWN, NOVEL, SMALL = 32, 14, 12, 10, 8, 4  # images per plane
 DUPLICATES = 2  # test images per plane that the study leaves out

@@ -22,6 +22,8 @@ from fetalkit.utils.checkpoints import Checkpoint
 from fetalkit.utils.errors import FetalkitError
 from fetalkit.utils.streams import rng
 
+pytestmark = pytest.mark.slow
+
 SMALL = dict(unshuffle=2, channels=(8, 16), latent=8, batch_size=8, penalty=0.1, penalty_every=4)
 
 
@@ -45,7 +47,6 @@ def learned():
     return train(steps=150, learning_rate=1e-3, discriminator_rate=2e-3, channels=(16, 32))
 
 
-@pytest.mark.slow
 def test_it_learns_and_obeys_its_labels(learned):
     labels = np.array([0] * 8 + [1] * 8)
     drawn = learned.sample(labels, seed=1)
@@ -65,7 +66,6 @@ def test_images_follow_from_seed_place_and_label(learned):
     assert np.abs(same[0].astype(int) - same[2]).max() <= 1
 
 
-@pytest.mark.slow
 def test_sigkill_and_resume_gives_the_same_bits(tmp_path):
     script = (
         "import os, signal, sys, torch; torch.set_num_threads(1); sys.path.insert(0, 'tests')\n"
@@ -214,7 +214,6 @@ def test_rates_fall_in_the_second_half():
     assert rates == pytest.approx([1e-3] * 5 + [0.75e-3, 0.5e-3, 0.25e-3])
 
 
-@pytest.mark.slow
 def test_it_draws_more_than_one_image_per_class():
     """Real images of a class differ by their noise; a generator that repeats itself shows here."""
     images, labels = two_planes()

@@ -10,6 +10,8 @@ from fetalkit.classifiers.gradcam import gradcam
 from fetalkit.classifiers.loader import as_input
 from fetalkit.utils.errors import FetalkitError
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 
 

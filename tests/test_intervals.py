@@ -163,6 +163,7 @@ def studies(shape, count, points, *, effect=0.0, seed=0, n_seeds=3):
     return correct[0].astype(float) - correct[1], patients.astype(str)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("points", [1, 2])
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 def test_no_effect_is_covered_in_95_of_100_studies(shape, points):
@@ -174,6 +175,7 @@ def test_no_effect_is_covered_in_95_of_100_studies(shape, points):
     assert 0.93 <= np.mean(covered) <= 0.97
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n_seeds", "power"), [(3, 0.4), (6, 0.9)])
 def test_an_effect_is_found_and_covered(n_seeds, power):
     differences, patients = studies(SHAPES["spain"], 200, 1, effect=0.05, seed=1, n_seeds=n_seeds)

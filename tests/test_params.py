@@ -40,6 +40,7 @@ def change(tmp_path):
     return load
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("keys", "value", "words"),
     [
@@ -131,6 +132,7 @@ def test_shots_know_their_ends():
         Shots.of([5, "5"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("values", [[], [0], [-1], ["some"], [5, 5], ["all", "all"], "all", [2.5], [None]])
 def test_impossible_shots_are_refused(changed, values):
     with pytest.raises(FetalkitError, match=r"^params.yaml: phantom.splits.shots"):
@@ -219,6 +221,7 @@ BAD = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BAD)
 def test_what_does_not_fit_together_is_one_line(changed, name):
     changes, words = BAD[name]
@@ -233,6 +236,7 @@ def test_an_odd_batch_is_allowed_where_nothing_is_mixed(changed):
     assert settings.classify.batch_size == 33
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "steps"),
     [
@@ -252,6 +256,7 @@ def test_budgets_of_phases(changed, text, steps):
     assert phase.steps == steps
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["Q", "P - N", "P * 2", "P+", "2 * P N", "", "0", 0, "0 * P", "-1", 1.5, None])
 def test_impossible_budgets_are_refused(changed, text):
     with pytest.raises(FetalkitError, match=r"^params.yaml: phantom.arms.real.phases.0.steps"):

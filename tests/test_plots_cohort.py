@@ -11,6 +11,8 @@ from fetalkit.plots import cohort as cohort_plots
 from fetalkit.plots.gradcam import attribution_gallery, overlay
 from fetalkit.reporting import display
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def closed():

@@ -13,6 +13,8 @@ from fetalkit.metrics import domain_gap
 from fetalkit.plots import domain_gap as gap_plots
 from fetalkit.reporting import display
 
+pytestmark = pytest.mark.slow
+
 PLANES = ("Fetal abdomen", "Fetal brain")
 CENTRES = ("Algeria", "Egypt", "Spain")
 MANY = [f"centre {number:02}" for number in range(12)]

@@ -14,6 +14,8 @@ from fetalkit.plots import memorisation as memorisation_plots
 from fetalkit.plots.palette import set_styles
 from fetalkit.reporting import display
 
+pytestmark = pytest.mark.slow
+
 PLANES = ("Fetal abdomen", "Fetal brain")
 SETS = ["real_test", "real_train", *(f"generator {number}" for number in range(12))]
 SYNTHETIC = SETS[2:]
@@ -58,7 +60,6 @@ def test_metrics_of_every_set():
     fits(alone, "metrics alone")
 
 
-@pytest.mark.slow
 def test_metrics_that_are_missing_are_marked():
     table = compared()
     table.loc[(table.set == "generator 3") & (table.plane == compare.ALL), "recall"] = np.nan

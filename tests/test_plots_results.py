@@ -14,6 +14,8 @@ from fetalkit.plots import transfer as transfer_plots
 from fetalkit.plots.palette import arm_styles
 from fetalkit.reporting import display
 
+pytestmark = pytest.mark.slow
+
 ARMS = ["real", "real-long", *(f"own {number}" for number in range(12))]  # more than there are colours and markers
 CLASSIFIERS, SHOTS, SEEDS = ("net", "vit"), ("5", "all"), (0, 1, 2)
 IMAGES = {"5": 5.0, "all": 80.0}
@@ -237,7 +239,6 @@ def test_a_candidate_that_failed_has_no_mean():
 # --- forest plots
 
 
-@pytest.mark.slow
 def test_the_forest_has_a_dot_per_gain_in_the_colour_of_its_control():
     figure = gain_plots.forest(gained(), ARMS)
     looks = arm_styles(ARMS)

@@ -17,6 +17,8 @@ from fetalkit.reporting import build, publish
 from fetalkit.utils import paths
 from fetalkit.utils.errors import FetalkitError
 
+pytestmark = pytest.mark.slow
+
 NOTEBOOKS = ("01_cohort", "07_classify", "09_report")
 
 
@@ -147,7 +149,6 @@ def test_publishing_takes_the_run_s_report_and_keeps_what_is_not_of_it(run):
     assert published() == built() | others
 
 
-@pytest.mark.slow
 def test_the_test_log_unites_what_was_published_and_earlier_runs(run):
     def readings():
         return pd.read_csv(paths.data("africa", "pages", "test_readings.csv")).results_sha256.tolist()

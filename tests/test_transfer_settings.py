@@ -11,6 +11,8 @@ from fetalkit.runner import pipeline
 from fetalkit.utils import paths
 from fetalkit.utils.errors import FetalkitError
 
+pytestmark = pytest.mark.slow
+
 
 def test_all_methods_spend_the_same_number_of_steps():
     for name, method in METHODS.items():
@@ -41,7 +43,6 @@ def test_the_published_studies_are_valid():
     assert len({run.name for run in planned}) == len(planned)
 
 
-@pytest.mark.slow
 def test_a_third_study_needs_a_section_and_nothing_else(elsewhere, monkeypatch):
     content = yaml.safe_load(paths.PARAMS.read_text())
     (elsewhere / "dvc.yaml").write_text((paths.PARAMS.parent / "dvc.yaml").read_text())
