@@ -97,9 +97,9 @@ def run(
     ] = None,
 ) -> None:
     """Run one notebook; its executed copy is then in data/COHORT/executed/."""
-    from fetalkit import runner
+    from fetalkit.runner import execute
 
-    runner.run(notebook, cohort, _parameters(parameter or []))
+    execute.run(notebook, cohort, _parameters(parameter or []))
 
 
 @app.command()

@@ -2,9 +2,6 @@
 
 papermill does the work; this package adds what it only warns of. The command ``fetalkit run 01_cohort --cohort africa`` is
 what the stages of ``dvc.yaml`` call.
+
+Nothing is imported here: papermill takes longer to load than DVC needs to see that a study is up to date.
 """
-
-from fetalkit.runner.execute import run
-from fetalkit.runner.records import record
-
-__all__ = ["record", "run"]

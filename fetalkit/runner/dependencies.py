@@ -9,7 +9,6 @@ import re
 from collections import defaultdict
 from pathlib import Path
 
-import nbformat
 import yaml
 
 from fetalkit.utils import paths, provenance
@@ -48,6 +47,8 @@ def code_of(command: str) -> list[str]:
 
 
 def _cells(notebook: Path) -> str:
+    import nbformat  # takes a second to load, which `fetalkit repro` need not wait for
+
     cells = nbformat.read(notebook, as_version=4).cells
     return "\n".join(cell.source for cell in cells if cell.cell_type == "code")
 
