@@ -12,10 +12,10 @@ from typing import Any
 
 import pandas as pd
 
-from fetalkit import runner
 from fetalkit.config import params, sections
 from fetalkit.experiments.transfer import settings as transfers
 from fetalkit.reporting import pages, test_log
+from fetalkit.runner.records import record
 from fetalkit.utils import paths
 from fetalkit.utils.errors import FetalkitError
 from fetalkit.utils.files import replacing, write_json, write_table
@@ -147,7 +147,7 @@ def _test_log(study: str, readings: Mapping[str, tuple[str, ...]]) -> pd.DataFra
     """
     lines = []
     for notebook, parts in readings.items():
-        run = runner.record(paths.executed(study, notebook))
+        run = record(paths.executed(study, notebook))
         lines.append(test_log.reading(paths.data(study, *parts), run["started"], run["commit"]))
     return test_log.united([paths.reports(study, TEST_LOG), paths.data(study, FOLDER, TEST_LOG)], lines)
 
@@ -157,7 +157,7 @@ def _timed_summary(cohort: str) -> dict[str, Any]:
     kinds = ("generators", "classifiers")
     sources = {SUMMARY: ("report", SUMMARY), **{kind: ("timings", f"{kind}.csv") for kind in kinds}}
     files = made(cohort, sources)
-    by_notebook = {name: runner.record(paths.executed(cohort, name))["seconds"] for name in stages(cohort)}
+    by_notebook = {name: record(paths.executed(cohort, name))["seconds"] for name in stages(cohort)}
     return json.loads(files[SUMMARY].read_text(encoding="utf-8")) | {
         "wall_seconds": round(sum(by_notebook.values()), 1),
         "wall_seconds_by_notebook": by_notebook,

@@ -17,12 +17,13 @@ from typing import Any
 import pandas as pd
 from PIL import Image
 
-from fetalkit import generators, runner
+from fetalkit import generators
 from fetalkit.config import params, variants
 from fetalkit.data.study import Study
 from fetalkit.generators.card import read_record
 from fetalkit.generators.smote import IMAGES
 from fetalkit.reporting import card_contents, cards
+from fetalkit.runner.records import record
 from fetalkit.utils import paths
 from fetalkit.utils.errors import FetalkitError
 from fetalkit.utils.files import replacing
@@ -97,7 +98,7 @@ def _training(source: cards.Source) -> dict[str, Any]:
         _, seconds = read_record(card_contents.saved(source))
         known["Training time"] = f"{seconds:.0f} s"
     with suppress(FetalkitError):
-        run = runner.record(paths.executed(source.cohort, TRAINED_BY))
+        run = record(paths.executed(source.cohort, TRAINED_BY))
         known["Device"] = run["gpu"] or f"{run['cpu']}, one thread"
         known["Stage started"] = run["started"]
         known["Commit"] = run["commit"]
