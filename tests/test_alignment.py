@@ -74,9 +74,9 @@ def by_hand(shift, median):
 @pytest.mark.parametrize(("shift", "median"), [(3.0, 4.0), (1.5, 2.25)])
 def test_mmd_of_a_shift_is_the_value_computed_by_hand_and_no_gradient_flows_through_the_median(shift, median):
     points, shift = torch.tensor([[0.0], [2.0]]), torch.tensor(shift, requires_grad=True)
-    found = mmd(points, points + shift, factors=(1.0,))
-    found.backward()
-    assert found.item() == pytest.approx(by_hand(shift.item(), median), abs=1e-6)
+    distance = mmd(points, points + shift, factors=(1.0,))
+    distance.backward()
+    assert distance.item() == pytest.approx(by_hand(shift.item(), median), abs=1e-6)
     slope = (by_hand(shift.item() + 1e-5, median) - by_hand(shift.item() - 1e-5, median)) / 2e-5
     assert shift.grad.item() == pytest.approx(slope, rel=1e-4)
 
@@ -125,8 +125,8 @@ def test_reversal_keeps_values_and_flips_gradients():
 
 
 def test_the_ramp_is_that_of_the_paper():
-    found = [adversary.ramp(progress) for progress in (0, 0.1, 0.5, 1)]
-    assert found == pytest.approx([0, math.tanh(0.5), math.tanh(2.5), math.tanh(5)])
+    ramps = [adversary.ramp(progress) for progress in (0, 0.1, 0.5, 1)]
+    assert ramps == pytest.approx([0, math.tanh(0.5), math.tanh(2.5), math.tanh(5)])
 
 
 def test_features_learn_against_the_discriminator_which_learns_at_full_strength():
@@ -259,9 +259,9 @@ def test_the_loss_with_an_adversary():
     source, target = network.body(inputs), network.body(Domain(1).drawn(64, 3)[0])
     expected = functional.cross_entropy(network.head(source), labels)
     expected = expected + adversary.adversarial_loss(loss.discriminator, source, target, 0.7 * math.tanh(1.5))
-    found = loss(network, inputs, labels, 3, 10)
-    assert found.item() == pytest.approx(expected.item(), rel=1e-5)
-    gradients = [torch.autograd.grad(value, network.body[1].weight)[0] for value in (found, expected)]
+    aligned = loss(network, inputs, labels, 3, 10)
+    assert aligned.item() == pytest.approx(expected.item(), rel=1e-5)
+    gradients = [torch.autograd.grad(value, network.body[1].weight)[0] for value in (aligned, expected)]
     assert torch.allclose(*gradients, atol=1e-6)
 
 

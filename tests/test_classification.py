@@ -18,10 +18,10 @@ def reciprocal(number):
 
 @pytest.mark.slow
 def test_attempts_keep_order_and_errors():
-    found = parallel.attempt(reciprocal, [dict(number=number) for number in (1, 0, 4)], workers=2)
-    assert [each.result for each in found] == [1.0, None, 0.25]
-    assert [bool(each.error) for each in found] == [False, True, False]
-    assert "ZeroDivisionError" in found[1].error and "Traceback" in found[1].error
+    attempts = parallel.attempt(reciprocal, [dict(number=number) for number in (1, 0, 4)], workers=2)
+    assert [each.result for each in attempts] == [1.0, None, 0.25]
+    assert [bool(each.error) for each in attempts] == [False, True, False]
+    assert "ZeroDivisionError" in attempts[1].error and "Traceback" in attempts[1].error
 
 
 @pytest.fixture

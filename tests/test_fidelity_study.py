@@ -118,30 +118,30 @@ def _judge():
 
 
 @pytest.fixture
-def found(study):
+def evaluation(study):
     return fidelity.Evaluation(study)
 
 
-def test_every_set_is_looked_at(found):
-    assert found.generators == ["diffusion", "simulation", "diffusion-novel"]
-    assert found.originals == ["diffusion", "simulation"]
-    assert len(found.sets) == 3 * 4 and len(found.guidance_sets) == len(found.snapshots) == 2
-    assert len(found.test.labels) == 2 * (TEST - DUPLICATES), "dropped test images do not count"
+def test_every_set_is_looked_at(evaluation):
+    assert evaluation.generators == ["diffusion", "simulation", "diffusion-novel"]
+    assert evaluation.originals == ["diffusion", "simulation"]
+    assert len(evaluation.sets) == 3 * 4 and len(evaluation.guidance_sets) == len(evaluation.snapshots) == 2
+    assert len(evaluation.test.labels) == 2 * (TEST - DUPLICATES), "dropped test images do not count"
 
 
-def test_sets_are_compared_at_equal_numbers(found):
-    table = found.compared
+def test_sets_are_compared_at_equal_numbers(evaluation):
+    table = evaluation.compared
     n = table[table.plane == compare.ALL].groupby("set").n.agg(["min", "max"])
     assert n.loc["diffusion"].tolist() == n.loc["real_train"].tolist() == [2 * DRAWN] * 2
     assert n.loc["diffusion-novel"].tolist() == [2 * NOVEL] * 2
     assert n.loc["diffusion-classifier-free2"].tolist() == [2 * SMALL] * 2
     assert (table.set == "real_train").sum() == 2 * 3, "once per space and plane"
     assert not table.duplicated(["space", "set", "k", "seed", "plane"]).any()
-    space = found.vectors["judge"]
-    drawn = found.find("diffusion", "all", 1)
+    space = evaluation.vectors["judge"]
+    drawn = evaluation.find("diffusion", "all", 1)
     expected = compare.table(
         {"judge": {name: space[0][name] for name in ("real_test", drawn.name)}},
-        {name: found.groups[0][name].labels for name in ("real_test", drawn.name)},
+        {name: evaluation.groups[0][name].labels for name in ("real_test", drawn.name)},
         PLANES,
         neighbours=3,
     )
@@ -149,58 +149,58 @@ def test_sets_are_compared_at_equal_numbers(found):
     assert np.allclose(mine[list(compare.METRICS)], expected[list(compare.METRICS)])
 
 
-def test_headline_is_the_mean_over_seeds_at_the_largest_k(found):
-    table = found.headline.set_index(["space", "set", "plane"])
-    assert list(dict.fromkeys(found.headline.set)) == ["diffusion", "simulation", "diffusion-novel", "real_train"]
-    of = found.compared
+def test_headline_is_the_mean_over_seeds_at_the_largest_k(evaluation):
+    table = evaluation.headline.set_index(["space", "set", "plane"])
+    assert list(dict.fromkeys(evaluation.headline.set)) == ["diffusion", "simulation", "diffusion-novel", "real_train"]
+    of = evaluation.compared
     two = of[(of.space == "judge") & (of.set == "diffusion") & (of.k == "all") & (of.plane == "all")]
     assert len(two) == 2 and table.loc[("judge", "diffusion", "all")].fd == pytest.approx(two.fd.mean())
 
 
-def test_copies_are_found_where_they_are(found):
-    pixels = found.pooled(fidelity.PIXELS).set_index(["generator", "k"])
+def test_copies_are_found_where_they_are(evaluation):
+    pixels = evaluation.pooled(fidelity.PIXELS).set_index(["generator", "k"])
     assert pixels.loc[("diffusion", "5")].share == 1 and pixels.loc[("diffusion", "all")].share < 0.3
     assert (pixels.xs("5", level="k").n == [4 * DRAWN, 4 * DRAWN, 4 * NOVEL]).all()
-    by_features = found.pooled(features.IMAGENET).set_index(["generator", "k"])
+    by_features = evaluation.pooled(features.IMAGENET).set_index(["generator", "k"])
     assert by_features.loc[("diffusion", "5")].share == 1 and by_features.loc[("simulation", "5")].share < 0.3
-    over_time = found.over_time()
+    over_time = evaluation.over_time()
     assert sorted(zip(over_time.k, over_time.step, strict=True)) == [("5", 50), ("5", 100), ("all", 50), ("all", 100)]
     assert over_time[(over_time.k == "5") & (over_time.step == 100)].share.item() == 1
 
 
-def test_labels_are_judged(found):
-    called = found.called.set_index(["set", "k", "seed", "plane"]).sort_index()
+def test_labels_are_judged(evaluation):
+    called = evaluation.called.set_index(["set", "k", "seed", "plane"]).sort_index()
     assert called[called.n > 0].accuracy.min() == 1, "the grey level tells the plane"
-    wrong = found.find("simulation", "all", 0)
+    wrong = evaluation.find("simulation", "all", 0)
     wrong.data.labels[:] = 1 - wrong.data.labels
-    again = fidelity.Evaluation(found.study)
-    again.__dict__["sets"] = found.sets
+    again = fidelity.Evaluation(evaluation.study)
+    again.__dict__["sets"] = evaluation.sets
     rows = again.called[(again.called.set == "simulation") & (again.called.k == "all") & (again.called.seed == 0)]
     assert rows.accuracy.tolist() == [0, 0, 0]
 
 
-def test_guidance_has_a_row_per_scale(found):
-    assert found.guided[["guidance", "scale", "n"]].to_numpy().tolist() == [
+def test_guidance_has_a_row_per_scale(evaluation):
+    assert evaluation.guided[["guidance", "scale", "n"]].to_numpy().tolist() == [
         ["classifier-free", 1.0, 2 * SMALL],
         ["classifier-free", 2.0, 2 * SMALL],
     ]
-    assert (found.guided.accuracy == 1).all() and found.guided.fd.notna().all()
+    assert (evaluation.guided.accuracy == 1).all() and evaluation.guided.fd.notna().all()
 
 
-def test_files_have_what_was_promised(found, study):
-    content = found.summary()
+def test_files_have_what_was_promised(evaluation, study):
+    content = evaluation.summary()
     assert set(content) == {features.IMAGENET, "judge", "memorisation"}
     assert set(content["judge"]) == {"diffusion", "simulation", "diffusion-novel", "real_train"}
     assert set(content["judge"]["diffusion"]) == {*compare.METRICS, "n"}
     assert set(content["memorisation"]) == {"diffusion", "simulation", "diffusion-novel"}
     assert content["memorisation"]["diffusion"]["n"] == 4 * DRAWN
-    by_set = found.by_set()
+    by_set = evaluation.by_set()
     measures = "fd kid precision recall density coverage n share low high threshold n_memorisation"
     assert " ".join(by_set.columns) == f"generator k seed feature_space {measures}"
     assert len(by_set) == 12 * 2 and by_set.notna().all(axis=None)
 
     write_table(by_set, paths.data("phantom", "fidelity", "sets.csv"))
-    names = [(each.generator, each.k, each.seed) for each in found.sets]
+    names = [(each.generator, each.k, each.seed) for each in evaluation.sets]
     folder = paths.data("phantom", "cards")
     written = card_contents.write(study, names, folder)
     assert written == sorted(f"{set_name(*name)}/dataset.md" for name in names), "no generator is saved: no card of one"

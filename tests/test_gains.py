@@ -58,7 +58,7 @@ def study():
 
 def outcomes(study, accuracy, validation=None, failed=()):
     """Runs that get a given share of the images right: always the first so many patients', the same in all seeds."""
-    found = []
+    outcomes = []
     image_ids = tuple(name for part in ("validation", "test") for name in study.part(part).image_id)
     for run in runs.all_runs(study.params):
         parts = []
@@ -69,16 +69,16 @@ def outcomes(study, accuracy, validation=None, failed=()):
             parts.append(np.where(np.eye(2)[called] > 0, 0.9, 0.1))
         probabilities = np.concatenate(parts).astype(np.float32)
         if run.name in failed:
-            found.append(Outcome.failed(run, image_ids, 2, "it broke"))
+            outcomes.append(Outcome.failed(run, image_ids, 2, "it broke"))
         else:
-            found.append(Outcome(run, image_ids, probabilities))
-    return found
+            outcomes.append(Outcome(run, image_ids, probabilities))
+    return outcomes
 
 
 def compared(study, made):
     table = results.long_table(study, made)
-    found = results.Predictions(study, results.predictions(made))
-    return table, gains.Comparison(found, gains.better_controls(table, study.params))
+    predictions = results.Predictions(study, results.predictions(made))
+    return table, gains.Comparison(predictions, gains.better_controls(table, study.params))
 
 
 ACCURACY = {"real": 0.6, "real-long": 0.7, "diffusion": 0.8, "mixup": 0.65, "gan": 0.5}
@@ -100,17 +100,17 @@ def test_the_ceiling_is_not_trained_where_it_would_be_the_arm_itself(study):
 @pytest.mark.slow
 def test_gains_by_hand(study):
     _, comparison = compared(study, outcomes(study, ACCURACY))
-    found = gains.table(comparison).set_index(["arm", "classifier", "k", "control"]).sort_index()
+    table = gains.table(comparison).set_index(["arm", "classifier", "k", "control"]).sort_index()
     assert set(comparison.better.values()) == {"real-long"}
     for control, gain in (("real", 20.0), ("real-long", 10.0)):
-        row = found.loc[("diffusion", gains.MEAN, "10", control)]
+        row = table.loc[("diffusion", gains.MEAN, "10", control)]
         assert row.gain == pytest.approx(gain, abs=0.001)
         assert row.low < gain < row.high
         assert row.better_control == (control == "real-long")
-    assert found.loc[("gan", "resnet10t-half", "5", "real-long")].gain == pytest.approx(-20, abs=0.001)
-    assert ("gan", gains.MEAN, "10", "real") not in found.index
+    assert table.loc[("gan", "resnet10t-half", "5", "real-long")].gain == pytest.approx(-20, abs=0.001)
+    assert ("gan", gains.MEAN, "10", "real") not in table.index
     # Holm's correction is over what is reported: the better control, the mean of all classifiers.
-    corrected = found[found.p_holm.notna()]
+    corrected = table[table.p_holm.notna()]
     assert len(corrected) == 3 + 3 + 1
     assert (corrected.p_holm >= corrected.p).all()
 
@@ -125,29 +125,35 @@ def test_validation_decides_which_control_is_the_better_one(study):
 @pytest.mark.slow
 def test_headline_by_hand(study):
     _, comparison = compared(study, outcomes(study, ACCURACY))
-    found = gains.headline(comparison)
-    assert list(found) == ["diffusion", "gan", "mixup"]
-    few = found["diffusion"]["few_shot"]
+    headline = gains.headline(comparison)
+    assert list(headline) == ["diffusion", "gan", "mixup"]
+    few = headline["diffusion"]["few_shot"]
     assert few["gain"] == pytest.approx(10, abs=0.001) and few["n_cells"] == 2 * 2 * 3
-    assert found["diffusion"]["over_real"]["full"]["gain"] == pytest.approx(20, abs=0.001)
-    assert found["gan"]["full"] is None and found["gan"]["few_shot"]["n_cells"] == 3
+    assert headline["diffusion"]["over_real"]["full"]["gain"] == pytest.approx(20, abs=0.001)
+    assert headline["gan"]["full"] is None and headline["gan"]["few_shot"]["n_cells"] == 3
     # The controls are as accurate with five images as with all: more images are worth nothing, so a gain is a bound.
-    assert found["diffusion"]["worth_bound"] == "at least"
-    assert found["gan"]["worth_factor"] is None
+    assert headline["diffusion"]["worth_bound"] == "at least"
+    assert headline["gan"]["worth_factor"] is None
     # Five images and the one classifier that has the GAN there; full data has no such run.
-    assert {arm: of["same_cells"]["few_shot"]["gain"] for arm, of in found.items()} == pytest.approx(
+    assert {arm: of["same_cells"]["few_shot"]["gain"] for arm, of in headline.items()} == pytest.approx(
         {"diffusion": 10, "gan": -20, "mixup": -5}, abs=0.001
     )
     assert all(
-        of["same_cells"]["few_shot"]["n_cells"] == 3 and of["same_cells"]["full"] is None for of in found.values()
+        of["same_cells"]["few_shot"]["n_cells"] == 3 and of["same_cells"]["full"] is None for of in headline.values()
     )
-    text = " ".join(conclusions.opening(found))
+    text = " ".join(conclusions.opening(headline))
     assert (
         "In the 3 runs at k ≤ 50 that all of them have, " in text
         and "rank diffusion +10.0, mixup -5.0, gan -20.0" in text
     )
     assert "+10.0 points" in text and "a gain that chance alone is unlikely to give" in text
-    shown = conclusions.headline_table(found)
+    for of in headline.values():
+        of["few_shot"]["p_holm"] = 0.5
+    few["p_holm"] = 0.04
+    assert "Holm), diffusion differs from the better control at k ≤ 50." in conclusions.opening(headline)[2]
+    headline["gan"]["few_shot"]["p_holm"] = 0.01
+    assert "Holm), diffusion, gan differ from the better control at k ≤ 50." in conclusions.opening(headline)[2]
+    shown = conclusions.headline_table(headline)
     assert len(shown) == 5 and shown["claimed"].notna().sum() == 2
 
 
@@ -181,9 +187,9 @@ def test_a_study_without_all_images_goes_all_the_way(study, shots):
 @pytest.mark.slow
 def test_gains_by_plane(study):
     _, comparison = compared(study, outcomes(study, ACCURACY))
-    found = gains.by_group(comparison, "diffusion", "plane")
-    assert set(found.plane) == set(PLANES) and found.groupby("k").n.sum().eq(PATIENTS * EACH).all()
-    weighted = (found.gain * found.n).groupby(found.k).sum() / (PATIENTS * EACH)
+    by_plane = gains.by_group(comparison, "diffusion", "plane")
+    assert set(by_plane.plane) == set(PLANES) and by_plane.groupby("k").n.sum().eq(PATIENTS * EACH).all()
+    weighted = (by_plane.gain * by_plane.n).groupby(by_plane.k).sum() / (PATIENTS * EACH)
     assert weighted.to_numpy() == pytest.approx(10, abs=0.01)
     assert gains.by_group(comparison, "diffusion", "machine").empty
 

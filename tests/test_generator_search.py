@@ -37,20 +37,20 @@ def test_candidates_are_compared_and_kept(tiny, monkeypatch):
     monkeypatch.setattr(
         generator_search.parallel, "run", lambda function, jobs, workers: [function(**job) for job in jobs]
     )
-    found = generator_search.compare("phantom", tiny, candidates, **budget)
-    assert list(found.candidate) == list(candidates)
-    assert found.filter(like="error@").shape == (3, len(generator_search.LEVELS))
+    compared = generator_search.compare("phantom", tiny, candidates, **budget)
+    assert list(compared.candidate) == list(candidates)
+    assert compared.filter(like="error@").shape == (3, len(generator_search.LEVELS))
     # Noise that hides everything leaves a larger error than noise that hides nearly nothing.
-    assert (found["error@3.2"] > found["error@0.05"]).all()
-    assert found[["cas", "precision", "recall", "near_copies"]].stack().between(0, 1).all()
+    assert (compared["error@3.2"] > compared["error@0.05"]).all()
+    assert compared[["cas", "precision", "recall", "near_copies"]].stack().between(0, 1).all()
     # What differs in the sampler alone shares its training, and gives the same errors but other images.
     assert sorted(label for label in trained if label.endswith("trial")) == ["base: trial", "other: trial"]
-    assert found["error@0.4"][0] == found["error@0.4"][2] != found["error@0.4"][1]
-    assert found.fd[0] != found.fd[2]
+    assert compared["error@0.4"][0] == compared["error@0.4"][2] != compared["error@0.4"][1]
+    assert compared.fd[0] != compared.fd[2]
     monkeypatch.setattr(DiffusionGenerator, "fit", lambda *a, **k: pytest.fail("trained again"))
     monkeypatch.setattr(DiffusionGenerator, "sample", lambda *a, **k: pytest.fail("drawn again"))
     monkeypatch.setattr(generator_search, "train", lambda *a, **k: None)
-    pd.testing.assert_frame_equal(generator_search.compare("phantom", tiny, candidates, **budget), found)
+    pd.testing.assert_frame_equal(generator_search.compare("phantom", tiny, candidates, **budget), compared)
 
 
 def test_the_denoising_error_is_that_of_the_images():

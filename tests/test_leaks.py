@@ -53,8 +53,8 @@ def test_a_shared_picture_is_found_and_refused(monkeypatch, kind):
     here, there = pictures(0), pictures(1)
     there[3] = here[2] if kind == "exact" else (here[2] * 0.9 + 3).astype(np.uint8)
     study = plan(monkeypatch, here=here, there=there)
-    found = leaks.shared(*zip(cohort(here), cohort(there), strict=True), 32, 0.95)
-    assert found[["image_a", "image_b", "kind"]].to_numpy().tolist() == [["2", "3", kind]]
+    shared = leaks.shared(*zip(cohort(here), cohort(there), strict=True), 32, 0.95)
+    assert shared[["image_a", "image_b", "kind"]].to_numpy().tolist() == [["2", "3", kind]]
     with pytest.raises(
         FetalkitError, match=r"transfer: 1 pictures stand in here and in there \(2 = 3\): .* leave them"
     ):

@@ -164,10 +164,10 @@ def test_pages_name_no_place_of_this_machine(root):
     """Whatever a notebook shows, is given or is set to; pictures stay as they are."""
     place, picture = f"{root}/data/a.csv", f"<img alt='' src='data:image/png;base64,iVBO{root}/+'>"
     execute("09_report", f"# Report\n\n{place}", [html(f"<b title='{place}'>{place}</b>"), html(picture)])
-    found = render(settings={"folder": place})["index.html"]
-    assert found.select_one("img")["src"].endswith(f"{root}/+")
-    assert str(root) not in str(found).replace(found.select_one("img")["src"], "")
-    assert found.b["title"] == found.b.text == "…/data/a.csv"
+    page = render(settings={"folder": place})["index.html"]
+    assert page.select_one("img")["src"].endswith(f"{root}/+")
+    assert str(root) not in str(page).replace(page.select_one("img")["src"], "")
+    assert page.b["title"] == page.b.text == "…/data/a.csv"
 
 
 @pytest.mark.parametrize(

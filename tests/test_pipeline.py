@@ -74,8 +74,8 @@ def test_the_transfer_study_is_published(clone):
     report = clone.folder / "data/phantom/pages"
     content = json.loads((report / "transfer.json").read_text())
     assert content["failed_runs"] == []
-    (found,) = content["directions"].values()
-    assert {level: set(of) for level, of in found.items()} == {
+    (direction,) = content["directions"].values()
+    assert {level: set(of) for level, of in direction.items()} == {
         "none": {"unaligned", "standard-outline", "synthetic-source"},
         "unlabelled": {"coral", "synthetic-target"},
         "labelled": {"joint"},

@@ -31,14 +31,14 @@ def tracked():
 
 @pytest.mark.parametrize("command", [("check",), ("format", "--check")])
 def test_style(command):
-    found = run(sys.executable, "-m", "ruff", *command, ".")
-    assert found.returncode == 0, found.stdout + found.stderr
+    done = run(sys.executable, "-m", "ruff", *command, ".")
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.slow
 def test_notebooks_are_stored_without_outputs():
-    found = run(sys.executable, "-m", "nbstripout", "--verify", *map(str, NOTEBOOKS))
-    assert found.returncode == 0, found.stdout + found.stderr
+    done = run(sys.executable, "-m", "nbstripout", "--verify", *map(str, NOTEBOOKS))
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

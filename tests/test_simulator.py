@@ -165,7 +165,7 @@ def test_a_patient_stays_the_same_and_patients_differ():
     ],
 )
 def test_planes_have_their_landmarks(plane, landmarks):
-    def found(index):
+    def scene(index):
         canvas, view, _ = draw_scene(Spec(1, index, index, plane, NAMES[0]), 128)
         extent = PAINTERS[plane].extent(draw_patient(1, index), view.size)
         away = np.hypot(canvas.grid.x - view.x, canvas.grid.y - view.middle) / extent
@@ -177,7 +177,7 @@ def test_planes_have_their_landmarks(plane, landmarks):
             "ring": canvas.mirror[(away > 0.7) & (away < 1.4)].max() > 3.0,
         }
 
-    scenes = [found(index) for index in range(25)]
+    scenes = [scene(index) for index in range(25)]
     for landmark in landmarks:
         assert np.mean([scene[landmark] for scene in scenes]) >= 0.8, landmark  # a poor slice may miss one
 

@@ -49,7 +49,7 @@ def opening(headline: dict, subject: str = "diffusion") -> list[str]:
         )
     significant = [arm for arm, of in headline.items() if of.get(column) and of[column]["p_holm"] < 0.05]
     third = "After correction for the number of comparisons (Holm), " + (
-        f"{', '.join(significant)} differ from the better control at {COLUMNS[column]}."
+        f"{', '.join(significant)} differ{'s' * (len(significant) == 1)} from the better control at {COLUMNS[column]}."
         if significant
         else f"none of them differs from the better control at {COLUMNS[column]}."
     )
