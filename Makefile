@@ -30,7 +30,7 @@ publish: $(READY)
 check: lint
 	pyright & types=$$!; \
 	others=$$(python -c "import os; print(min(8, os.cpu_count() - 1))"); \
-	pytest --quiet --numprocesses $$others --dist loadfile -m "not slow"; tests=$$?; \
+	pytest --quiet $$(test $$others -lt 2 || echo --numprocesses $$others --dist loadfile) -m "not slow"; tests=$$?; \
 	wait $$types && exit $$tests
 
 # Files side by side, one process per core; a file's tests share what they prepare, and stay together.

@@ -52,6 +52,7 @@ def test_a_failed_run_is_an_outcome_with_its_error(study):
     assert all(path.stat().st_mtime_ns == time for path, time in before.items())
 
 
+@pytest.mark.slow
 def test_the_search_for_a_protocol_reads_no_test_image(study, monkeypatch):
     def without_test(self, name):
         if name == "test":
@@ -98,6 +99,7 @@ def test_a_search_judges_by_patients_that_the_run_has_not_seen(study):
     assert len(study.unseen(study.params.splits.shots.largest, seed).labels) == len(validation)
 
 
+@pytest.mark.slow
 def test_a_candidate_that_draws_differently_has_sets_of_its_own(study):
     k, seed = study.params.splits.shots.largest, study.params.splits.seeds[0]
     synthesis.train("phantom", study.params, "interpolation", k, seed)

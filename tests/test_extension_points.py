@@ -38,6 +38,7 @@ def with_mean(own, elsewhere):  # noqa: F811
     return small_study.trainable(("real", "real-long", "mean-then-mixup"))
 
 
+@pytest.mark.slow
 def test_a_generator_is_trained_and_drawn(with_mean, monkeypatch):
     settings, k = with_mean.params, with_mean.params.splits.shots.largest
     assert synthesis.jobs(settings) == [dict(generator="mean", k=k, seed=0)]
@@ -125,6 +126,7 @@ def test_what_is_added_is_listed(own, tmp_path):  # noqa: F811
         listing.rows("colours")
 
 
+@pytest.mark.slow
 def test_a_cohort_is_loaded_by_its_class(own, image_folder):  # noqa: F811
     root, table = image_folder
     table.to_csv(root / "table.csv", index=False)

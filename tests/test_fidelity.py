@@ -41,6 +41,7 @@ def gaussian(n, d, seed):
 # --- the pretrained network
 
 
+@pytest.mark.slow
 def test_every_weight_finds_its_place():
     network, given = pretrained.create(), pretrained.weights()
     assert len(given) == len(network.state_dict()) == 296
@@ -59,6 +60,7 @@ def test_logits_are_those_of_the_implementation_that_the_weights_were_published_
     assert logits.tolist() == pytest.approx(expected, abs=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("photo", "imagenet_class"), [("flower.jpg", 985), ("china.jpg", 698)], ids=["daisy", "palace"]
 )
@@ -110,6 +112,7 @@ def test_imagenet_features(imagenet):
         assert torch.allclose(network.classifier(torch.from_numpy(measured)), logits, atol=2e-3)
 
 
+@pytest.mark.slow
 def test_uint8_and_float_images_have_equal_features(imagenet):
     images = pictures(3)
     assert np.allclose(imagenet.features(images), imagenet.features(images / 255), atol=1e-5)
@@ -640,6 +643,7 @@ def test_summary_is_plain_json(tmp_path):
     }
 
 
+@pytest.mark.slow
 def test_embedding_is_seeded_and_keeps_clusters_apart():
     vectors = np.concatenate([gaussian(30, 5, 0), gaussian(30, 5, 1) + 20])
     points = compare.embed(vectors, seed=0)

@@ -158,6 +158,7 @@ def test_seeds_decide():
     assert one == two != other
 
 
+@pytest.mark.slow
 def test_all_pairs_and_all_halves():
     features, centres, patients, _ = places({"far": 30, "here": 0, "there": 0})
     table = separability.proxy_between(features, centres, patients, seed=0)

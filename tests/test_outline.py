@@ -79,6 +79,7 @@ def test_almost_black_is_no_fan():
 # --- the centre from border and size
 
 
+@pytest.mark.slow
 def test_sizes_between_others_are_told():
     """The middle one of three sizes, which no line parts from the others; names may be digits."""
     sizes = np.repeat([400, 800, 1200], 40)[:, None]

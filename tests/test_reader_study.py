@@ -62,6 +62,7 @@ def test_images_without_a_mark_are_left_out_and_counted():
             quiz.score(answers)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [2, 14, 40])
 def test_a_quiz_is_balanced(study, count):
     quiz = reader_study.draw(study, count, seed=1)

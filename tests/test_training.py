@@ -172,6 +172,7 @@ def test_augmentation_keeps_black_black():
     assert augment(torch.zeros(4, 1, 16, 16), rng(0)).max() < 1e-2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "arguments"),
     [("resnet10t", {}), ("vit_tiny_patch16_224", dict(patch_size=8, embed_dim=64, depth=2, num_heads=2))],
@@ -319,6 +320,7 @@ def test_every_kind_of_feed_resumes_with_the_same_bits(tmp_path, changes):
     assert torch.equal(trained(tmp_path / "a", False), trained(tmp_path / "b", True))
 
 
+@pytest.mark.slow
 def test_a_pretrained_classifier_begins_with_known_weights():
     one, other = (models.create(pretrained.NAME, {}, 4, 64, seed, weights=True) for seed in (0, 1))
     last = one.network.get_classifier()
@@ -372,6 +374,7 @@ def test_images_are_resized_inside_the_network():
 # --- weights in files
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["coat_lite_tiny", "resnet10t", "levit_128s"])
 def test_weights_come_back_from_their_file(tmp_path, name):
     """The modules of coat_lite_tiny share tensors, which safetensors alone refuses."""
