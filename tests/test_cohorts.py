@@ -42,12 +42,13 @@ def test_phantom_changes_with_its_seed(tmp_path):
     assert folders[0] != folders[1]
 
 
-def test_africa_as_published(mirror):
+def test_africa_as_published(mirror, capsys):
     cohort = cohorts.load("africa")
     settings = cohort.settings(planes=list(cohort.planes))
     table = cohort.table(settings, cohort.fetch(settings, mirror))
     assert table.groupby("official_split").size().to_dict() == {"train": 217, "test": 233}
     assert table.groupby("official_split").patient.nunique().to_dict() == {"train": 61, "test": 66}
+    assert capsys.readouterr().err == "", "the images are those of the published results"
 
 
 def test_spain_as_published(mirror):
@@ -140,6 +141,24 @@ def test_a_download_is_checked_and_unpacked(tmp_path, served):
     root = download.locate(archive, tmp_path / "source")
     assert (root / "table.csv").read_text() == "a,b\n"
     assert not (tmp_path / "source" / "x.tar.xz").exists()
+
+
+def test_images_that_are_not_the_published_ones_are_told(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("FETALKIT_MIRROR", str(tmp_path))
+    image = tmp_path / "x" / "Top" / "a" / "1.png"
+    image.parent.mkdir(parents=True)
+    image.write_bytes(b"first")
+    archive = Archive(
+        "x", "10.5281/zenodo.1", "x.zip", "Top", images_sha256=download.images_digest(tmp_path / "x" / "Top")
+    )
+    assert download.locate(archive, tmp_path) == tmp_path / "x" / "Top"
+    assert capsys.readouterr().err == ""
+    for change in (lambda: image.write_bytes(b"other"), lambda: image.rename(image.parent / "2.png"), image.unlink):
+        image.write_bytes(b"first")
+        change()
+        download.locate(archive, tmp_path)
+        told = capsys.readouterr().err
+        assert "not the images that the published results of x were made from" in told and told.count("\n") == 1
 
 
 @pytest.mark.slow

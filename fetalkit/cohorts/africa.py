@@ -9,7 +9,13 @@ from fetalkit.cohorts.download import Archive, locate
 from fetalkit.config.sections import CohortSettings
 from fetalkit.utils.tables import read_table
 
-ARCHIVE = Archive("africa", "10.5281/zenodo.7540448", "Zenodo_dataset.tar.xz", "Zenodo_dataset")
+ARCHIVE = Archive(
+    "africa",
+    "10.5281/zenodo.7540448",
+    "Zenodo_dataset.tar.xz",
+    "Zenodo_dataset",
+    images_sha256="1184b12fc087427ea3f0a0bc4bd7bf0a359293910f54b440f9fe2ea900ef7ec5",
+)
 TABLE = "African_planes_database.csv"
 
 

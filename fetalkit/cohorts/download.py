@@ -1,5 +1,7 @@
 """Source archives: found unpacked in the mirror, or downloaded from Zenodo with a checksum and a progress bar."""
 
+import hashlib
+import sys
 import tarfile
 import zipfile
 from dataclasses import dataclass
@@ -27,7 +29,9 @@ class Archive:
     folder
         Top folder inside the archive.
     md5
-        Checksum; None takes the one that Zenodo publishes for the record.
+        Checksum of the archive; None takes the one that Zenodo publishes for the record.
+    images_sha256
+        SHA-256 of the unpacked PNG files, see `images_digest`; None: any are taken.
     """
 
     cohort: str
@@ -35,6 +39,7 @@ class Archive:
     file: str
     folder: str
     md5: str | None = None
+    images_sha256: str | None = None
 
 
 def locate(archive: Archive, folder: Path) -> Path:
@@ -45,6 +50,26 @@ def locate(archive: Archive, folder: Path) -> Path:
     FetalkitError
         When the mirror lacks it, the download fails, or the checksum is wrong.
     """
+    root = _unpacked(archive, folder)
+    if archive.images_sha256 not in (None, images_digest(root)):
+        # No error: somebody may have corrected an image, and a study of that is sound.
+        print(
+            f"{root}: not the images that the published results of {archive.cohort} were made from; yours will differ. If "
+            f"you did not change them, delete the folder and unpack {archive.file} anew",
+            file=sys.stderr,
+        )
+    return root
+
+
+def images_digest(root: Path) -> str:
+    """SHA-256 over the relative paths and the contents of all PNG files under `root`, in the order of the paths."""
+    digest = hashlib.sha256()
+    for path in sorted(root.rglob("*.png"), key=lambda path: path.relative_to(root).as_posix()):
+        digest.update(f"{path.relative_to(root).as_posix()} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    return digest.hexdigest()
+
+
+def _unpacked(archive: Archive, folder: Path) -> Path:
     mirror = paths.mirror()
     if mirror is None:
         return _download(archive, folder)
