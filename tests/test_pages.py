@@ -191,6 +191,7 @@ def test_figure_is_escaped_closed_and_deterministic(shown):
         assert not png.info
 
 
+@plt.style.context("default")  # the study's has text that is not quite grey
 def test_figures_are_stored_with_as_few_colours_as_nobody_sees():
     def stored(draw):
         fig, axes = plt.subplots(figsize=(4, 3))
