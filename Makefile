@@ -83,4 +83,4 @@ pipelines: $(READY)
 	fetalkit pipelines
 
 lock:
-	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --no-header --output-file requirements.lock
+	uv pip compile pyproject.toml --extra dev --extra dicom --extra cluster --universal --python-version 3.11 --no-header --output-file requirements.lock
