@@ -202,9 +202,10 @@ def objective(kind, weight=1.0, smoothing=0.0, batch_size=64, **options):
 
 def trained(kind, weight, seed, steps=300):
     network, loss = Network(), objective(kind, weight)
-    optimiser = torch.optim.AdamW([*network.parameters(), *loss.parameters()], weight_decay=RECIPE.weight_decay)
+    optimiser = RECIPE.optimiser(network, loss)
+    schedule = RECIPE.schedule(optimiser, steps)
     for step in range(steps):
-        optimiser.param_groups[0]["lr"] = RECIPE.rate(step, steps)
+        schedule.step_update(step)
         optimiser.zero_grad()
         loss(network, *Domain(0).drawn(RECIPE.batch_size, "source", seed, step), step, steps).backward()
         optimiser.step()

@@ -128,18 +128,18 @@ def test_headline_by_hand(study):
     headline = gains.headline(comparison)
     assert list(headline) == ["diffusion", "gan", "mixup"]
     few = headline["diffusion"]["few_shot"]
-    assert few["gain"] == pytest.approx(10, abs=0.001) and few["n_cells"] == 2 * 2 * 3
+    assert few["gain"] == pytest.approx(10, abs=0.001) and few["n_runs"] == 2 * 2 * 3
     assert headline["diffusion"]["over_real"]["full"]["gain"] == pytest.approx(20, abs=0.001)
-    assert headline["gan"]["full"] is None and headline["gan"]["few_shot"]["n_cells"] == 3
+    assert headline["gan"]["full"] is None and headline["gan"]["few_shot"]["n_runs"] == 3
     # The controls are as accurate with five images as with all: more images are worth nothing, so a gain is a bound.
     assert headline["diffusion"]["worth_bound"] == "at least"
     assert headline["gan"]["worth_factor"] is None
     # Five images and the one classifier that has the GAN there; full data has no such run.
-    assert {arm: of["same_cells"]["few_shot"]["gain"] for arm, of in headline.items()} == pytest.approx(
+    assert {arm: of["same_runs"]["few_shot"]["gain"] for arm, of in headline.items()} == pytest.approx(
         {"diffusion": 10, "gan": -20, "mixup": -5}, abs=0.001
     )
     assert all(
-        of["same_cells"]["few_shot"]["n_cells"] == 3 and of["same_cells"]["full"] is None for of in headline.values()
+        of["same_runs"]["few_shot"]["n_runs"] == 3 and of["same_runs"]["full"] is None for of in headline.values()
     )
     text = " ".join(conclusions.opening(headline))
     assert (
@@ -164,9 +164,9 @@ def test_a_study_without_all_images_goes_all_the_way(study, shots):
     study = MadeUp(study.params.model_copy(update={"splits": splits}))
     table, comparison = compared(study, outcomes(study, ACCURACY))
     gained, headline = gains.table(comparison), gains.headline(comparison)
-    assert all(of["full"] is None and of["same_cells"]["full"] is None for of in headline.values())
+    assert all(of["full"] is None and of["same_runs"]["full"] is None for of in headline.values())
     assert headline["diffusion"]["few_shot"]["gain"] == pytest.approx(10, abs=0.001)
-    assert headline["diffusion"]["few_shot"]["n_cells"] == 2 * len(shots) * 3
+    assert headline["diffusion"]["few_shot"]["n_runs"] == 2 * len(shots) * 3
     assert (headline["diffusion"]["worth_factor"] is None) == (len(shots) == 1), "one number of images is no curve"
     shown = conclusions.headline_table(headline)
     assert set(shown.images) == {"k ≤ 50"} and len(shown) == 3

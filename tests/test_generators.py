@@ -578,10 +578,21 @@ def test_missing_and_damaged_generators_are_named(tmp_path, learned):
         small().denoising_error(*two_planes(), 0.5, seed=0)
 
 
+def test_weights_decay_and_norms_and_biases_do_not():
+    network = torch.nn.Sequential(torch.nn.Conv2d(1, 8, 3), torch.nn.GroupNorm(2, 8))
+    groups = trainer.Schedule(100, 1.0, 0.05, 0.01, 0.1).optimiser(network).param_groups
+    decayed = {id(parameter) for group in groups if group["weight_decay"] for parameter in group["params"]}
+    assert decayed == {id(network[0].weight)}
+
+
 def test_the_learning_rate_rises_and_falls():
     schedule = trainer.Schedule(100, 1.0, 0.05, 0.01, 0.1)
-    rates = [schedule.rate(step) for step in range(100)]
-    assert rates[0] == pytest.approx(0.2)
+    optimiser = schedule.optimiser(torch.nn.Conv2d(1, 1, 3))
+    scheduler, rates = schedule.rates(optimiser), []
+    for step in range(100):
+        scheduler.step_update(step)
+        rates.append(optimiser.param_groups[0]["lr"])
+    assert rates[0] == pytest.approx(1 / 6)
     assert max(rates) == 1
     assert rates[-1] == pytest.approx(1 / 95)
     assert rates[5:] == sorted(rates[5:], reverse=True)

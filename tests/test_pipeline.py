@@ -55,9 +55,9 @@ def test_the_summary_is_complete(clone):
     assert list(summary["headline"]) == ["diffusion", "gan", "interpolation", "mixup", "simulation"]
     for arm, of in summary["headline"].items():
         for over in (of, of["over_real"], of["over_real_long"]):
-            assert set(over["few_shot"]) == {"gain", "low", "high", "p", "p_holm", "n_cells"}
+            assert set(over["few_shot"]) == {"gain", "low", "high", "p", "p_holm", "n_runs"}
             assert (over["full"] is None) == (arm != "diffusion")
-        assert of["few_shot"]["n_cells"] == (4 if arm == "diffusion" else 2)
+        assert of["few_shot"]["n_runs"] == (4 if arm == "diffusion" else 2)
     results = clone.table("data", "phantom", "pages", "results.csv")
     for arm, classifiers in summary["arms"].items():
         for classifier, by_k in classifiers.items():

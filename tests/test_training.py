@@ -67,6 +67,22 @@ def test_it_learns(tmp_path):
     assert curve[-1]["loss"] < curve[0]["loss"]
 
 
+def test_the_learning_rate_rises_and_falls_and_norms_and_biases_do_not_decay():
+    network = torch.nn.Sequential(torch.nn.Conv2d(1, 8, 3), torch.nn.BatchNorm2d(8))
+    optimiser = RECIPE.optimiser(network, CrossEntropy())
+    decayed = {
+        id(parameter) for group in optimiser.param_groups if group["weight_decay"] for parameter in group["params"]
+    }
+    assert decayed == {id(network[0].weight)}
+    schedule, rates = RECIPE.schedule(optimiser, 100), []
+    for step in range(100):
+        schedule.step_update(step)
+        rates += {group["lr"] for group in optimiser.param_groups}
+    assert len(rates) == 100  # the same in all groups
+    assert rates[:10] == pytest.approx([1e-3 * (step + 1) / 11 for step in range(10)])
+    assert rates[10:] == pytest.approx([0.5e-3 * (1 + np.cos(np.pi * step / 90)) for step in range(90)])
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("killed_at", [4, 7, 11])
 def test_sigkill_and_resume_gives_the_same_bits(tmp_path, killed_at):

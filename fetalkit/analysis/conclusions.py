@@ -38,13 +38,13 @@ def opening(headline: dict, subject: str = "diffusion") -> list[str]:
     )
     first = f"**Pre-training on diffusion images changed accuracy by {effect}.**"
     column = "few_shot" if "few_shot" in mine else "full"
-    rivals = {arm: entry for arm, of in headline.items() if (entry := of["same_cells"][column])}
+    rivals = {arm: entry for arm, of in headline.items() if (entry := of["same_runs"][column])}
     ranked = sorted(rivals, key=lambda arm: rivals[arm]["gain"], reverse=True)
     second = f"No runs at {COLUMNS[column]} have all of the pre-trainings and augmentations, so they are not ranked."
     if ranked:
         order = ", ".join(f"{arm} {rivals[arm]['gain']:+.1f}" for arm in ranked)
         second = (
-            f"In the {rivals[ranked[0]]['n_cells']} runs at {COLUMNS[column]} that all of them have, the pre-trainings and "
+            f"In the {rivals[ranked[0]]['n_runs']} runs at {COLUMNS[column]} that all of them have, the pre-trainings and "
             f"augmentations rank {order} points over the better control."
         )
     significant = [arm for arm, of in headline.items() if of.get(column) and of[column]["p_holm"] < 0.05]
@@ -72,8 +72,8 @@ def headline_table(headline: dict) -> pd.DataFrame:
                         "p (Holm)": entry["p_holm"],
                         "over real": _gain(of, "over_real", column),
                         "over real-long": _gain(of, "over_real_long", column),
-                        "runs": entry["n_cells"],
-                        "in the same runs": _gain(of, "same_cells", column),
+                        "runs": entry["n_runs"],
+                        "in the same runs": _gain(of, "same_runs", column),
                         "claimed": CLAIMED[column] if arm == "diffusion" else np.nan,
                     }
                 )

@@ -139,8 +139,8 @@ def headline(compared: Comparison) -> dict[str, dict]:
     -------
     dict
         Arm → ``full`` and ``few_shot`` (k up to 50), each ``gain``, ``low``, ``high`` (points over the better control),
-        ``p``, ``p_holm`` and ``n_cells``, or None where the study has no such runs; the same under ``over_real`` and
-        ``over_real_long``, and, without ``p_holm``, under ``same_cells``, where only pairs of k and classifier count that all
+        ``p``, ``p_holm`` and ``n_runs``, or None where the study has no such runs; the same under ``over_real`` and
+        ``over_real_long``, and, without ``p_holm``, under ``same_runs``, where only pairs of k and classifier count that all
         arms have; ``worth_factor`` with its interval. Holm's correction is over all arms and both columns.
     """
     shots, settings = compared.settings.splits.shots, compared.settings
@@ -163,7 +163,7 @@ def headline(compared: Comparison) -> dict[str, dict]:
         shared = _having(compared, used, of)
         for arm in used:
             entry = _pooled(compared, arm, shared, over[""])
-            gained[arm].setdefault("same_cells", {})[column] = entry and _rounded(entry)
+            gained[arm].setdefault("same_runs", {})[column] = entry and _rounded(entry)
     return {arm: entry | replaced_images(compared, arm) for arm, entry in gained.items()}
 
 
@@ -190,8 +190,8 @@ def _pooled(compared: Comparison, arm: str, names: dict[str, list[str]], control
     if not names:
         return None
     difference = np.mean([compared.difference(arm, control(k), k, of) for k, of in names.items()], axis=0)
-    n_cells = sum(map(len, names.values())) * len(compared.settings.splits.seeds)
-    return compared.gain(difference) | {"n_cells": n_cells}
+    n_runs = sum(map(len, names.values())) * len(compared.settings.splits.seeds)
+    return compared.gain(difference) | {"n_runs": n_runs}
 
 
 def numbers_of_images(compared: Comparison) -> dict[str, float]:

@@ -1,11 +1,13 @@
 """Training of a classifier: one phase at a time, exactly resumable, and prediction."""
 
-import math
 import time
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from timm.optim import param_groups_weight_decay
+from timm.scheduler import CosineLRScheduler
+from timm.scheduler.scheduler import Scheduler
 from torch import nn
 from torch.nn import functional
 
@@ -27,12 +29,22 @@ class Recipe:
     warmup_fraction: float
     label_smoothing: float
 
-    def rate(self, step: int, steps: int) -> float:
-        """Learning rate of `step` (0-based) of `steps`: linear warm-up, then cosine to zero."""
-        warmup = max(1, round(self.warmup_fraction * steps))
-        if step < warmup:
-            return self.learning_rate * (step + 1) / warmup
-        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+    def optimiser(self, *networks: nn.Module) -> torch.optim.Optimizer:
+        """AdamW over the networks' parameters; weights decay, norms and biases do not."""
+        groups = [group for network in networks for group in param_groups_weight_decay(network, self.weight_decay)]
+        return torch.optim.AdamW(groups, lr=self.learning_rate)
+
+    def schedule(self, optimiser: torch.optim.Optimizer, steps: int) -> Scheduler:
+        """Learning rate over `steps` steps: linear warm-up, then cosine to zero."""
+        warmup = round(self.warmup_fraction * steps)
+        return CosineLRScheduler(
+            optimiser,
+            t_initial=max(1, steps - warmup),
+            warmup_t=warmup,
+            warmup_lr_init=self.learning_rate / (warmup + 1),
+            warmup_prefix=True,
+            t_in_epochs=False,
+        )
 
 
 class CrossEntropy(nn.Module):
@@ -139,8 +151,8 @@ class _Training:
         self.model, self.objective, self.feed, self.steps, self.recipe = model, objective, feed, steps, recipe
         self.device, self.checkpoint, self.label, self.validation = device, checkpoint, label, validation
         self.interval = max(1, steps // curve_points)
-        parameters = [*model.parameters(), *objective.parameters()]
-        self.optimiser = torch.optim.AdamW(parameters, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+        self.optimiser = recipe.optimiser(model, objective)
+        self.schedule = recipe.schedule(self.optimiser, steps)
         self.parts = {"model": model, "objective": objective, "optimiser": self.optimiser}
         state = checkpoint.load() or {"step": 0, "curve": [], "seconds": 0.0, "loss": 0.0}
         if state["step"]:
@@ -168,8 +180,7 @@ class _Training:
 
     def _step(self, step: int) -> float:
         """One step of the optimiser; returns the loss."""
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.recipe.rate(step, self.steps)
+        self.schedule.step_update(step)
         inputs, targets = self.feed.batch(step, self.recipe.batch_size, self.recipe.label_smoothing, self.device)
         self.model.train()
         loss = self.objective(self.model, inputs, targets, step, self.steps)

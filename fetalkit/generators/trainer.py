@@ -16,6 +16,9 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from diffusers.training_utils import EMAModel
+from timm.optim import param_groups_weight_decay
+from timm.scheduler import PolyLRScheduler
+from timm.scheduler.scheduler import Scheduler
 from torch import nn
 
 from fetalkit.utils import devices
@@ -37,10 +40,23 @@ class Schedule:
     weight_decay: float
     ema_length: float
 
-    def rate(self, step: int) -> float:
-        """Learning rate of a step, counted from 0."""
-        warmup = max(1, round(self.warmup_fraction * self.steps))
-        return self.learning_rate * min((step + 1) / warmup, (self.steps - step) / max(1, self.steps - warmup), 1.0)
+    def optimiser(self, network: nn.Module) -> torch.optim.Optimizer:
+        """AdamW over the parameters of `network`; weights decay, norms and biases do not."""
+        groups = param_groups_weight_decay(network, self.weight_decay)
+        return torch.optim.AdamW(groups, lr=self.learning_rate, betas=(0.9, 0.99), fused=True)
+
+    def rates(self, optimiser: torch.optim.Optimizer) -> Scheduler:
+        """Learning rate over the steps: it rises linearly during the warm-up, then falls linearly to zero."""
+        warmup = round(self.warmup_fraction * self.steps)
+        return PolyLRScheduler(
+            optimiser,
+            t_initial=max(1, self.steps - warmup),
+            power=1.0,
+            warmup_t=warmup,
+            warmup_lr_init=self.learning_rate / (warmup + 1),
+            warmup_prefix=True,
+            t_in_epochs=False,
+        )
 
 
 @dataclass
@@ -194,19 +210,13 @@ class SingleNetworkTraining:
     """One network that learns from a loss with AdamW; see `train_network`."""
 
     def __init__(self, network: nn.Module, loss: Callable[[int], torch.Tensor], schedule: Schedule):
-        self.network, self.loss, self.schedule = network, loss, schedule
-        self.optimiser = torch.optim.AdamW(
-            network.parameters(),
-            lr=schedule.learning_rate,
-            betas=(0.9, 0.99),
-            weight_decay=schedule.weight_decay,
-            fused=True,
-        )
+        self.network, self.loss = network, loss
+        self.optimiser = schedule.optimiser(network)
+        self.rates = schedule.rates(self.optimiser)
         self.average = Average(network, schedule.ema_length)
 
     def step(self, number: int) -> float | None:
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.schedule.rate(number)
+        self.rates.step_update(number)
         value = self.loss(number)
         if not gradient_step(value, self.optimiser, limit=1.0):
             return None

@@ -83,7 +83,7 @@ class GanGenerator(Generator[GanTraining, GanSampling]):
 
     def _recompute_batch_norm(self, network: GeneratorNetwork, labels: np.ndarray, seed: int) -> None:
         """Classes are drawn as in training, from those of the training images."""
-        training, random = self.training, rng(seed, "settle")
+        training, random = self.training, rng(seed, "statistics")
         n = NORM_BATCHES * training.batch_size
         rows = torch.randint(len(labels), (n,), generator=random).numpy()
         latents = torch.randn(n, training.latent, generator=random).to(self.device)
