@@ -2,13 +2,12 @@
 
 import hashlib
 import sys
-import tarfile
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import pooch
 
+from fetalkit.cohorts import archives
 from fetalkit.utils import paths
 from fetalkit.utils.errors import FetalkitError
 from fetalkit.utils.files import replacing
@@ -104,15 +103,8 @@ def _download(archive: Archive, folder: Path) -> Path:
 
 
 def _unpack(packed: Path, root: Path) -> None:
-    try:
-        with replacing(root) as temporary:
-            inside = temporary.parent / "unpacked"
-            if packed.suffix == ".zip":
-                zipfile.ZipFile(packed).extractall(inside)
-            else:
-                with tarfile.open(packed) as stream:
-                    stream.extractall(inside, filter="data")
-            own = inside / root.name
-            (own if own.is_dir() else inside).rename(temporary)
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError) as error:
-        raise FetalkitError(f"{packed}: cannot be unpacked ({error}); delete it and run again") from error
+    with replacing(root) as temporary:
+        inside = temporary.parent / "unpacked"
+        archives.extract(packed, inside)
+        own = inside / root.name
+        (own if own.is_dir() else inside).rename(temporary)
