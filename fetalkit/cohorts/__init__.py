@@ -27,7 +27,11 @@ def load(name: str, settings: Section | None = None) -> Cohort[Any]:
     """
     kind = getattr(settings, "kind", None) or name
     try:
-        return resolve(COHORTS.get(kind, kind))()
+        cohort = resolve(COHORTS.get(kind, kind))()
     except ValueError:
         known = ", ".join(COHORTS)
         raise FetalkitError(f"cohort {kind!r} is not known; choose one of {known}, or package.module:Class") from None
+    for about in ("title", "licence", "citation"):
+        if text := getattr(settings, about, None):
+            setattr(cohort, about, text)
+    return cohort

@@ -9,6 +9,8 @@ import pandas as pd
 from fetalkit.config.sections import CohortSettings
 from fetalkit.utils.errors import FetalkitError
 
+# What programs and people write where they do not know.
+UNKNOWN = frozenset({"", "nan", "none", "null", "na", "n/a", "unknown", "unk", "-", "--", "?", "."})
 COLUMNS = ("image_id", "patient", "plane", "centre", "machine", "operator", "official_split", "source")
 
 
@@ -21,7 +23,7 @@ class Cohort(ABC, Generic[SettingsT]):
     title: ClassVar[str]
     licence: ClassVar[str]
     citation: ClassVar[str]
-    planes: ClassVar[tuple[str, ...]]
+    planes: ClassVar[tuple[str, ...]]  # all that it has; empty where its settings alone say that
     settings: type[SettingsT]
 
     @abstractmethod
@@ -41,6 +43,10 @@ class Cohort(ABC, Generic[SettingsT]):
         ``official_split`` is ``"train"`` or ``"test"``; ``source`` is the path below `root`.
         """
 
+    def notes(self, settings: SettingsT, root: Path) -> list[str]:
+        """What the first page has to say of how the table was made: sentences, in Markdown."""
+        return []
+
     def table(self, settings: SettingsT, root: Path) -> pd.DataFrame:
         """Checked rows of the planes that `settings` asks for, sorted by ``image_id``.
 
@@ -49,14 +55,21 @@ class Cohort(ABC, Generic[SettingsT]):
         FetalkitError
             For planes that the cohort does not have, duplicate names, empty cells, or a split other than train and test.
         """
-        unknown = set(settings.planes) - set(self.planes)
-        if unknown:
+        allowed = self.planes or tuple(settings.planes)
+        if surplus := set(settings.planes) - set(allowed):
             raise FetalkitError(
-                f"params.yaml: cohort.planes: {', '.join(sorted(unknown))} unknown; allowed: {', '.join(self.planes)}"
+                f"params.yaml: cohort.planes: {', '.join(sorted(surplus))} unknown; allowed: {', '.join(allowed)}"
             )
         rows = self.rows(settings, root)[list(COLUMNS)]
-        check(rows, self.planes)
+        check(rows, allowed)
+        if lacking := [plane for plane in settings.planes if not (rows.plane == plane).any()]:
+            raise FetalkitError(f"image table: no image of {', '.join(lacking)}; leave it out of cohort.planes")
         return rows[rows.plane.isin(settings.planes)].sort_values("image_id", ignore_index=True)
+
+
+def unknown(cells: pd.Series) -> pd.Series:
+    """Which cells say nothing: empty, or a word for what is not known."""
+    return cells.isna() | cells.astype(str).str.strip().str.casefold().isin(UNKNOWN)
 
 
 def check(rows: pd.DataFrame, planes: tuple[str, ...]) -> None:
@@ -64,7 +77,7 @@ def check(rows: pd.DataFrame, planes: tuple[str, ...]) -> None:
     problems = {
         "has no image name": rows.image_id.isna() | (rows.image_id == ""),
         "stands twice": rows.image_id.duplicated(),
-        "has no patient": rows.patient.isna() | (rows.patient == ""),
+        "has no patient": unknown(rows.patient),
         f"has an unknown plane (allowed: {', '.join(planes)})": ~rows.plane.isin(planes),
         "is neither in train nor in test": ~rows.official_split.isin(["train", "test"]),
     }

@@ -51,7 +51,9 @@ class Phantom(Cohort[PhantomSettings]):
 
     def fetch(self, settings: PhantomSettings, folder: Path) -> Path:
         # The simulator's code belongs to the key: an image of an older simulator is never taken for one of this one.
-        root = folder / fingerprint([__name__], settings.model_dump(exclude={"kind"}))
+        root = folder / fingerprint(
+            [__name__], settings.model_dump(exclude=set(CohortSettings.model_fields) - {"planes"})
+        )
         if not root.is_dir():
             with replacing(root) as temporary:
                 _simulate(settings, temporary)

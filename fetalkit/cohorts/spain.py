@@ -51,7 +51,7 @@ class Spain(Cohort[SpainSettings]):
 
     def rows(self, settings: SpainSettings, root: Path) -> pd.DataFrame:
         columns = ("Image_name", "Patient_num", "Plane", "Operator", "US_Machine", "Train")
-        raw = read_table(root / TABLE, columns, separator=";")
+        raw = read_table(root / TABLE, columns)
         rows = pd.DataFrame(
             {
                 "image_id": raw.Image_name,

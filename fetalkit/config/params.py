@@ -25,6 +25,8 @@ COHORTS = {
     "africa": "fetalkit.cohorts.africa:Africa",
     "phantom": "fetalkit.cohorts.phantom:Phantom",
     "spain": "fetalkit.cohorts.spain:Spain",
+    "brain": "fetalkit.cohorts.spain:Brain",
+    "table": "fetalkit.cohorts.table:Table",
 }
 
 

@@ -2,10 +2,10 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from fetalkit.utils.errors import FetalkitError
@@ -24,6 +24,16 @@ def unique(values: list) -> list:
     if len(set(values)) != len(values):
         raise ValueError("names something twice")
     return values
+
+
+def name_of(value: Any) -> Any:
+    """A name as text, though YAML may have read a number; ValueError for what it has taken for true, false or nothing."""
+    if isinstance(value, bool) or value is None:
+        raise ValueError('is no text in YAML, as yes, no, on, off and ~ are not; put it in quotes: "yes"')
+    return str(value) if isinstance(value, int) else value
+
+
+Name = Annotated[str, BeforeValidator(name_of)]
 
 
 class Section(BaseModel):
@@ -46,10 +56,15 @@ class CohortSettings(Section):
     kind
         Where the images come from: a key of `fetalkit.config.params.COHORTS` or ``package.module:Class``; the name of the
         section where it is None.
+    title, licence, citation
+        What pages and cards say of the images; what the kind says where they are None.
     """
 
-    planes: Annotated[list[str], Field(min_length=2), AfterValidator(unique)]
+    planes: Annotated[list[Name], Field(min_length=2), AfterValidator(unique)]
     kind: str | None = None
+    title: str | None = None
+    licence: str | None = None
+    citation: str | None = None
 
 
 def read(path: Path) -> dict:

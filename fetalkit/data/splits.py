@@ -59,7 +59,7 @@ def split(index: pd.DataFrame, pairs: pd.DataFrame, validation_fraction: float, 
     table.insert(2, "group", groups(index, pairs))
     table["part"] = table.official_split
     train = table.official_split == "train"
-    chosen = _validation_rows(table[train], validation_fraction, seed)
+    chosen = held_out(table[train], validation_fraction, seed, "splits.validation_fraction")
     table.loc[table.index[train][chosen], "part"] = "validation"
     table["dropped"] = _dropped(table, pairs)
     table["linked"] = (
@@ -71,23 +71,40 @@ def split(index: pd.DataFrame, pairs: pd.DataFrame, validation_fraction: float, 
     return table
 
 
-def _validation_rows(train: pd.DataFrame, validation_fraction: float, seed: int) -> np.ndarray:
-    """Positions of the rows that become validation."""
-    share = Fraction(validation_fraction).limit_denominator(FOLDS)
-    patients = train.group.nunique()
-    key = f"splits.validation_fraction = {validation_fraction}"
+def held_out(rows: pd.DataFrame, fraction: float, seed: int, key: str, people: str = "train patients") -> np.ndarray:
+    """Positions of the rows of some groups, drawn so that they have their share of every plane, as far as that can be.
+
+    Parameters
+    ----------
+    rows
+        ``plane`` and ``group`` of every image.
+    fraction
+        Share of the groups: `numerator` of `denominator` equal parts, where the fraction of these with at most 20 parts is the
+        nearest one.
+    seed
+        Of the choice.
+    key, people
+        Of the parameter that says the share, and who the groups are, for messages.
+
+    Raises
+    ------
+    FetalkitError
+        When there are too few groups for that share.
+    """
+    share = Fraction(fraction).limit_denominator(FOLDS)
+    groups_of_rows, key = rows.group.nunique(), f"{key} = {fraction}"
     if share == 0:
         raise FetalkitError(f"{key} is too small; choose at least {1 / FOLDS:g}")
-    if patients < share.denominator:
+    if groups_of_rows < share.denominator:
         raise FetalkitError(
-            f"only {patients} train patients: too few for {key}, which takes {share.numerator} of {share.denominator} equal "
+            f"only {groups_of_rows} {people}: too few for {key}, which takes {share.numerator} of {share.denominator} equal "
             "parts of them; choose one of fewer parts in params.yaml, such as 0.25 or 0.5"
         )
     folding = StratifiedGroupKFold(share.denominator, shuffle=True, random_state=seed)
     try:
-        folds = [held_out for _, held_out in folding.split(train, train.plane, train.group)]
+        folds = [chosen for _, chosen in folding.split(rows, rows.plane, rows.group)]
     except ValueError as error:
-        raise FetalkitError(f"{key}: the train images cannot be divided ({error}); choose another one") from error
+        raise FetalkitError(f"{key}: the {people} cannot be divided ({error}); choose another one") from error
     return np.concatenate(folds[: share.numerator])
 
 

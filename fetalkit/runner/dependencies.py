@@ -40,7 +40,8 @@ def code_of(command: str) -> list[str]:
     files = {path for path in needed.values() if path.is_relative_to(paths.ROOT)}
     for name, rooms in _BY_NAME.items():
         if name in needed:
-            files |= {file for room in rooms for file in (paths.ROOT / PACKAGE / room).rglob("*.py")}
+            modules = (_module(file) for room in rooms for file in (paths.ROOT / PACKAGE / room).rglob("*.py"))
+            files |= set(provenance.closure(tuple(name.removesuffix(".__init__") for name in modules)).values())
             files |= _own_classes()
     extra = [_TEMPLATES] if f"{PACKAGE}.reporting.cards" in needed or verb == "report" else []
     return sorted([*_by_room(files), *extra])

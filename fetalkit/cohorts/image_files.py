@@ -1,0 +1,80 @@
+"""Images below a folder, found by the names that other systems have given them."""
+
+from collections import defaultdict
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+
+from fetalkit.utils.errors import FetalkitError
+
+# Files beside images that share their names: tables, notes, headers.
+OTHER_SUFFIXES = {
+    ".csv", ".tsv", ".txt", ".xlsx", ".xls", ".ods", ".json", ".xml", ".pdf", ".md", ".yaml", ".yml", ".html", ".htm",
+    ".doc", ".docx", ".db", ".ini", ".py", ".ipynb", ".mat", ".npy", ".npz", ".zip", ".tar", ".gz", ".log",
+}  # fmt: skip
+
+
+def plain(name: str) -> str:
+    """A name as this system writes it: ``/`` between folders, no beginning that says "here" or "at the top"."""
+    parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".")]
+    return "/".join(parts)
+
+
+class ImageFiles:
+    """The images below a folder.
+
+    Hidden files, resource files of macOS, and files that are no images by their suffix are none of them.
+
+    Parameters
+    ----------
+    root
+        The folder; it is read on first use only.
+    """
+
+    def __init__(self, root: Path):
+        self.root = root
+
+    @cached_property
+    def names(self) -> list[str]:
+        """Paths below the folder, ``/`` between their parts, sorted."""
+        below = (path.relative_to(self.root) for path in self.root.rglob("*") if path.is_file())
+        return sorted(
+            path.as_posix()
+            for path in below
+            if path.suffix.lower() not in OTHER_SUFFIXES
+            and not any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
+            and path.name.lower() != "thumbs.db"
+        )
+
+    @cached_property
+    def _by_name(self) -> list[dict[str, list[str]]]:
+        """How a name may be meant, the surest first → names in small letters → paths."""
+        meant: list[dict[str, list[str]]] = [defaultdict(list) for _ in range(4)]
+        for name in self.names:
+            path = PurePosixPath(name)
+            for known, key in zip(meant, (name, str(path.with_suffix("")), path.name, path.stem), strict=True):
+                known[key.casefold()].append(name)
+        return meant
+
+    def find(self, name: str) -> str | None:
+        r"""Path below the folder of the image called `name`; None where there is none.
+
+        The suffix and the folders may be left out, letters be small or capital, and ``\`` stand for ``/``.
+
+        Raises
+        ------
+        FetalkitError
+            When several images may be meant.
+        """
+        wanted = plain(name)
+        if ".." not in wanted.split("/") and (self.root / wanted).is_file():
+            return wanted
+        whole, last = wanted.casefold(), wanted.rpartition("/")[2].casefold()
+        for known, key in zip(self._by_name, (whole, whole, last, last), strict=True):
+            found = known.get(key, [])
+            if len(found) > 1:
+                raise FetalkitError(
+                    f"{name}: may be {found[0]} or {found[1]} in {self.root}; write folder and suffix into the table"
+                )
+            if found:
+                return found[0]
+        return None
