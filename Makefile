@@ -1,5 +1,6 @@
 # make repro [COHORT=phantom|africa|spain]   run the study; FETALKIT_MIRROR names a folder with unpacked archives
 # make repro COHORT=hospitals                from one hospital to another; first what it needs of spain and africa
+# make verify [COHORT=...]                   compare the last run with the published tables
 # make publish [COHORT=...]                  put the report of the last run into reports/, which git versions
 # make check                                 style, types and the quick tests; under a minute
 # make test                                  the whole test suite
@@ -18,10 +19,13 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # The training protocol is searched on a real cohort.
 SEARCHED := $(if $(filter phantom,$(COHORT)),spain,$(COHORT))
 
-.PHONY: repro publish check test lab lint bench search search-training readme docs pipelines lock
+.PHONY: repro verify publish check test lab lint bench search search-training readme docs pipelines lock
 
 repro: $(READY)
 	fetalkit repro "$(COHORT)"
+
+verify: $(READY)
+	fetalkit verify "$(COHORT)"
 
 publish: $(READY)
 	fetalkit publish "$(COHORT)"

@@ -114,6 +114,18 @@ def repro(
     page = reproduce.repro(study, stages or [])
     if page is not None:
         print(f"The report is at {page}\nTo put it into reports/: fetalkit publish {study}")
+        _compare(study)
+
+
+def _compare(study: str) -> None:
+    """Say how the run compares with what is published; a machine that rounds differently is no error."""
+    from fetalkit.reporting import verify
+
+    if verify.published(study):
+        verdict = verify.verify(study)
+        print("", *verdict.lines, sep="\n")
+        if not verdict.holds:
+            print(f"This is no error of the run. What it means: docs/reports.md; again: fetalkit verify {study}")
 
 
 @app.command()
@@ -152,6 +164,22 @@ def publish(
             page = publish(cohort)
             pipeline.keep_published_lock(cohort)
     print(f"The report is at {page}")
+
+
+@app.command()
+def verify(
+    cohort: Study,
+    tables: Annotated[bool, typer.Option("--tables", help="Let the exit code tell of the tables alone.")] = False,
+) -> None:
+    """Compare the latest run with the published tables; exit code 1 where one is out of tolerance or a conclusion changes."""
+    from fetalkit.reporting import verify
+    from fetalkit.runner import pipeline
+
+    pipeline.file(cohort)  # There must be such a study.
+    verdict = verify.verify(cohort)
+    print(*verdict.lines, sep="\n")
+    if not (verdict.tables_hold if tables else verdict.holds):
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -14,7 +14,7 @@ import pandas as pd
 
 from fetalkit.config import params, sections
 from fetalkit.experiments.transfer import settings as transfers
-from fetalkit.reporting import pages, test_log
+from fetalkit.reporting import machine, pages, test_log
 from fetalkit.runner.records import record
 from fetalkit.utils import paths
 from fetalkit.utils.errors import FetalkitError
@@ -66,12 +66,14 @@ def build(study: str) -> Path:
     (cards,) = made(study, {CARDS: (CARDS,)}).values()
     log = _test_log(study, readings)
     summary = _timed_summary(study) | {"test_readings": len(log)}
+    made_on = machine.kind(study, names, params.load(study).run)
     content = pages.render(study, names, [*tables, SUMMARY], FRONT, settings)
     folder = paths.data(study, FOLDER)
     with replacing(folder) as temporary:
         write(content, tables, temporary)
         write_table(log, temporary / TEST_LOG)
         write_json(summary, temporary / SUMMARY)
+        write_json(made_on, temporary / machine.FILE)
         copy(cards, temporary / CARDS)
     return folder / "index.html"
 
@@ -80,11 +82,13 @@ def _build_between(study: str) -> Path:
     """The report of a transfer study between cohorts, which is one page."""
     tables = made(study, BETWEEN_TABLES)
     log = _test_log(study, {TRANSFER: BETWEEN_TABLES["results.csv"]})
+    made_on = machine.kind(study, [TRANSFER], transfers.load(study).run)
     content = pages.render(study, [TRANSFER], list(tables), TRANSFER, _transfer_settings(study))
     folder = paths.data(study, FOLDER)
     with replacing(folder) as temporary:
         write(content, tables, temporary)
         write_table(log, temporary / TEST_LOG)
+        write_json(made_on, temporary / machine.FILE)
     return folder / "index.html"
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from fetalkit.reporting import build, pages
+from fetalkit.reporting import build, machine, pages
 from fetalkit.utils import paths
 from fetalkit.utils.errors import FetalkitError
 from fetalkit.utils.files import replacing
@@ -14,7 +14,8 @@ SEARCHES = {
     "generator": ("search_generator", ("candidates.csv",), "search"),
     "training": ("search_training", ("training.csv", "arms.csv"), "search-training-{cohort}"),
 }
-_OWN = {*build.TABLES, *build.TRANSFER_TABLES, *build.BETWEEN_TABLES, build.TEST_LOG, build.SUMMARY, build.CARDS}
+_TABLES = {*build.TABLES, *build.TRANSFER_TABLES, *build.BETWEEN_TABLES, build.SUMMARY}
+_OWN = {*_TABLES, build.TEST_LOG, build.CARDS, machine.FILE}
 
 
 def publish(study: str, search: str | None = None) -> Path:
