@@ -11,12 +11,12 @@ import pytest
 from fetalkit import cli
 from fetalkit.cohorts import source
 from fetalkit.config import listing
-from fetalkit.reporting import build, export, publish, readme
+from fetalkit.reporting import build, export, publish, readme, verify
 from fetalkit.runner import execute, lock, pipeline, reproduce
 from fetalkit.utils.errors import FetalkitError
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = ("run", "repro", "fetch", "report", "publish", "export", "readme", "list", "pipelines")
+COMMANDS = ("run", "repro", "fetch", "report", "publish", "verify", "export", "readme", "list", "pipelines")
 
 
 @pytest.fixture
@@ -81,7 +81,8 @@ def test_run_passes_parameters_on(calls):
     ("given", "expected"),
     [(["repro"], ("phantom", [])), (["repro", "spain", "decode", "split"], ("spain", ["decode", "split"]))],
 )
-def test_repro_runs_the_pipeline(given, expected, calls, capsys):
+def test_repro_runs_the_pipeline(given, expected, calls, capsys, elsewhere):
+    shutil.copy(ROOT / "dvc.yaml", elsewhere)
     noted = calls(reproduce, "repro", None if expected[1] else Path("data/phantom/pages/index.html"))
     assert cli.main(given) == 0
     assert noted == [("repro", *expected)]
@@ -106,6 +107,18 @@ def test_reports_are_built_and_published(calls, capsys, elsewhere, monkeypatch):
     assert "The report is at reports/phantom/index.html" in capsys.readouterr().out
     assert cli.main(["publish", "typo"]) == 1
     assert capsys.readouterr().err.startswith("fetalkit: typo: there is no such study; params.yaml has: phantom, ")
+
+
+def test_a_run_ends_with_what_has_become_of_the_published_tables(calls, capsys, monkeypatch):
+    calls(reproduce, "repro", Path("data/phantom/pages/index.html"))
+    monkeypatch.setattr(verify, "published", lambda study: study == "phantom")
+    verdict = verify.Verification(["phantom: ...", "results.csv  OUT OF TOLERANCE"], False, True)
+    monkeypatch.setattr(verify, "verify", lambda study: verdict)
+    assert cli.main(["repro"]) == 0, "another machine is no error"
+    said = capsys.readouterr().out.splitlines()
+    assert said[-3:-1] == verdict.lines and "no error of the run" in said[-1]
+    assert cli.main(["repro", "spain"]) == 0
+    assert "OUT OF" not in capsys.readouterr().out
 
 
 @pytest.mark.slow

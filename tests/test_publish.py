@@ -3,6 +3,7 @@
 import errno
 import json
 import shutil
+from importlib import metadata
 from pathlib import Path
 
 import pandas as pd
@@ -66,6 +67,7 @@ def test_build_writes_pages_tables_cards_and_summary(run):
         "07_classify.html",
         "test_readings.csv",
         "summary.json",
+        "machine.json",
         "cards/diffusion-k5-seed0/dataset.md",
         *build.TABLES,
     }
@@ -82,6 +84,9 @@ def test_build_writes_pages_tables_cards_and_summary(run):
     assert foot["classify.train_steps"] == str(params.load("africa").classify.train_steps)
     links = [link["href"] for link in page.select("footer li a")]
     assert links == [*build.TABLES, "summary.json"]
+    made_on = json.loads(report["machine.json"])
+    assert made_on["processor"] == RECORD["cpu"]
+    assert made_on["libraries"]["torch"] == metadata.version("torch") and made_on["blas"]
     assert not paths.reports("africa").exists(), "a run publishes nothing"
 
 
@@ -182,7 +187,7 @@ def test_a_study_between_cohorts_is_one_page(run, monkeypatch):
     build.build(folder)
     assert publish.publish(folder) == paths.reports(folder, "index.html")
     names = set(content(paths.reports(folder)))
-    assert names == {"index.html", "test_readings.csv", *build.BETWEEN_TABLES}
+    assert names == {"index.html", "test_readings.csv", "machine.json", *build.BETWEEN_TABLES}
 
 
 @pytest.mark.parametrize("search", publish.SEARCHES)

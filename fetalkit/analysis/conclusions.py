@@ -7,21 +7,10 @@ import numpy as np
 import pandas as pd
 
 from fetalkit.analysis import gains
+from fetalkit.analysis.terms import COLUMNS, meaning
 
 # What a secondary summary of the paper, not its abstract, says of the gain: at full data, and with few images per class.
 CLAIMED = {"full": 5.2, "few_shot": 11.7}
-COLUMNS = {"full": "full data", "few_shot": f"k ≤ {gains.FEW}"}
-
-
-def meaning(low: float, high: float) -> str:
-    """What a 95 % interval of a gain says."""
-    if np.isnan(low) or np.isnan(high):
-        return "not measured, since a run failed"
-    if low > 0:
-        return "a gain that chance alone is unlikely to give"
-    if high < 0:
-        return "a loss that chance alone is unlikely to give"
-    return "not distinguishable from no effect"
 
 
 def _size(entry: Mapping[Hashable, Any]) -> str:

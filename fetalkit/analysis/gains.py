@@ -11,12 +11,11 @@ import pandas as pd
 
 from fetalkit.analysis import data_efficiency, intervals, results
 from fetalkit.analysis.results import Predictions
+from fetalkit.analysis.terms import FEW, MEAN
 from fetalkit.config import runs
 from fetalkit.config.params import Params
 from fetalkit.config.shots import EVERY
 
-MEAN = "mean of all"  # classifiers
-FEW = 50  # the largest k that counts as few images
 P_DIGITS = 5  # of p-values that are written; corrections take them as they are
 
 

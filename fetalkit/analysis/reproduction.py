@@ -35,7 +35,9 @@ _ACCURACIES = ("accuracy", "accuracy_unaligned", "accuracy_with_standard_outline
 _GAINS = ("gain", "gain_over_unaligned", "change")
 _FIDELITY = ("fd", "kid", "precision", "recall", "density", "coverage")
 _WITH_INTERVAL = ("share", "distance")
-_JUDGED = re.compile(r"(gain_)?(low|high)|p(_\w+)?|worth_\w+|better_control|threshold|spread|sd|within|balanced_accuracy")
+_JUDGED = re.compile(
+    r"(gain_)?(low|high)|p(_\w+)?|worth_\w+|better_control|threshold|spread|sd|within|balanced_accuracy"
+)
 _OF_POINTS = 100 * math.sqrt(2)  # a gain in points from two accuracies in [0, 1]
 _OF = " of "
 _HALF_95 = NormalDist().inv_cdf(0.975)
@@ -244,7 +246,9 @@ def compare(published: Table, fresh: Table, spread: Mapping[str, tuple[float, in
     if len(beyond):
         line = f"OUT OF TOLERANCE: {_counted(len(beyond), len(both))}; {_furthest(beyond)}"
         return Comparison(name, False, False, line)
-    return Comparison(name, False, True, f"within tolerance: {_counted(differing, len(both))} differ; {_furthest(both)}")
+    return Comparison(
+        name, False, True, f"within tolerance: {_counted(differing, len(both))} differ; {_furthest(both)}"
+    )
 
 
 def _means(measured: pd.DataFrame) -> pd.DataFrame:

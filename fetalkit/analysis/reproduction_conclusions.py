@@ -4,8 +4,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from fetalkit.analysis.conclusions import COLUMNS, meaning
-from fetalkit.analysis.gains import MEAN
+from fetalkit.analysis.terms import COLUMNS, MEAN, meaning
 
 SIGNIFICANT = 0.05
 _NONE = "no method gains"
@@ -14,8 +13,8 @@ _NONE = "no method gains"
 def statements(summary: Mapping[str, Any]) -> dict[str, str]:
     """Subject → what the study says of it, from a ``summary.json`` or ``transfer.json``.
 
-    Of every gain whether it is a gain, a loss, or not told from zero (the sign of an effect counts where its interval leaves out
-    zero), and whether it stands the correction for the number of comparisons; and the best of the methods that gain.
+    Of every gain whether it is a gain, a loss, or not told from zero (the sign of an effect counts where its interval leaves
+    out zero), and whether it stands the correction for the number of comparisons; and the best of the methods that gain.
     """
     return dict([*_of_headline(summary), *_of_gains(summary), *_of_transfer(summary)])
 
@@ -43,7 +42,7 @@ def _of_headline(summary: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         for arm, entry in entries.items():
             yield f"{arm} at {name}", _meaning(entry)
             yield f"{arm} at {name}, corrected", _significant(entry["p_holm"])
-        compared = {arm: of["same_cells"][column] for arm, of in headline.items() if of.get("same_cells", {}).get(column)}
+        compared = {arm: of["same_runs"][column] for arm, of in headline.items() if of.get("same_runs", {}).get(column)}
         if compared:
             yield f"best at {name}", _best(compared)
 

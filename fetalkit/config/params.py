@@ -270,6 +270,12 @@ def load_cohort(cohort: str, path: Path | None = None) -> CohortSettings:
     return _cohort(cohort, _of(cohort, sections.read(path), path), path)
 
 
+def machine(path: Path | None = None) -> Machine:
+    """The section ``run``, which all studies share; raises as `load` does."""
+    path = path or paths.PARAMS
+    return validated(Machine, sections.read(path).get("run"), path.name, "run")
+
+
 def names(path: Path | None = None) -> list[str]:
     """Cohorts that ``params.yaml`` has a section for, in its order."""
     content = sections.read(path or paths.PARAMS)

@@ -15,30 +15,13 @@ import pandas as pd
 from fetalkit.config import params, sections
 from fetalkit.experiments.transfer import settings as transfers
 from fetalkit.reporting import machine, pages, test_log
+from fetalkit.reporting.contents import BETWEEN_TABLES, CARDS, FOLDER, SUMMARY, TABLES, TEST_LOG, TRANSFER_TABLES
 from fetalkit.runner.records import record
 from fetalkit.utils import paths
 from fetalkit.utils.errors import FetalkitError
 from fetalkit.utils.files import replacing, write_json, write_table
 
-FOLDER = "pages"
 FRONT, CLASSIFIED, TRANSFER = "09_report", "07_classify", "08_transfer"
-TEST_LOG, SUMMARY, CARDS = "test_readings.csv", "summary.json", "cards"
-# Name in the report → where the stages put it in data/<study>/.
-TABLES = {
-    "results.csv": ("classify", "results.csv"),
-    "budgets.csv": ("classify", "budgets.csv"),
-    "gains.csv": ("report", "gains.csv"),
-    "accuracy.csv": ("report", "accuracy.csv"),
-    "metrics.json": ("report", "metrics.json"),
-    "splits.csv": ("splits", "splits.csv"),
-    "shots.csv": ("splits", "shots.csv"),
-    "denoiser.csv": ("curves", "denoiser.csv"),
-    "fidelity.csv": ("fidelity", "fidelity.csv"),
-    "fidelity.json": ("fidelity", "fidelity.json"),
-}
-# The same of a transfer study: those beside a cohort's own tables, and those of a study between cohorts.
-TRANSFER_TABLES = {"transfer.csv": ("transfer", "results.csv"), "transfer.json": ("transfer", "summary.json")}
-BETWEEN_TABLES = {name: ("transfer", name) for name in ("results.csv", "gains.csv", "groups.csv", "gap.csv", SUMMARY)}
 
 
 def build(study: str) -> Path:
@@ -66,7 +49,7 @@ def build(study: str) -> Path:
     (cards,) = made(study, {CARDS: (CARDS,)}).values()
     log = _test_log(study, readings)
     summary = _timed_summary(study) | {"test_readings": len(log)}
-    made_on = machine.kind(study, names, params.load(study).run)
+    made_on = machine.kind(study, names, params.machine())
     content = pages.render(study, names, [*tables, SUMMARY], FRONT, settings)
     folder = paths.data(study, FOLDER)
     with replacing(folder) as temporary:
@@ -82,7 +65,7 @@ def _build_between(study: str) -> Path:
     """The report of a transfer study between cohorts, which is one page."""
     tables = made(study, BETWEEN_TABLES)
     log = _test_log(study, {TRANSFER: BETWEEN_TABLES["results.csv"]})
-    made_on = machine.kind(study, [TRANSFER], transfers.load(study).run)
+    made_on = machine.kind(study, [TRANSFER], params.machine())
     content = pages.render(study, [TRANSFER], list(tables), TRANSFER, _transfer_settings(study))
     folder = paths.data(study, FOLDER)
     with replacing(folder) as temporary:

@@ -1,8 +1,8 @@
 """What kind of machine made a report: on one kind, a study gives the same bits.
 
-Digits depend on the processor (its model decides which instructions libraries choose), on the device and the precision of the
-networks, on the libraries of linear algebra, and on the versions of all libraries that compute. `fetalkit report` writes them to
-``machine.json`` beside the tables, and `fetalkit verify` compares two of them.
+Digits depend on the processor (its model decides which instructions libraries choose), on the device and the precision of
+the networks, on the libraries of linear algebra, and on the versions of all libraries that compute. `fetalkit report` writes
+them to ``machine.json`` beside the tables, and `fetalkit verify` compares two of them.
 """
 
 import json
@@ -12,12 +12,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import threadpoolctl
-import torch
-
 from fetalkit.config.params import Machine
-from fetalkit.runner.records import record
-from fetalkit.utils import devices, paths, provenance
+from fetalkit.utils import paths, provenance
 
 FILE = "machine.json"
 LIBRARIES = (*provenance.LIBRARIES, "torchvision", "numpy", "scipy", "scikit-learn", "pandas", "pillow", "imagehash")
@@ -38,6 +34,13 @@ def kind(study: str, notebooks: Sequence[str], run: Machine) -> dict[str, Any]:
     dict
         ``processor``, ``instructions``, ``device``, ``precision``, ``blas``, ``python``, ``libraries`` (name → version); text.
     """
+    # Here, not above: a comparison, with which every run ends, waits for none of them.
+    import threadpoolctl
+    import torch
+
+    from fetalkit.runner.records import record
+    from fetalkit.utils import devices
+
     on = devices.device(run.device)
     libraries = {}
     for name in sorted(LIBRARIES):

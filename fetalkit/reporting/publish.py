@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from fetalkit.reporting import build, machine, pages
+from fetalkit.reporting import build, contents, machine, pages
 from fetalkit.utils import paths
 from fetalkit.utils.errors import FetalkitError
 from fetalkit.utils.files import replacing
@@ -14,8 +14,7 @@ SEARCHES = {
     "generator": ("search_generator", ("candidates.csv",), "search"),
     "training": ("search_training", ("training.csv", "arms.csv"), "search-training-{cohort}"),
 }
-_TABLES = {*build.TABLES, *build.TRANSFER_TABLES, *build.BETWEEN_TABLES, build.SUMMARY}
-_OWN = {*_TABLES, build.TEST_LOG, build.CARDS, machine.FILE}
+_OWN = {*contents.EVERY_TABLE, contents.TEST_LOG, contents.CARDS, machine.FILE}
 
 
 def publish(study: str, search: str | None = None) -> Path:
@@ -37,7 +36,7 @@ def publish(study: str, search: str | None = None) -> Path:
     """
     if search is not None:
         return _publish_search(study, search)
-    built, published = paths.data(study, build.FOLDER), paths.reports(study)
+    built, published = paths.data(study, contents.FOLDER), paths.reports(study)
     if not (built / "index.html").is_file():
         raise FetalkitError(f"{built}: no report of a run is here; run `fetalkit repro {study}` first")
     with _replacing_report(published) as temporary:

@@ -1,4 +1,4 @@
-"""``fetalkit verify``: hold the tables of a run against the published ones, one line each, and say whether a conclusion changes."""
+"""``fetalkit verify``: the tables of a run against the published ones, one line each, and whether a conclusion changes."""
 
 import json
 from dataclasses import dataclass
@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from fetalkit.analysis import reproduction, reproduction_conclusions
-from fetalkit.reporting import build, machine
+from fetalkit.reporting import contents, machine
 from fetalkit.utils import paths
 from fetalkit.utils.errors import FetalkitError
 
-CONCLUDING = (build.SUMMARY, "transfer.json")  # tables that conclusions are drawn from
-_TABLES = {*build.TABLES, *build.TRANSFER_TABLES, *build.BETWEEN_TABLES, build.SUMMARY}
+CONCLUDING = (contents.SUMMARY, "transfer.json")  # tables that conclusions are drawn from
 _SHOWN = 5  # changed conclusions
 
 
@@ -32,7 +31,7 @@ class Verification:
 def published(study: str) -> bool:
     """Whether there is a published report to compare a run with."""
     folder = paths.reports(study)
-    return any((folder / name).is_file() for name in _TABLES)
+    return any((folder / name).is_file() for name in contents.EVERY_TABLE)
 
 
 def verify(study: str) -> Verification:
@@ -43,14 +42,16 @@ def verify(study: str) -> Verification:
     FetalkitError
         When one of the two is not there, or a table cannot be read.
     """
-    fresh, old = paths.data(study, build.FOLDER), paths.reports(study)
+    fresh, old = paths.data(study, contents.FOLDER), paths.reports(study)
     if not published(study):
-        raise FetalkitError(f"{old}: nothing of {study} is published; `fetalkit publish {study}` publishes its latest run")
+        raise FetalkitError(
+            f"{old}: nothing of {study} is published; `fetalkit publish {study}` publishes its latest run"
+        )
     if not (fresh / "index.html").is_file():
         raise FetalkitError(f"{fresh}: no report of a run is here; run `fetalkit repro {study}` first")
     line, bits = _machines(old, fresh)
     lines = [f"{study}: the run in {_place(fresh)} against {_place(old)}", line]
-    names = sorted(name for name in _TABLES if (old / name).is_file() or (fresh / name).is_file())
+    names = sorted(name for name in contents.EVERY_TABLE if (old / name).is_file() or (fresh / name).is_file())
     both = [name for name in names if (old / name).is_file() and (fresh / name).is_file()]
     tables = {name: (reproduction.read(old / name), reproduction.read(fresh / name)) for name in both}
     spread = reproduction.spreads(table for pair in tables.values() for table in pair)
@@ -103,7 +104,9 @@ def _statements(path: Path, content: dict[str, Any]) -> dict[str, str]:
     try:
         return reproduction_conclusions.statements(content)
     except (KeyError, TypeError, AttributeError) as error:
-        raise FetalkitError(f"{path}: is no summary of this edition ({error!r}); run or publish the study again") from None
+        raise FetalkitError(
+            f"{path}: is no summary of this edition ({error!r}); run or publish the study again"
+        ) from None
 
 
 def _place(path: Path) -> str:
