@@ -97,11 +97,20 @@ class DerivedSet(Section):
     k
         ``"all"``: the set of the generator that has seen all train images, in every run. That breaks the rule that a generator
         sees what its run may see, to show what a leak would bring; such an arm is no result.
+    sampling
+        What differs from the generator's own ``sampling``: the set is drawn anew with it, for instance guided by phantoms.
     """
 
     generator: str
     without: Literal["", "near-copies"] = ""
     k: Literal["", "all"] = ""
+    sampling: Annotated[dict[str, int | float | str | list[float]], Field(default_factory=dict)]
+
+    @model_validator(mode="after")
+    def _one_change(self):
+        if sum(map(bool, (self.without, self.k, self.sampling))) != 1:
+            raise ValueError("needs one of without, k and sampling: what differs from the generator's own set")
+        return self
 
     @property
     def leaks(self) -> bool:

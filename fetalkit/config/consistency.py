@@ -1,10 +1,11 @@
 """What must fit together between the sections of one cohort's study."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pkgutil import resolve_name
 from typing import Any
 
 from fetalkit.config.arms import REAL
+from fetalkit.config.sections import Section, validated
 from fetalkit.config.shots import EVERY
 from fetalkit.utils.errors import FetalkitError
 
@@ -16,6 +17,7 @@ def problems(settings: Params) -> Iterator[str]:
     yield from _names(settings)
     yield from _arms(settings)
     yield from _generators(settings)
+    yield from _sets(settings)
     yield from _classifiers(settings)
 
 
@@ -85,6 +87,20 @@ def _generators(settings: Params) -> Iterator[str]:
             generator.training.check(tuple(settings.cohort.planes), settings.images.image_size)
         except ValueError as error:
             yield f"generators.{name}.training: {error}"
+
+
+def _sets(settings: Params) -> Iterator[str]:
+    """Sets that are drawn with options which their generator does not know."""
+    for name in sorted(_used(settings) & set(settings.sets)):
+        of = settings.sets[name]
+        if of.generator in settings.generators:
+            spec = settings.generators[of.generator].sampling
+            yield from _refused(f"sets.{name}", drawn_with, spec, of.sampling)
+
+
+def drawn_with(sampling: Section, options: Mapping[str, Any]) -> Section:
+    """Section ``sampling`` of a generator with some other values; raises `FetalkitError` where they are not allowed."""
+    return validated(type(sampling), sampling.model_dump() | dict(options), "", "sampling")
 
 
 def _classifiers(settings: Params) -> Iterator[str]:

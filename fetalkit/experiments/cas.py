@@ -1,4 +1,4 @@
-"""Classification accuracy score: how well a classifier that has learnt from generated images alone names real ones.
+"""Classification accuracy score (CAS): how well a classifier that has learnt from generated images alone names real ones.
 
 References
 ----------
@@ -6,16 +6,79 @@ Ravuri S, Vinyals O. Classification Accuracy Score for Conditional Generative Mo
 """
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
+import pandas as pd
 import torch
 
 from fetalkit.classifiers import trainer
 from fetalkit.classifiers.loader import Feed
+from fetalkit.config.arms import REAL, Arm, PhaseOfArm
 from fetalkit.config.params import Params
+from fetalkit.config.runs import Run
 from fetalkit.data.images import Labelled
-from fetalkit.experiments import building
+from fetalkit.data.study import Study
+from fetalkit.experiments import building, classification, own_features
+from fetalkit.experiments.phase_cache import PhaseCache
+from fetalkit.utils import devices, parallel
 from fetalkit.utils.checkpoints import Checkpoint
+
+
+def of_sets(study: Study, names: Sequence[str]) -> pd.DataFrame:
+    """Score of the sets that classifiers train on, at the largest k, beside that of the real train images.
+
+    The first classifier of the study is trained for P + N steps on a set alone, and judged on the de-duplicated test part.
+
+    Parameters
+    ----------
+    study
+        Whose fidelity is measured; trainings are kept with those of that stage.
+    names
+        Generators and derived sets that have sets at the largest k in all seeds.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``set`` (``"real"`` for the train images), ``seed``, ``accuracy`` (0-1), and ``share`` (accuracy over that of the real
+        images with the same seed).
+
+    Raises
+    ------
+    FetalkitError
+        When a training fails.
+    """
+    arms = {
+        f"cas-{name}": Arm(title=f"{name} alone", phases=[PhaseOfArm(source=name, steps="P + N")])
+        for name in (REAL, *names)
+    }
+    settings = study.params.model_copy(update={"arms": study.params.arms | arms})
+    classifier, k = next(iter(settings.classify.classifiers)), settings.splits.shots.largest
+    runs = [Run(arm, classifier, k, seed) for arm in arms for seed in settings.splits.seeds]
+    cache = PhaseCache.of(study.cohort, own_features.STAGE)
+    device = devices.device(settings.run.device)
+    jobs = [
+        dict(cohort=study.cohort, settings=settings, cache=cache, run=run)
+        for run in (own_features.judge(settings), *runs)
+    ]
+    outcomes = parallel.run(
+        classification.train_and_predict, jobs, devices.workers(settings.run.workers, device), "classifiers of the sets"
+    )
+    cache.keep(outcomes)
+    test = study.part("test")
+    test = test[test.dropped == ""]
+    labels = study.labelled(test).labels
+    rows = [
+        dict(
+            set=outcome.run.arm.removeprefix("cas-"),
+            seed=outcome.run.seed,
+            accuracy=float((outcome.of(list(test.image_id)).argmax(axis=1) == labels).mean()),
+        )
+        for outcome in outcomes[1:]
+    ]
+    table = pd.DataFrame(rows)
+    real = table[table.set == REAL].set_index("seed").accuracy
+    return table.assign(share=table.accuracy / table.seed.map(real))
 
 
 def score(

@@ -9,7 +9,7 @@ import pandas as pd
 from fetalkit.config import variants
 from fetalkit.data.images import Labelled
 from fetalkit.data.study import Study
-from fetalkit.experiments import own_features
+from fetalkit.experiments import cas, own_features
 from fetalkit.experiments.synthetic_sets import Drawn, SyntheticSets
 from fetalkit.metrics import compare, features, memorisation
 from fetalkit.metrics.memorisation import Nearest
@@ -250,7 +250,27 @@ class Evaluation(SyntheticSets):
         """Contents of ``fidelity.json``: see `fetalkit.metrics.compare.summary`; the largest k, mean over seeds."""
         copies = self.pooled(PIXELS)
         copies = copies[copies.k == self.largest].drop(columns="k").set_index("generator")
-        return compare.summary(self.headline, cast(dict[str, dict[str, float]], copies.to_dict("index")))
+        content = compare.summary(self.headline, cast(dict[str, dict[str, float]], copies.to_dict("index")))
+        share = self.scores.groupby("set", sort=False).share.mean()
+        return content | {
+            "recognised": self.recognised(self.largest),
+            "recognised_by_k": {str(k): self.recognised(k) for k in self.settings.splits.shots},
+            "cas_share": {name: round(float(share[name]), 4) for name in self.generators},
+        }
+
+    @cached_property
+    def scores(self) -> pd.DataFrame:
+        """Classification accuracy scores of the sets at the largest k; see `fetalkit.experiments.cas.of_sets`."""
+        return cas.of_sets(self.study, self.generators)
+
+    def recognised(self, k: str) -> dict[str, dict[str, float]]:
+        """Share of the images of every set at `k` that the network of `own` names as asked for: of all, and of each plane.
+
+        Mean over seeds, in [0, 1]; beside them, as ``real_test``, that of real test images.
+        """
+        table = self.called[self.called.k.isin([k, ""]) & self.called.set.isin([*self.names, compare.REFERENCE])]
+        shares = table.groupby(["set", "plane"], sort=False).accuracy.mean().round(4).unstack("plane")
+        return {str(name): {str(plane): float(row[plane]) for plane in shares} for name, row in shares.iterrows()}
 
 
 def _kept(study: Study, part: str) -> Labelled:

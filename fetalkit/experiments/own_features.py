@@ -45,6 +45,12 @@ class ClassifierSpace(FeatureSpace):
         return logits.argmax(dim=1).cpu().numpy()
 
 
+def judge(settings: Params, classifier: str | None = None) -> Run:
+    """The run whose network it is: `real`, most images, first seed, and the first classifier where none is given."""
+    name = classifier or next(iter(settings.classify.classifiers))
+    return Run(REAL, name, settings.splits.shots.largest, settings.splits.seeds[0])
+
+
 def trained(cohort: str, settings: Params, classifier: str | None = None) -> ClassifierSpace:
     """Features of a classifier trained on real train images: the run `real`, most images, first seed, of the study.
 
@@ -65,19 +71,16 @@ def trained(cohort: str, settings: Params, classifier: str | None = None) -> Cla
     FetalkitError
         When an earlier stage is missing.
     """
-    classifier = classifier or next(iter(settings.classify.classifiers))
-    k, seed = settings.splits.shots.largest, settings.splits.seeds[0]
-    cache = PhaseCache.of(cohort, STAGE)
-    job = dict(cohort=cohort, settings=settings, cache=cache, run=Run(REAL, classifier, k, seed))
+    run = judge(settings, classifier)
+    job = dict(cohort=cohort, settings=settings, cache=PhaseCache.of(cohort, STAGE), run=run)
     # As a job of the study is run, with one thread: the study goes on with the very bits.
     (outcome,) = parallel.run(classification.train_and_predict, [job], workers=1)
-    cache.keep([outcome])
     model = building.classifier(
-        settings.classify, classifier, len(settings.cohort.planes), settings.images.image_size, seed
+        settings.classify, run.classifier, len(settings.cohort.planes), settings.images.image_size, run.seed
     )
     assert outcome.weights is not None  # a run that fails has raised an error
     weights.load(model, outcome.weights)
     device = devices.device(settings.run.device)
-    seen = "real train images" if k == EVERY else f"{k} real train images per plane"
+    seen = "real train images" if run.k == EVERY else f"{run.k} real train images per plane"
     network = building.placed(Penultimate(model), device)
-    return ClassifierSpace(f"{classifier} ({seen} of {cohort})", network, device, batch_size=64)
+    return ClassifierSpace(f"{run.classifier} ({seen} of {cohort})", network, device, batch_size=64)

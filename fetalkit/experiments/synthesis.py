@@ -16,6 +16,7 @@ import numpy as np
 
 from fetalkit import generators
 from fetalkit.config import variants
+from fetalkit.config.consistency import drawn_with
 from fetalkit.config.params import GeneratorSettings, Params
 from fetalkit.config.runs import generator_of, stored_sets
 from fetalkit.config.sections import Section
@@ -65,15 +66,25 @@ def derived(settings: Params) -> list[dict]:
     return [dict(generator=name, k=k, seed=seed) for name, k, seed in stored_sets(settings) if name in settings.sets]
 
 
+def drawn_otherwise(settings: Params) -> list[Variant]:
+    """Those of the derived sets that are drawn anew, with other options."""
+    return [
+        Variant(job["generator"], of.generator, job["k"], job["seed"], of.sampling)
+        for job in derived(settings)
+        if (of := settings.sets[job["generator"]]).sampling
+    ]
+
+
 def drawable(settings: Params, wanted: Iterable[Variant]) -> list[Variant]:
     """Those variants whose generator the study trains."""
     trained = {(job["generator"], job["k"], job["seed"]) for job in jobs(settings)}
     return [variant for variant in wanted if (variant.generator, variant.k, variant.seed) in trained]
 
 
-def sampling(settings: Params, generator: str) -> Section:
-    """How the images of a generator's sets are drawn."""
-    return settings.generators[generator_of(settings, generator)].sampling
+def sampling(settings: Params, name: str) -> Section:
+    """How the images of a generator's sets are drawn, or those of a set that is derived from them."""
+    options = settings.sets[name].sampling if name in settings.sets else {}
+    return drawn_with(settings.generators[generator_of(settings, name)].sampling, options)
 
 
 def _run(function, cohort: str, settings: Params, work: list[dict], label: str = "") -> list:
@@ -202,11 +213,13 @@ def draw_all(cohort: str, settings: Params) -> dict[str, int]:
     """Draw and store the sets of all generators, their variants, and the derived sets; images per set."""
     each = settings.synthesis.images_per_plane
     own = [Variant(job["generator"], **job) for job in jobs(settings)]
+    own += drawn_otherwise(settings)
     work = [dict(variant=variant, each=each) for variant in own]
     few = min(settings.fidelity.variant_images_per_plane, each)
     work += [dict(variant=variant, each=few) for variant in drawable(settings, variants.all_variants(settings))]
     sizes = dict(_run(draw, cohort, settings, work, "sets"))
-    sizes |= dict(leave_out_copies(cohort, settings, **job) for job in derived(settings))
+    reduced = [job for job in derived(settings) if settings.sets[job["generator"]].without]
+    sizes |= dict(leave_out_copies(cohort, settings, **job) for job in reduced)
     _remove_others(paths.data(cohort, "synthetic"), list(sizes))
     return sizes
 
@@ -222,7 +235,7 @@ def draw(cohort: str, settings: Params, variant: Variant, each: int, folder: Pat
     if variant.fraction < 1:
         where = saved / "snapshots" / f"{100 * variant.fraction:.0f}"
     spec, planes = settings.generators[variant.generator], settings.cohort.planes
-    options = spec.sampling.model_copy(update=variant.options)
+    options = drawn_with(spec.sampling, variant.options)
     about = [
         trained_by,
         variant.fraction,

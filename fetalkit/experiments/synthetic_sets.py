@@ -85,8 +85,9 @@ class SyntheticSets:
 
     @property
     def originals(self) -> list[str]:
-        """Names of the generators whose sets are as they were drawn."""
-        return [name for name in self.generators if name not in self.settings.sets]
+        """Names of the sets that are as they were drawn."""
+        sets = self.settings.sets
+        return [name for name in self.generators if name not in sets or sets[name].sampling]
 
     def find(self, generator: str, k: str, seed: int) -> Drawn:
         """The set of a generator of one subset; KeyError if there is none."""

@@ -4,6 +4,7 @@ What pre-training on these brings tells how much of a generator's gain needs a g
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
@@ -12,7 +13,10 @@ from pydantic import Field
 
 from fetalkit import simulator
 from fetalkit.data import images as store
+from fetalkit.generators import networks
+from fetalkit.generators.appearance import Appearance
 from fetalkit.generators.base import Generator, SamplingSettings, TrainingSettings
+from fetalkit.utils.errors import FetalkitError
 from fetalkit.utils.streams import rng
 
 
@@ -51,13 +55,73 @@ class SimulatedGenerator(Generator[SimulatedTraining, SimulatedSampling]):
         """Learn nothing."""
 
     def _sample(self, labels: np.ndarray, *, seed: int, sampling: SimulatedSampling, batch_size: int) -> np.ndarray:
-        scanners = list(simulator.SCANNERS)
-        # Patients of the phantom cohort have the cohort's small seed; these never meet them.
-        first = 1_000_000 + rng(seed, "simulation").initial_seed() % 1_000_000_000
-        random = np.random.default_rng(first)
-        specs = [
-            simulator.Spec(first, number, number, self.planes[label], scanners[random.integers(len(scanners))])
-            for number, label in enumerate(labels)
-        ]
-        drawn = simulator.simulate(specs, sampling.simulated_size)
-        return np.stack([store.working(Image.fromarray(pixels), self.image_size) for pixels in drawn])
+        return phantoms([self.planes[label] for label in labels], self.image_size, seed, sampling.simulated_size)
+
+
+class MatchedPhantoms(SimulatedGenerator):
+    """The same phantoms with the look of the images that it is given: their grey levels and how much the fan fills.
+
+    It is the control of everything that draws from phantoms: what it lacks is learnt texture. See `Appearance`.
+    """
+
+    sees_images = True
+    appearance: Appearance | None = None
+
+    @property
+    def loaded(self) -> bool:
+        """Whether it has seen images."""
+        return self.appearance is not None
+
+    def _fit(self, images: np.ndarray, labels: np.ndarray, *, seed: int, **options: Any) -> None:
+        self.appearance = Appearance.of(images, labels, self.n_classes, seed)
+
+    def _sample(self, labels: np.ndarray, *, seed: int, sampling: SimulatedSampling, batch_size: int) -> np.ndarray:
+        assert self.appearance is not None
+        drawn = super()._sample(labels, seed=seed, sampling=sampling, batch_size=batch_size)
+        return self.appearance.give(drawn, labels, seed)
+
+    def _write(self, folder: Path) -> dict[str, Any]:
+        assert self.appearance is not None
+        return {"appearance": self.appearance.card()}
+
+    def _read(self, folder: Path, about: dict[str, Any]) -> None:
+        with networks.complete(folder):
+            self.appearance = Appearance.read(about["appearance"])
+
+
+def phantoms(planes: Sequence[str], image_size: int, seed: int, simulated_size: int = 128) -> np.ndarray:
+    """Phantoms, each of another patient, on a scanner drawn at random.
+
+    Parameters
+    ----------
+    planes
+        Name of the plane of every image.
+    image_size
+        Side in px.
+    seed
+        Of everything.
+    simulated_size
+        Side in px at which they are simulated.
+
+    Returns
+    -------
+    numpy.ndarray
+        uint8 (n, image_size, image_size).
+
+    Raises
+    ------
+    FetalkitError
+        When the simulator does not know a plane.
+    """
+    if unknown := sorted(set(planes) - set(simulator.PLANES)):
+        raise FetalkitError(f"cannot simulate {', '.join(unknown)}; there are: {', '.join(simulator.PLANES)}")
+    scanners = list(simulator.SCANNERS)
+    # Patients of the phantom cohort have the cohort's small seed; these never meet them.
+    first = 1_000_000 + rng(seed, "simulation").initial_seed() % 1_000_000_000
+    random = np.random.default_rng(first)
+    specs = [
+        simulator.Spec(first, number, number, plane, scanners[random.integers(len(scanners))])
+        for number, plane in enumerate(planes)
+    ]
+    drawn = simulator.simulate(specs, simulated_size)
+    return np.stack([store.working(Image.fromarray(pixels), image_size) for pixels in drawn])

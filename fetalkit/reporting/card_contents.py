@@ -56,7 +56,8 @@ def _of_generator(study: Study, generator: str, k: str) -> dict[str, Any]:
     if not path.exists():
         return {}
     content = json.loads(path.read_text(encoding="utf-8"))
-    by_space = {space: by_generator.get(generator, {}) for space, by_generator in content.items()}
+    others = {"recognised", "recognised_by_k", "cas_share"}
+    by_space = {space: by_set.get(generator, {}) for space, by_set in content.items() if space not in others}
     memorisation = _figures(by_space.pop("memorisation", {}), MEMORISATION)
     fidelity = {space: _figures(row, FIDELITY) for space, row in by_space.items()}
     return _complete(fidelity, memorisation, f"{generator} at k = {k}, not necessarily of this seed")
@@ -86,7 +87,11 @@ def source(study: Study, generator: str, k: str, seed: int) -> cards.Source:
         shots = shots.iloc[:0]
     counts = shots.plane.value_counts()
     derived = settings.sets.get(generator)
-    left_out = "; near-copies of the images that it has seen were left out" if derived and derived.without else ""
+    changed = ""
+    if derived and derived.without:
+        changed = "; near-copies of the images that it has seen were left out"
+    elif derived and derived.sampling:
+        changed = f"; drawn with {', '.join(f'{key} = {value}' for key, value in derived.sampling.items())}"
     return cards.Source(
         cohort=study.cohort,
         title=about.title,
@@ -100,7 +105,7 @@ def source(study: Study, generator: str, k: str, seed: int) -> cards.Source:
         patients=study.table[study.table.image_id.isin(set(shots.image_id))].patient.nunique(),
         image_size=settings.images.image_size,
         phantoms=made_by.start.images_per_plane if made_by.start else 0,
-        kind=made_by.title + left_out,
+        kind=made_by.title + changed,
     )
 
 

@@ -9,6 +9,8 @@ References
 .. [1] Karras et al., Elucidating the Design Space of Diffusion-Based Generative Models, NeurIPS 2022, arXiv 2206.00364.
 .. [2] Kingma et al., Variational Diffusion Models, NeurIPS 2021, arXiv 2107.00630, appendix I.1.
 .. [3] Lu et al., DPM-Solver++, 2022, arXiv 2211.01095.
+.. [4] Meng et al., SDEdit: Guided Image Synthesis and Editing with Stochastic Differential Equations, ICLR 2022,
+       arXiv 2108.01073.
 """
 
 from collections.abc import Callable
@@ -16,10 +18,10 @@ from collections.abc import Callable
 import torch
 from diffusers.schedulers.scheduling_edm_dpmsolver_multistep import EDMDPMSolverMultistepScheduler
 
+from fetalkit.generators.diffusion.settings import SIGMA_MAX, SIGMA_MIN
+
 # Standard deviation that images are scaled to; the value that the EDM defaults are made for.
 SIGMA_DATA = 0.5
-# Range of the noise levels in sampling, relative to the same scale.
-SIGMA_MIN, SIGMA_MAX = 0.01, 80.0
 
 
 def noise_levels(n: int, mean: float, std: float, generator: torch.Generator) -> torch.Tensor:
@@ -87,9 +89,9 @@ def denoising_loss(
     return (predict(seen, time) - target).square().mean(dim=(1, 2, 3))
 
 
-def scheduler() -> EDMDPMSolverMultistepScheduler:
-    """Second-order multistep solver [3]_ over the noise levels of EDM."""
-    return EDMDPMSolverMultistepScheduler(sigma_min=SIGMA_MIN, sigma_max=SIGMA_MAX, sigma_data=SIGMA_DATA)
+def scheduler(sigma_max: float = SIGMA_MAX) -> EDMDPMSolverMultistepScheduler:
+    """Second-order multistep solver [3]_ over the noise levels of EDM, from `sigma_max` down."""
+    return EDMDPMSolverMultistepScheduler(sigma_min=SIGMA_MIN, sigma_max=sigma_max, sigma_data=SIGMA_DATA)
 
 
 def denoise(
@@ -97,6 +99,7 @@ def denoise(
     solver: EDMDPMSolverMultistepScheduler,
     noise: torch.Tensor,
     steps: int,
+    begin: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Turn noise into images, deterministically.
 
@@ -108,6 +111,9 @@ def denoise(
         Standard normal, shape ``(batch, channel, height, width)``.
     steps
         Number of noise levels.
+    begin
+        Images, like `noise`, to which the noise of the solver's highest level is added: what they show at a larger scale
+        than that of the noise stays [4]_. None begins from noise alone.
 
     Returns
     -------
@@ -115,7 +121,9 @@ def denoise(
         Shape as `noise`, standard deviation about `SIGMA_DATA`.
     """
     solver.set_timesteps(steps, device=noise.device)
-    images = noise * solver.init_noise_sigma
+    images = noise * solver.sigmas[0]
+    if begin is not None:
+        images = images + begin
     for time in solver.timesteps:
         prediction = predict(solver.scale_model_input(images, time), time)
         images = solver.step(prediction, time, images, return_dict=False)[0]

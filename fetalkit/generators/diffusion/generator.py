@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from fetalkit.generators import card, networks, trainer
+from fetalkit.generators import card, networks, simulated, trainer
+from fetalkit.generators.appearance import Appearance
 from fetalkit.generators.base import Generator
 from fetalkit.generators.diffusion import edm
 from fetalkit.generators.diffusion.denoiser import Denoiser, NoisyClassifier
 from fetalkit.generators.diffusion.guidance import predictor
-from fetalkit.generators.diffusion.settings import DiffusionSampling, DiffusionTraining, snapshot_name
+from fetalkit.generators.diffusion.settings import SIGMA_MAX, DiffusionSampling, DiffusionTraining, snapshot_name
 from fetalkit.generators.diffusion.training import Losses, PixelScale
 from fetalkit.utils import devices
 from fetalkit.utils.checkpoints import Checkpoint
@@ -45,6 +46,8 @@ class DiffusionGenerator(Generator[DiffusionTraining, DiffusionSampling]):
         ``snapshots/<percent>``, with guide and record of the whole training.
     scale : PixelScale
         Of the training images.
+    appearance : Appearance or None
+        Look of the training images, which phantoms take over in phantom-guided drawing.
     """
 
     Training = DiffusionTraining
@@ -55,6 +58,7 @@ class DiffusionGenerator(Generator[DiffusionTraining, DiffusionSampling]):
     guide: NoisyClassifier | None = None
     snapshots: Mapping[float, Denoiser] = MappingProxyType({})
     scale = PixelScale()
+    appearance: Appearance | None = None
 
     @property
     def loaded(self) -> bool:
@@ -73,7 +77,7 @@ class DiffusionGenerator(Generator[DiffusionTraining, DiffusionSampling]):
     ) -> None:
         """The denoiser learns first, then the guide; each begins with the weights of `start` where that has them."""
         training, initial = self.training, self._initial(start) if start else None
-        self.scale = PixelScale.of(images)
+        self.scale, self.appearance = PixelScale.of(images), Appearance.of(images, labels, self.n_classes, seed)
         losses = Losses(images, labels, self.n_classes, self.scale, training, seed, self.device, self.precision)
         denoiser = networks.seeded(self._denoiser, seed, self.device)
         if initial and initial.denoiser:
@@ -174,16 +178,25 @@ class DiffusionGenerator(Generator[DiffusionTraining, DiffusionSampling]):
 
     @torch.no_grad()
     def _sample(self, labels: np.ndarray, *, seed: int, sampling: DiffusionSampling, batch_size: int) -> np.ndarray:
-        solver, parts = edm.scheduler(), []
+        solver, parts = edm.scheduler(sampling.phantom_sigma or SIGMA_MAX), []
+        begin = self._phantoms(labels, seed) if sampling.phantom_sigma else None
         for first in range(0, len(labels), batch_size):
             classes = torch.from_numpy(labels[first : first + batch_size].astype(np.int64)).to(self.device)
             shape = (1, self.image_size, self.image_size)
             noise = [torch.randn(shape, generator=rng(seed, "image", first + row)) for row in range(len(classes))]
             predict = predictor(self._trained(), self.guide, classes, self.n_classes, sampling)
             with networks.autocast(self.device, self.precision), devices.reproducible():
-                drawn = edm.denoise(predict, solver, torch.stack(noise).to(self.device), sampling.steps)
+                of = None if begin is None else begin[first : first + batch_size].to(self.device)
+                drawn = edm.denoise(predict, solver, torch.stack(noise).to(self.device), sampling.steps, of)
             parts.append(self.scale.as_images(drawn))
         return np.concatenate(parts)
+
+    def _phantoms(self, labels: np.ndarray, seed: int) -> torch.Tensor:
+        """Standardised phantoms of these planes with the look of the training images, (n, 1, image_size, image_size)."""
+        drawn = simulated.phantoms([self.planes[label] for label in labels], self.image_size, seed)
+        if self.appearance is not None:
+            drawn = self.appearance.give(drawn, labels, seed)
+        return self.scale.standardised(drawn, torch.device("cpu"))
 
     def _write(self, folder: Path) -> dict[str, Any]:
         """Networks and scheduler in the format of diffusers, and the snapshots as generators of their own."""
@@ -198,7 +211,8 @@ class DiffusionGenerator(Generator[DiffusionTraining, DiffusionSampling]):
         if self.guide is not None:
             self.guide.save_pretrained(folder / "guide", safe_serialization=True)
         edm.scheduler().save_pretrained(folder / "scheduler")
-        return {"pixel_mean": self.scale.mean, "pixel_std": self.scale.std}
+        about: dict[str, Any] = {"pixel_mean": self.scale.mean, "pixel_std": self.scale.std}
+        return about | ({"appearance": self.appearance.card()} if self.appearance else {})
 
     def _read(self, folder: Path, about: dict[str, Any]) -> None:
         with networks.complete(folder):
@@ -206,3 +220,4 @@ class DiffusionGenerator(Generator[DiffusionTraining, DiffusionSampling]):
             if (folder / "guide").exists():
                 self.guide = networks.read(NoisyClassifier, folder / "guide", self.device)
             self.scale = PixelScale(float(about["pixel_mean"]), float(about["pixel_std"]))
+            self.appearance = Appearance.read(about["appearance"]) if "appearance" in about else None

@@ -13,6 +13,8 @@ from fetalkit.generators.trainer import snapshot_step
 # Channels of one attention head.
 HEAD = 32
 GuidanceKind = Literal["classifier-free", "classifier"]
+# Range of the noise levels in sampling, for images of standard deviation `edm.SIGMA_DATA`.
+SIGMA_MIN, SIGMA_MAX = 0.01, 80.0
 NoiseLevel = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
@@ -97,12 +99,17 @@ class DiffusionSampling(SamplingSettings):
         Scale. Classifier-free: 1 is none, i.e. purely conditional, and 0 unconditional. Classifier: 0 is none.
     guidance_interval
         Lowest and highest noise level (sigma) at which it acts; data have standard deviation `edm.SIGMA_DATA`.
+    phantom_sigma
+        Phantom-guided drawing: the noise level that a simulated phantom of the plane is brought to before it is denoised,
+        so that layout and label come from the simulator, texture from the model. The higher, the less of the phantom stays.
+        0 draws from noise alone.
     """
 
     steps: Annotated[int, Field(ge=2, le=1000)] = 18
     guidance_kind: GuidanceKind = "classifier-free"
     guidance: Annotated[float, Field(ge=0, le=20)] = 1.5
     guidance_interval: tuple[NoiseLevel, NoiseLevel] = (0.0, 100.0)
+    phantom_sigma: Annotated[float, Field(ge=0, le=SIGMA_MAX)] = 0.0
 
     def guides_at(self, sigma: float) -> bool:
         """Whether guidance changes the prediction at this noise level."""
