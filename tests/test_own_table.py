@@ -1,5 +1,8 @@
 """A cohort that a table describes: whatever program has saved it, rows are right or one line says what is wrong."""
 
+import shutil
+from pathlib import Path
+
 import pytest
 import ward
 
@@ -14,7 +17,7 @@ def table(section, **changes):
     section = {key: value for key, value in (section | changes).items() if value is not None}
     settings = validated(cohorts.load("table").settings, section, "params.yaml", "ward.cohort")
     cohort = cohorts.load("ward", settings)
-    root = cohort.fetch(settings, None)
+    root = cohort.fetch(settings, Path(settings.folder).parent / "source")
     return cohort.table(settings, root), cohort.notes(settings, root)
 
 
@@ -148,7 +151,7 @@ def test_an_encoding_that_does_not_fit(folder):
         ({"columns": columns("patient"), "patient": "each"}, r"'each'.*allowed: image, or \{from_file_name: REGEX\}"),
         ({"planes": ["ABD"]}, "planes"),
         ({"planes": ["ABD", "ABD"]}, "twice"),
-        ({"folder": "/nowhere/at/all"}, "/nowhere/at/all: no such folder; correct cohort.folder"),
+        ({"folder": "/nowhere/at/all"}, "/nowhere/at/all: no such folder or archive; correct cohort.folder"),
         ({"table": "others.csv"}, "others.csv: not found; correct cohort.table"),
         ({"split": {"train": ["train"]}}, "split needs the words for train and those for test"),
     ],
@@ -334,12 +337,18 @@ def test_a_folder_without_the_images_of_the_table(folder):
         table(section)
 
 
-def test_files_that_are_no_images_are_not_looked_at(tmp_path):
-    for name in ("a.png", "._a.png", ".DS_Store", "__MACOSX/a.png", "notes.txt", "sub/Thumbs.db", "sub/b", "sub/c.DCM"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_bytes(b"")
-    assert ImageFiles(tmp_path).names == ["a.png", "sub/b", "sub/c.DCM"]
-    assert ImageFiles(tmp_path).find("../a.png") == "a.png", "nothing outside of the folder is read"
+def test_nothing_outside_of_the_folder_is_read(folder):
+    ward.write(folder)
+    (folder.parent / "img00_0.jpg").write_bytes(b"")
+    files = ImageFiles(folder)
+    assert files.find("../img00_0.png") == "img00_0.png" and files.find("../img00_0.jpg") is None
+    assert "labels.csv" not in files.names and len(files.names) == 24
+
+
+def test_an_archive_in_place_of_the_folder(folder, tmp_path):
+    section = ward.write(folder)
+    packed = shutil.make_archive(str(tmp_path / "packed"), "zip", tmp_path, "ward")
+    assert table(section, folder=packed)[0].equals(table(section)[0])
 
 
 def test_folders_that_are_called_like_their_planes(folder):

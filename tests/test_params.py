@@ -273,7 +273,7 @@ def test_a_cohort_of_a_kind_under_another_name(tmp_path):
     assert type(settings.cohort) is type(spain.cohort)
     assert type(cohorts.load("my-ward", settings.cohort)) is type(cohorts.load("spain", spain.cohort))
     assert params.load_cohort("my-ward", path) == settings.cohort
-    assert params.names(path) == ["phantom", "africa", "spain", "my-ward"]
+    assert params.names(path) == ["phantom", "africa", "spain", "brain", "my-ward"]
     with pytest.raises(FetalkitError, match="'my-ward' is not known; choose one of africa, phantom, spain"):
         cohorts.load("my-ward")
 

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,10 @@ TEST_SETS = {
     "official": lambda rows: rows.dropped.notna(),
     "unlinked": lambda rows: (rows.dropped == "") & ~rows.linked,
 }
+NOT_TESTED = (
+    "**No test patient has been looked at** (`classify.tested_on: validation`). The numbers below are of the validation "
+    "patients, whom choices are made on: they tell where the study stands, and are no result."
+)
 SUMMARISED = ("accuracy", "balanced_accuracy")
 
 
@@ -85,7 +90,7 @@ def long_table(study: Study, outcomes: Sequence[Outcome]) -> pd.DataFrame:
     Every value of a run that failed is NaN.
     """
     classification.load(study.params.metrics)
-    validation, part = study.part("validation"), study.part("test")
+    validation, part = study.part("validation"), study.tested
     sets = {name: part[chosen(part)] for name, chosen in TEST_SETS.items()}
     test = sets.pop("")
     rows = []
@@ -93,6 +98,12 @@ def long_table(study: Study, outcomes: Sequence[Outcome]) -> pd.DataFrame:
         values, run = values_of(outcome, study.planes, test, validation, sets), outcome.run
         rows += [(study.cohort, run.arm, run.classifier, run.k, run.seed, *item) for item in values.items()]
     return pd.DataFrame(rows, columns=["cohort", *KEYS, "metric", "value"])
+
+
+def read(path: Path) -> pd.DataFrame:
+    """A stored long table: names as text, values that are missing as NaN."""
+    text = dict.fromkeys(["cohort", "arm", "classifier", "k", "metric"], str)
+    return pd.read_csv(path, dtype=text, keep_default_na=False, na_values={"value": [""]})
 
 
 def mean(table: pd.DataFrame, keys: list[str]) -> pd.Series:
@@ -128,7 +139,7 @@ class Predictions:
     """
 
     def __init__(self, study: Study, arrays: Mapping[str, np.ndarray]):
-        part, image_ids = study.part("test"), tuple(map(str, arrays["image_id"]))
+        part, image_ids = study.tested, tuple(map(str, arrays["image_id"]))
         self.study, self.test = study, part[TEST_SETS[""](part)]
         self.labels = study.labels(self.test)
         keys = zip(*(arrays[key] for key in KEYS), strict=True)

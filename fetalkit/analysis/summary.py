@@ -47,6 +47,7 @@ def summary(
             **patients,
             "duplicates": duplicate_counts(pairs) | {"dropped_from_test": int((splits.dropped != "").sum())},
             "seeds": seeds,
+            "tested_on": study.tested_on,
             "shots": list(study.params.splits.shots),
             "budget": study.params.classify.model_dump(include={"pretrain_steps", "train_steps", "batch_size"}),
             "headline": headline,

@@ -146,6 +146,12 @@ def patients_crossing(index: pd.DataFrame) -> list[str]:
     return sorted(sides.index[sides > 1])
 
 
+def patients_of_several_centres(index: pd.DataFrame) -> list[str]:
+    """Patients with images from more than one centre, sorted: where centres number each for itself, several persons in one."""
+    centres = index[index.centre != ""].groupby("patient").centre.nunique()
+    return sorted(centres.index[centres > 1])
+
+
 def verify(root: Path, index: pd.DataFrame) -> None:
     """Check that the files below `root` are still those that were audited.
 

@@ -7,11 +7,13 @@ from typing import ClassVar, Generic, TypeVar
 import pandas as pd
 
 from fetalkit.config.sections import CohortSettings
+from fetalkit.data.index import COLUMNS
 from fetalkit.utils.errors import FetalkitError
+
+__all__ = ["COLUMNS", "UNKNOWN", "Cohort", "check", "unknown"]
 
 # What programs and people write where they do not know.
 UNKNOWN = frozenset({"", "nan", "none", "null", "na", "n/a", "unknown", "unk", "-", "--", "?", "."})
-COLUMNS = ("image_id", "patient", "plane", "centre", "machine", "operator", "official_split", "source")
 
 
 SettingsT = TypeVar("SettingsT", bound=CohortSettings)

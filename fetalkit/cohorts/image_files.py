@@ -4,13 +4,8 @@ from collections import defaultdict
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
+from fetalkit.data.formats import is_image_file
 from fetalkit.utils.errors import FetalkitError
-
-# Files beside images that share their names: tables, notes, headers.
-OTHER_SUFFIXES = {
-    ".csv", ".tsv", ".txt", ".xlsx", ".xls", ".ods", ".json", ".xml", ".pdf", ".md", ".yaml", ".yml", ".html", ".htm",
-    ".doc", ".docx", ".db", ".ini", ".py", ".ipynb", ".mat", ".npy", ".npz", ".zip", ".tar", ".gz", ".log",
-}  # fmt: skip
 
 
 def plain(name: str) -> str:
@@ -20,9 +15,7 @@ def plain(name: str) -> str:
 
 
 class ImageFiles:
-    """The images below a folder.
-
-    Hidden files, resource files of macOS, and files that are no images by their suffix are none of them.
+    """The images below a folder, by their names.
 
     Parameters
     ----------
@@ -36,14 +29,7 @@ class ImageFiles:
     @cached_property
     def names(self) -> list[str]:
         """Paths below the folder, ``/`` between their parts, sorted."""
-        below = (path.relative_to(self.root) for path in self.root.rglob("*") if path.is_file())
-        return sorted(
-            path.as_posix()
-            for path in below
-            if path.suffix.lower() not in OTHER_SUFFIXES
-            and not any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
-            and path.name.lower() != "thumbs.db"
-        )
+        return sorted(path.relative_to(self.root).as_posix() for path in self.root.rglob("*") if is_image_file(path))
 
     @cached_property
     def _by_name(self) -> list[dict[str, list[str]]]:

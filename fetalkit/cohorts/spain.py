@@ -44,19 +44,20 @@ class Spain(Cohort[SpainSettings]):
         "(2020); Zenodo 3904280"
     )
     planes = ("Fetal abdomen", "Fetal brain", "Fetal femur", "Fetal thorax", "Maternal cervix", "Other")
+    column = "Plane"  # that says what an image shows
     settings = SpainSettings
 
     def fetch(self, settings: SpainSettings, folder: Path) -> Path:
         return locate(ARCHIVE, folder)
 
     def rows(self, settings: SpainSettings, root: Path) -> pd.DataFrame:
-        columns = ("Image_name", "Patient_num", "Plane", "Operator", "US_Machine", "Train")
+        columns = ("Image_name", "Patient_num", self.column, "Operator", "US_Machine", "Train")
         raw = read_table(root / TABLE, columns)
         rows = pd.DataFrame(
             {
                 "image_id": raw.Image_name,
                 "patient": raw.Patient_num,
-                "plane": raw.Plane,
+                "plane": raw[self.column],
                 "centre": "",
                 "machine": raw.US_Machine,
                 "operator": raw.Operator,
@@ -66,14 +67,35 @@ class Spain(Cohort[SpainSettings]):
         )
         return rows if settings.subset is None else _limited(rows, paths.ROOT / settings.subset)
 
+    def notes(self, settings: SpainSettings, root: Path) -> list[str]:
+        if settings.subset is None:
+            return []
+        used = self.table(settings, root)
+        whole = self.table(settings.model_copy(update={"subset": None}), root)
+        counts = (
+            f"{(used.official_split == part).sum()} of {(whole.official_split == part).sum()} {part} images"
+            for part in ("train", "test")
+        )
+        return [f"Limited to the images that `{settings.subset}` names: {', '.join(counts)} of these planes."]
+
+
+class Brain(Spain):
+    """Its three brain planes: which of them an image shows is the harder task."""
+
+    title = "FETAL_PLANES_DB, brain planes (two hospitals in Barcelona)"
+    planes = ("Trans-thalamic", "Trans-cerebellum", "Trans-ventricular")
+    column = "Brain_plane"
+
+    def rows(self, settings: SpainSettings, root: Path) -> pd.DataFrame:
+        rows = super().rows(settings, root)
+        return rows[rows.plane.isin(self.planes)]
+
 
 def _limited(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
     try:
         names = path.read_text(encoding="utf-8").split()
     except FileNotFoundError:
-        raise FetalkitError(
-            f"{path}: not found; correct spain.cohort.subset in params.yaml or set it to null"
-        ) from None
+        raise FetalkitError(f"{path}: not found; correct cohort.subset in params.yaml or set it to null") from None
     unknown = sorted(set(names) - set(rows.image_id))
     if unknown:
         raise FetalkitError(f"{path}: {unknown[0]} is not in {TABLE} ({len(unknown)} such names); correct the list")

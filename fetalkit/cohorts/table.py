@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from fetalkit.cohorts import split_words
+from fetalkit.cohorts.archives import is_archive, unpacked
 from fetalkit.cohorts.base import COLUMNS, Cohort, unknown
 from fetalkit.cohorts.image_files import ImageFiles
 from fetalkit.cohorts.table_settings import PER_IMAGE, FromFileName, TableSettings
@@ -29,8 +30,10 @@ class Table(Cohort[TableSettings]):
 
     def fetch(self, settings: TableSettings, folder: Path) -> Path:
         root = paths.ROOT / Path(settings.folder).expanduser()
+        if is_archive(root):
+            return unpacked(root, folder / "archive")
         if not root.is_dir():
-            raise FetalkitError(f"{root}: no such folder; correct cohort.folder in params.yaml")
+            raise FetalkitError(f"{root}: no such folder or archive; correct cohort.folder in params.yaml")
         return root
 
     def rows(self, settings: TableSettings, root: Path) -> pd.DataFrame:

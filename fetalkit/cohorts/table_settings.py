@@ -80,7 +80,7 @@ class TableSettings(CohortSettings):
     planes
         As a list; or label in the table → plane, where several labels may be one plane. Images of other labels are left out.
     folder
-        Of the images; a relative one begins at the project's top.
+        Of the images, or a zip or tar file of it; a relative one begins at the project's top.
     table
         CSV file, in `folder` or from there; None where the images lie in folders that are called like their planes.
     columns

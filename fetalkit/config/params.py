@@ -1,14 +1,14 @@
 """Typed view of ``params.yaml``: every knob of the study, checked before anything runs."""
 
-import pkgutil
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, SerializeAsAny, model_validator
 
 from fetalkit.config import consistency, sections
 from fetalkit.config.arms import Arm, DerivedSet
-from fetalkit.config.sections import CohortSettings, GuidanceKind, ImageSize, Rate, Section, Steps, unique, validated
+from fetalkit.config.generation import Fidelity, GeneratorSettings, Synthesis, resolve
+from fetalkit.config.sections import CohortSettings, ImageSize, Rate, Section, Steps, unique, validated
 from fetalkit.config.shots import ShotsField
 from fetalkit.utils import paths
 from fetalkit.utils.errors import FetalkitError
@@ -53,105 +53,6 @@ class Splits(Section):
     near_duplicate_correlation: Annotated[float, Field(gt=0, le=1)]
     shots: ShotsField
     seeds: Seeds
-
-
-class Start(Section):
-    """A training on phantoms that a generator begins with: it has seen no real image, so any run's generator may.
-
-    Attributes
-    ----------
-    generator
-        Another generator of the section, which learns nothing of real images; its images are learnt.
-    images_per_plane, steps
-        How many of them, for how many steps; all else is as in ``training``.
-    """
-
-    generator: str
-    images_per_plane: Annotated[int, Field(ge=1)]
-    steps: Steps
-
-
-class GeneratorSettings(Section):
-    """A generator: its class, and what that class is told.
-
-    Attributes
-    ----------
-    class_path
-        ``class`` in the file: ``package.module:Name`` of a `fetalkit.generators.base.Generator`.
-    title
-        What it is, for tables, pages and cards.
-    training, sampling
-        Sections that the class defines, as its ``Training`` and ``Sampling``.
-    start
-        What its training begins with; random weights where there is none.
-    """
-
-    model_config: ClassVar = Section.model_config | {"populate_by_name": True}
-
-    class_path: Annotated[str, Field(alias="class", pattern=r"^[\w.]+:\w+$")]
-    title: str
-    training: SerializeAsAny[Section]
-    sampling: SerializeAsAny[Section]
-    start: Start | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _typed(cls, value: Any) -> Any:
-        class_path = value.get("class", value.get("class_path")) if isinstance(value, dict) else None
-        if not isinstance(class_path, str):
-            return value
-        made: Any = resolve(class_path) if ":" in class_path else None
-        if not hasattr(made, "Training") or not hasattr(made, "Sampling"):
-            raise ValueError(f"class {class_path!r} is no generator; give one as package.module:Name")
-        return value | {
-            part: _section(getattr(made, part.capitalize()), value.get(part) or {}, part)
-            for part in ("training", "sampling")
-        }
-
-
-def _section(model: type[Section], value: Any, key: str) -> Section:
-    if isinstance(value, Section):
-        return value
-    try:
-        return validated(model, value, "", key)
-    except FetalkitError as error:
-        raise ValueError(str(error)) from None
-
-
-def resolve(class_path: str) -> type:
-    """Class by ``package.module:Name``; ValueError where there is none."""
-    try:
-        return pkgutil.resolve_name(class_path)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(
-            f"class {class_path!r} cannot be imported ({error}); correct the name or install its package"
-        ) from None
-
-
-class Synthesis(Section):
-    """How many images of every plane a synthetic set has."""
-
-    images_per_plane: Annotated[int, Field(ge=1)]
-
-
-class Fidelity(Section):
-    """What the fidelity stage looks at beside the sets of the arms.
-
-    Attributes
-    ----------
-    generators
-        Further ones, in every run.
-    varied
-        The generator of which variants are drawn: in the course of its training, and with other guidance; ``""`` for none.
-    """
-
-    generators: Annotated[list[str], AfterValidator(unique)]
-    varied: str
-    guidance_scales: dict[GuidanceKind, Annotated[list[Annotated[float, Field(ge=0, le=20)]], AfterValidator(unique)]]
-    variant_images_per_plane: Annotated[int, Field(ge=2)]
-    neighbours: Annotated[int, Field(ge=1, le=100)]
-    near_copy_quantile: Rate
-    seed: Annotated[int, Field(ge=0)]
 
 
 class Classifier(Section):
@@ -200,10 +101,20 @@ class Training(Section):
 
 
 class Classify(Training):
-    """Arms of the study, and how they are trained."""
+    """Arms of the study, how they are trained, and who judges them.
+
+    Attributes
+    ----------
+    arms, further
+        In every run, and in some runs only.
+    tested_on
+        The part of the images that results are of: ``"test"``, or ``"validation"`` where the test patients are not to be read
+        yet. Then no stage after 02_images sees a test image.
+    """
 
     arms: Annotated[list[str], Field(min_length=1), AfterValidator(unique)]
     further: list[Block]
+    tested_on: Literal["test", "validation"] = "test"
 
 
 class Report(Section):
@@ -211,6 +122,20 @@ class Report(Section):
 
     bootstrap_resamples: Annotated[int, Field(ge=100, le=1_000_000)]
     bootstrap_seed: Annotated[int, Field(ge=0)]
+
+
+_NOTHING_DRAWN = {
+    "synthesis": {"images_per_plane": 1},
+    "fidelity": {
+        "generators": [],
+        "varied": "",
+        "guidance_scales": {},
+        "variant_images_per_plane": 2,
+        "neighbours": 5,
+        "near_copy_quantile": 0.01,
+        "seed": 0,
+    },
+}
 
 
 class Params(Section):
@@ -233,6 +158,14 @@ class Params(Section):
     def controls(self) -> list[str]:
         """Arms that gains are counted over and that every run has, in the order of ``arms``."""
         return [name for name, arm in self.arms.items() if arm.control and name in self.classify.arms]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_generators(cls, value: Any) -> Any:
+        """Where there are no generators, nothing need be said of what they draw."""
+        if isinstance(value, dict) and value.get("generators") == {}:
+            return _NOTHING_DRAWN | value
+        return value
 
     @model_validator(mode="after")
     def _consistent(self):
@@ -259,9 +192,15 @@ def load(cohort: str, path: Path | None = None) -> Params:
     """
     path = path or paths.PARAMS
     content = sections.read(path)
-    section = _of(cohort, content, path)
+    own = _of(cohort, content, path)
     shared = {name: content.get(name) for name in SHARED}
-    return validated(Params, section | shared | {"cohort": _cohort(cohort, section, path)}, path.name, cohort)
+    return validated(Params, own | shared | {"cohort": _cohort(cohort, own, path)}, path.name, cohort)
+
+
+def section(cohort: str, path: Path | None = None) -> dict[str, Any]:
+    """The section of a cohort as the file has it, nothing checked but that it is there."""
+    path = path or paths.PARAMS
+    return _of(cohort, sections.read(path), path)
 
 
 def load_cohort(cohort: str, path: Path | None = None) -> CohortSettings:
@@ -279,7 +218,7 @@ def machine(path: Path | None = None) -> Machine:
 def names(path: Path | None = None) -> list[str]:
     """Cohorts that ``params.yaml`` has a section for, in its order."""
     content = sections.read(path or paths.PARAMS)
-    return [name for name, section in content.items() if isinstance(section, dict) and "cohort" in section]
+    return [name for name, of in content.items() if isinstance(of, dict) and "cohort" in of]
 
 
 def _of(cohort: str, content: dict, path: Path) -> dict:
@@ -291,8 +230,8 @@ def _of(cohort: str, content: dict, path: Path) -> dict:
     return content[cohort]
 
 
-def _cohort(name: str, section: dict, path: Path) -> CohortSettings:
-    given = section.get("cohort") or {}
+def _cohort(name: str, own: dict, path: Path) -> CohortSettings:
+    given = own.get("cohort") or {}
     kind = given.get("kind", name) if isinstance(given, dict) else name
     try:
         model = resolve(COHORTS.get(kind, kind)).settings

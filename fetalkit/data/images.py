@@ -113,14 +113,28 @@ class ImageStore:
         uint8 (n, side, side), read-only.
     image_ids
         Names of the images, in the order of `pixels`.
+    hidden
+        Those that `images` refuses to show.
     """
 
     pixels: np.ndarray
     image_ids: tuple[str, ...]
+    hidden: frozenset[str] = frozenset()
 
     def images(self, image_ids: Iterable[str]) -> np.ndarray:
-        """Images by their ids, uint8 (n, side, side), in the order given; KeyError for an id that is not there."""
-        return self.pixels[[self._rows[name] for name in image_ids]]
+        """Images by their ids, uint8 (n, side, side), in the order given; KeyError for an id that is not there.
+
+        Raises
+        ------
+        FetalkitError
+            For a hidden image.
+        """
+        wanted = list(image_ids)
+        if refused := self.hidden.intersection(wanted):
+            raise FetalkitError(
+                f"{min(refused)}: is a test image, and classify.tested_on is validation: test images are not read yet"
+            )
+        return self.pixels[[self._rows[name] for name in wanted]]
 
     @cached_property
     def _rows(self) -> dict[str, int]:

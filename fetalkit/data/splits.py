@@ -169,3 +169,19 @@ def check_planes(table: pd.DataFrame, planes: Sequence[str]) -> str:
         f"{', '.join(lacking['validation'])} has no validation image: choices that are made on validation, such as that of the "
         "better control, do not know of it."
     )
+
+
+def validation_shares(table: pd.DataFrame) -> pd.DataFrame:
+    """What validation holds of all images that are not test images: a row per plane, and one for all of them.
+
+    Columns: ``plane``, ``images``, ``share of images``, ``patients``, ``share of patients`` (persons, as in ``group``); shares
+    in [0, 1].
+    """
+    known = table[(table.part != "test") & (table.dropped == "")]
+    rows = []
+    for plane in [*dict.fromkeys(known.plane.sort_values()), "all"]:
+        here = known if plane == "all" else known[known.plane == plane]
+        mine = here[here.part == "validation"]
+        patients = mine.group.nunique()
+        rows.append((plane, len(mine), len(mine) / len(here), patients, patients / here.group.nunique()))
+    return pd.DataFrame(rows, columns=["plane", "images", "share of images", "patients", "share of patients"])

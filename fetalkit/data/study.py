@@ -1,5 +1,6 @@
 """The tables and arrays of one cohort, as the stages after 03_splits read them. Images go by their ids everywhere."""
 
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -47,14 +48,14 @@ class Study:
 
     @cached_property
     def store(self) -> ImageStore:
-        """All images of the cohort, by id."""
+        """All images of the cohort, by id; where `tested_on` is validation, test images are hidden."""
         folder = _made(paths.data(self.cohort, "images"), "02_images")
         store = ImageStore.load(folder, self.params.images.image_size)
         if missing := set(self.table.image_id) - set(store.image_ids):
             raise FetalkitError(
                 f"{folder}: {len(missing)} images of the splits are not in it, such as {min(missing)}; run 02_images again"
             )
-        return store
+        return store if self.tested_on == "test" else replace(store, hidden=frozenset(self.part("test").image_id))
 
     def labels(self, rows: pd.DataFrame) -> np.ndarray:
         """Class numbers, int64, of rows of the table: positions of their planes in ``cohort.planes``."""
@@ -67,6 +68,22 @@ class Study:
     def part(self, name: str) -> pd.DataFrame:
         """Rows of a part; those of ``test`` include the dropped images, which the sensitivity analysis needs."""
         return self.table[self.table.part == name]
+
+    @property
+    def tested_on(self) -> str:
+        """Name of the part that results are of: ``"test"``, or ``"validation"`` where test images are not to be read yet."""
+        return self.params.classify.tested_on
+
+    @property
+    def tested(self) -> pd.DataFrame:
+        """Rows of that part, those included that are dropped."""
+        return self.part(self.tested_on)
+
+    @property
+    def predicted(self) -> list[str]:
+        """Names of the images that every run predicts: validation, then test."""
+        parts = dict.fromkeys(["validation", self.tested_on])
+        return [name for part in parts for name in self.part(part).image_id]
 
     def train(self, k: str, seed: int) -> Labelled:
         """The images that a run, and its generator, may see: the k-shot subset of `seed`."""

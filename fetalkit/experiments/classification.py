@@ -23,13 +23,12 @@ from fetalkit.utils import devices, paths
 from fetalkit.utils.files import replacing
 
 STAGE = "classify"
-PARTS = ("validation", "test")  # that a run predicts
 
 
 def train_all(cohort: str, settings: Params) -> list[Outcome]:
     """Train and apply every run, one process per core. A run that fails is among the outcomes, with its error."""
     study, runs = Study(cohort, settings), all_runs(settings)
-    image_ids = [name for part in PARTS for name in study.part(part).image_id]
+    image_ids = study.predicted
     cache = PhaseCache.of(cohort, STAGE)
     outcomes = engine.attempt(
         train_and_predict,
@@ -49,10 +48,10 @@ def _most_phases_first(settings: Params, runs: Sequence[Run]) -> list[Run]:
 
 
 def train_and_predict(cohort: str, settings: Params, cache: PhaseCache, run: Run) -> Outcome:
-    """Train the phases of a run, or take the finished ones, and predict validation and test images."""
+    """Train the phases of a run, or take the finished ones, and predict validation and test images (`Study.predicted`)."""
     model, outcome = train(cohort, settings, cache, run)
     study, device = Study(cohort, settings), devices.device(settings.run.device)
-    image_ids = [name for part in PARTS for name in study.part(part).image_id]
+    image_ids = study.predicted
     probabilities = trainer.predict(model, study.store.images(image_ids), device)
     return replace(outcome, image_ids=tuple(image_ids), probabilities=probabilities)
 

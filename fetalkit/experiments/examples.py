@@ -47,7 +47,7 @@ def surest_calls(study: Study, outcomes: Sequence[Outcome], arm: str, each: int 
 
     Taken is the run of the largest k, the first seed and the first classifier that has spatial maps; None if there is none.
     """
-    test = study.part("test")
+    test = study.tested
     test = test[test.dropped == ""]
     data = study.labelled(test)
     for outcome, trained in _candidates(study, outcomes, arm):

@@ -40,7 +40,7 @@ class Evaluation(SyntheticSets):
     def __init__(self, study: Study):
         super().__init__(study)
         self.options = study.params.fidelity
-        self.test, self.train = (_kept(study, part) for part in ("test", "train"))
+        self.test, self.train = (_kept(study, part) for part in (study.tested_on, "train"))
         self._thresholds: dict[tuple, float] = {}
 
     # Features

@@ -145,7 +145,7 @@ def draw(study: Study, count: int, seed: int, generator: str = "diffusion") -> Q
         raise FetalkitError(f"a blind test of {count} images cannot be half real, half synthetic; use an even number")
     splits = study.params.splits
     k, first = splits.shots.largest, splits.seeds[0]
-    rows = study.part("test")
+    rows = study.tested
     rows = rows[rows.dropped == ""]
     real, synthetic = study.labelled(rows), study.synthetic(generator, k, first)
     random = np.random.default_rng(seed)

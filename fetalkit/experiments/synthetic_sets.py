@@ -46,6 +46,7 @@ class SyntheticSets:
     """
 
     def __init__(self, study: Study):
+        synthesis.check(study.cohort, study.params)
         self.study, self.settings = study, study.params
         self.subject = self.settings.fidelity.varied
         self.largest, self.first_seed = self.settings.splits.shots.largest, self.settings.splits.seeds[0]

@@ -55,7 +55,9 @@ def learning_curves(curves: pd.DataFrame, all_arms: Sequence[str]) -> Figure:
     return grid.figure
 
 
-def accuracy_by_arm(table: pd.DataFrame, all_arms: Sequence[str], metric: str = "accuracy") -> Figure:
+def accuracy_by_arm(
+    table: pd.DataFrame, all_arms: Sequence[str], metric: str = "accuracy", part: str = "test"
+) -> Figure:
     """`metric` on test of every run of one k (dots) and its mean over seeds (bars): one panel per classifier.
 
     Parameters
@@ -66,6 +68,8 @@ def accuracy_by_arm(table: pd.DataFrame, all_arms: Sequence[str], metric: str = 
         Every arm of the study in the order of params.yaml.
     metric
         One of the metrics in the table.
+    part
+        Whom it is of.
     """
     rows = table[table.metric == metric]
     order, classifiers = list(dict.fromkeys(rows.arm)), list(dict.fromkeys(rows.classifier))
@@ -83,7 +87,7 @@ def accuracy_by_arm(table: pd.DataFrame, all_arms: Sequence[str], metric: str = 
             else:
                 axis.plot([values.mean()] * 2, [place - 0.3, place + 0.3], color="black", linewidth=1.5)
         axis.grid(axis="x", alpha=0.4)
-    return grid.set_axis_labels(f"{metric.replace('_', ' ')} (test)", "").set_titles("{col_name}").figure
+    return grid.set_axis_labels(f"{metric.replace('_', ' ')} ({part})", "").set_titles("{col_name}").figure
 
 
 def accuracy_against_k(
@@ -91,6 +95,7 @@ def accuracy_against_k(
     images: Mapping[str, float],
     factors: Mapping[str, float | None],
     all_arms: Sequence[str],
+    part: str = "test",
 ) -> Figure:
     """Test accuracy against the number of real images per plane, mean over classifiers, with the spread of seeds.
 
@@ -104,6 +109,8 @@ def accuracy_against_k(
         Arm → by which factor it multiplies the real images; arms without one are not among its keys.
     all_arms
         Every arm of the study in the order of params.yaml.
+    part
+        Whom the accuracy is of.
     """
     rows = table[table.metric == "accuracy"].assign(images=table.k.map(images), value=100 * table.value)
     per_seed = rows.groupby(["arm", "images", "seed"], sort=False).value.agg(missing.mean)
@@ -125,7 +132,7 @@ def accuracy_against_k(
             crosses += 1
     if crosses:
         missing.explain_crosses(axis, lines=crosses)
-    axis.set(xscale="log", xlabel="real images per plane", ylabel="accuracy on test patients (%)")
+    axis.set(xscale="log", xlabel="real images per plane", ylabel=f"accuracy on {part} patients (%)")
     ticks = sorted(images.values())
     axis.set_xticks(ticks, [f"{value:.0f}" for value in ticks])
     axis.xaxis.set_minor_locator(NullLocator())

@@ -15,13 +15,23 @@ import pandas as pd
 from fetalkit.config import params, sections
 from fetalkit.experiments.transfer import settings as transfers
 from fetalkit.reporting import machine, pages, test_log
-from fetalkit.reporting.contents import BETWEEN_TABLES, CARDS, FOLDER, SUMMARY, TABLES, TEST_LOG, TRANSFER_TABLES
+from fetalkit.reporting.contents import (
+    BETWEEN_TABLES,
+    CARDS,
+    FOLDER,
+    OF_GENERATORS,
+    SUMMARY,
+    TABLES,
+    TEST_LOG,
+    TRANSFER_TABLES,
+)
 from fetalkit.runner.records import record
 from fetalkit.utils import paths
 from fetalkit.utils.errors import FetalkitError
 from fetalkit.utils.files import replacing, write_json, write_table
 
 FRONT, CLASSIFIED, TRANSFER = "09_report", "07_classify", "08_transfer"
+DRAWING = ("04_generator", "05_synthesis", "06_fidelity")  # of cohorts that have generators
 
 
 def build(study: str) -> Path:
@@ -41,12 +51,15 @@ def build(study: str) -> Path:
     if transfers.between_cohorts(study):
         return _build_between(study)
     names, sources, settings = stages(study), TABLES, cohort_settings(study)
-    readings = {CLASSIFIED: TABLES["results.csv"]}
+    if not settings["generators"]:
+        sources = {name: parts for name, parts in sources.items() if name not in OF_GENERATORS}
+    # Where test patients are not to be read yet, nothing has read them.
+    readings = {CLASSIFIED: TABLES["results.csv"]} if settings["classify"]["tested_on"] == "test" else {}
     if TRANSFER in names:
         sources, settings = sources | TRANSFER_TABLES, settings | {sections.TRANSFER: _transfer_settings(study)}
         readings[TRANSFER] = TRANSFER_TABLES["transfer.csv"]
     tables = made(study, sources)
-    (cards,) = made(study, {CARDS: (CARDS,)}).values()
+    cards = made(study, {CARDS: (CARDS,)} if settings["generators"] else {})
     log = _test_log(study, readings)
     summary = _timed_summary(study) | {"test_readings": len(log)}
     made_on = machine.kind(study, names, params.machine())
@@ -57,7 +70,8 @@ def build(study: str) -> Path:
         write_table(log, temporary / TEST_LOG)
         write_json(summary, temporary / SUMMARY)
         write_json(made_on, temporary / machine.FILE)
-        copy(cards, temporary / CARDS)
+        for name, source in cards.items():
+            copy(source, temporary / name)
     return folder / "index.html"
 
 
@@ -78,7 +92,8 @@ def _build_between(study: str) -> Path:
 def stages(cohort: str) -> list[str]:
     """Names of the notebooks of a cohort's pipeline, in order."""
     names = sorted(path.stem for path in paths.NOTEBOOKS.glob("[0-9]*.ipynb"))
-    return [name for name in names if name != TRANSFER or cohort in transfers.names()]
+    lacking = () if cohort_settings(cohort)["generators"] else DRAWING
+    return [name for name in names if name not in lacking and (name != TRANSFER or cohort in transfers.names())]
 
 
 def cohort_settings(cohort: str) -> dict[str, Any]:
@@ -141,7 +156,7 @@ def _test_log(study: str, readings: Mapping[str, tuple[str, ...]]) -> pd.DataFra
 
 def _timed_summary(cohort: str) -> dict[str, Any]:
     """The summary with what the run cost; kept apart from the results, which are the same in every run."""
-    kinds = ("generators", "classifiers")
+    kinds = [kind for kind in ("generators", "classifiers") if kind != "generators" or DRAWING[0] in stages(cohort)]
     sources = {SUMMARY: ("report", SUMMARY), **{kind: ("timings", f"{kind}.csv") for kind in kinds}}
     files = made(cohort, sources)
     by_notebook = {name: record(paths.executed(cohort, name))["seconds"] for name in stages(cohort)}

@@ -14,6 +14,7 @@ TABLES = {
     "fidelity.csv": ("fidelity", "fidelity.csv"),
     "fidelity.json": ("fidelity", "fidelity.json"),
 }
+OF_GENERATORS = ("denoiser.csv", "fidelity.csv", "fidelity.json")  # a cohort without generators lacks them
 # The same of a transfer study: those beside a cohort's own tables, and those of a study between cohorts.
 TRANSFER_TABLES = {"transfer.csv": ("transfer", "results.csv"), "transfer.json": ("transfer", "summary.json")}
 BETWEEN_TABLES = {name: ("transfer", name) for name in ("results.csv", "gains.csv", "groups.csv", "gap.csv", SUMMARY)}

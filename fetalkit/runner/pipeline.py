@@ -1,7 +1,8 @@
 """The pipelines: ``dvc.yaml`` at the top is that of the default cohort, and those of all other studies are written from it.
 
 A cohort's pipeline differs in who is meant, and lacks what stands between ``# <default>`` and ``# </default>`` (the transfer
-study) unless ``params.yaml`` has a transfer study of the cohort's name. A transfer study between cohorts has only those
+study) unless ``params.yaml`` has a transfer study of the cohort's name, and what stands between ``# <generators>`` and
+``# </generators>`` where the cohort has none. A transfer study between cohorts has only those
 stages and the last one.
 """
 
@@ -21,7 +22,9 @@ from fetalkit.utils.files import replacing
 
 FILE, LOCK = "dvc.yaml", "dvc.lock"
 _COHORT = "${cohort}"
-_MARKED = re.compile(r"(?m)^ *# <default>.*\n((?:.*\n)*?) *# </default>.*\n")
+_MARKED, _DRAWING = (
+    re.compile(rf"(?m)^ *# <{mark}>.*\n((?:.*\n)*?) *# </{mark}>.*\n") for mark in ("default", "generators")
+)
 _HEADER = "# A transfer study between cohorts. `fetalkit pipelines` writes this file from dvc.yaml and params.yaml.\n"
 
 
@@ -74,6 +77,7 @@ def text(study: str) -> str:
             "that no cohort has"
         )
     own = _MARKED.sub(r"\1" if study in transfers else "", _top())
+    own = _DRAWING.sub(r"\1" if params.section(study).get("generators") else "", own)
     for key, value in (("cohort", study), ("root", "../..")):
         own, count = re.subn(rf"(?m)^( +(?:- )?{key}:) \S+", rf"\1 {value}", own, count=1)
         if not count:

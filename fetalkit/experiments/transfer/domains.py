@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 
 from fetalkit.config.params import Params
+from fetalkit.data import index as table_of_images
 from fetalkit.data.images import Labelled
 from fetalkit.data.study import Study
 from fetalkit.data.subsets import k_shot_subsets
 from fetalkit.experiments.transfer.methods import LABELLED, NONE
 from fetalkit.metrics.outline import standardise_mask
-from fetalkit.utils import paths
 from fetalkit.utils.errors import FetalkitError
 
 
@@ -196,7 +196,7 @@ def gathered(plan: Plan) -> Gathered:
     for cohort, domain in of_cohort.items():
         study = Study(cohort, plan.cohorts[cohort])
         rows = study.table[study.table.part != "test"]
-        index = _index(cohort).set_index("image_id").loc[rows.image_id]
+        index = table_of_images.read(cohort).set_index("image_id").loc[rows.image_id]
         patients = cohort + " " + rows.group
         parts.append((study.store.images(rows.image_id), rows.plane, domain.places(rows), patients, index))
     images, planes, places, patients, index = zip(*parts, strict=True)
@@ -204,14 +204,7 @@ def gathered(plan: Plan) -> Gathered:
     return Gathered(**{name: np.concatenate(of) for name, of in arrays.items()}, index=pd.concat(index))
 
 
-def _index(cohort: str) -> pd.DataFrame:
-    path = paths.data(cohort, "cohort", "index.csv")
-    if not path.exists():
-        raise FetalkitError(f"{path}: not found; run 01_cohort first, or `dvc repro`")
-    return pd.read_csv(path, dtype={"image_id": str})
-
-
 def index_and_images(cohort: str, settings: Params) -> tuple[pd.DataFrame, np.ndarray]:
     """Table that 01_cohort makes, and all images of a cohort in the same order; FetalkitError where a stage is missing."""
-    index = _index(cohort)
+    index = table_of_images.read(cohort)
     return index, Study(cohort, settings).store.images(index.image_id)

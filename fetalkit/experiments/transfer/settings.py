@@ -128,6 +128,8 @@ class Transfer(Section):
                         f"blocks: {direction}: {begun[0]} begins with images of generators.{SUBJECT}, which the source lacks; "
                         "add that generator, or leave the method out"
                     )
+        if hidden := [name for name, of in self.cohorts.items() if of.classify.tested_on != "test"]:
+            raise ValueError(f"{hidden[0]} is not tested on its test patients yet (classify.tested_on); leave it out")
         if len({(tuple(of.cohort.planes), of.images.image_size) for of in self.cohorts.values()}) > 1:
             raise ValueError(f"{', '.join(self.cohorts)} differ in planes or size of images; give them the same")
         return self

@@ -1,0 +1,108 @@
+"""Sections of ``params.yaml`` about generators and the images that they draw."""
+
+import pkgutil
+from typing import Annotated, Any, ClassVar
+
+from pydantic import AfterValidator, Field, SerializeAsAny, model_validator
+
+from fetalkit.config.sections import GuidanceKind, Rate, Section, Steps, unique, validated
+from fetalkit.utils.errors import FetalkitError
+
+
+class Start(Section):
+    """A training on phantoms that a generator begins with: it has seen no real image, so any run's generator may.
+
+    Attributes
+    ----------
+    generator
+        Another generator of the section, which learns nothing of real images; its images are learnt.
+    images_per_plane, steps
+        How many of them, for how many steps; all else is as in ``training``.
+    """
+
+    generator: str
+    images_per_plane: Annotated[int, Field(ge=1)]
+    steps: Steps
+
+
+class GeneratorSettings(Section):
+    """A generator: its class, and what that class is told.
+
+    Attributes
+    ----------
+    class_path
+        ``class`` in the file: ``package.module:Name`` of a `fetalkit.generators.base.Generator`.
+    title
+        What it is, for tables, pages and cards.
+    training, sampling
+        Sections that the class defines, as its ``Training`` and ``Sampling``.
+    start
+        What its training begins with; random weights where there is none.
+    """
+
+    model_config: ClassVar = Section.model_config | {"populate_by_name": True}
+
+    class_path: Annotated[str, Field(alias="class", pattern=r"^[\w.]+:\w+$")]
+    title: str
+    training: SerializeAsAny[Section]
+    sampling: SerializeAsAny[Section]
+    start: Start | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _typed(cls, value: Any) -> Any:
+        class_path = value.get("class", value.get("class_path")) if isinstance(value, dict) else None
+        if not isinstance(class_path, str):
+            return value
+        made: Any = resolve(class_path) if ":" in class_path else None
+        if not hasattr(made, "Training") or not hasattr(made, "Sampling"):
+            raise ValueError(f"class {class_path!r} is no generator; give one as package.module:Name")
+        return value | {
+            part: _section(getattr(made, part.capitalize()), value.get(part) or {}, part)
+            for part in ("training", "sampling")
+        }
+
+
+def _section(model: type[Section], value: Any, key: str) -> Section:
+    if isinstance(value, Section):
+        return value
+    try:
+        return validated(model, value, "", key)
+    except FetalkitError as error:
+        raise ValueError(str(error)) from None
+
+
+def resolve(class_path: str) -> type:
+    """Class by ``package.module:Name``; ValueError where there is none."""
+    try:
+        return pkgutil.resolve_name(class_path)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(
+            f"class {class_path!r} cannot be imported ({error}); correct the name or install its package"
+        ) from None
+
+
+class Synthesis(Section):
+    """How many images of every plane a synthetic set has."""
+
+    images_per_plane: Annotated[int, Field(ge=1)]
+
+
+class Fidelity(Section):
+    """What the fidelity stage looks at beside the sets of the arms.
+
+    Attributes
+    ----------
+    generators
+        Further ones, in every run.
+    varied
+        The generator of which variants are drawn: in the course of its training, and with other guidance; ``""`` for none.
+    """
+
+    generators: Annotated[list[str], AfterValidator(unique)]
+    varied: str
+    guidance_scales: dict[GuidanceKind, Annotated[list[Annotated[float, Field(ge=0, le=20)]], AfterValidator(unique)]]
+    variant_images_per_plane: Annotated[int, Field(ge=2)]
+    neighbours: Annotated[int, Field(ge=1, le=100)]
+    near_copy_quantile: Rate
+    seed: Annotated[int, Field(ge=0)]
