@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw
 
 from fetalkit import cohorts
 from fetalkit.cohorts import audit
+from fetalkit.data import splits
 from fetalkit.utils.errors import FetalkitError
 
 
@@ -71,7 +72,80 @@ def test_all_bad_files_in_one_message(image_folder):
     assert message.startswith("3 of 36 images cannot be read")
     assert "p03_0.png: missing" in message
     assert "p04_0.png: corrupt" in message
-    assert "p06_0.png: corrupt" in message
+    assert "p06_0.png: no image but text" in message
+
+
+BLANKS = {
+    "black": np.zeros((60, 90), np.uint8),
+    "grey": np.full((60, 90), 128, np.uint8),
+    "noise of a few levels": np.random.default_rng(1).normal(20, 2, (60, 90)).astype(np.uint8),
+    "a clock on black": np.pad(np.full((5, 9), 255, np.uint8), ((50, 5), (70, 11))),
+}
+
+
+def with_shared(image_folder, pictures):
+    """The folder with one more image per patient, all of them `pictures`, in turn."""
+    root, table = image_folder
+    rows = []
+    for number, (_, first) in enumerate(table.groupby("patient").first().reset_index().iterrows()):
+        Image.fromarray(pictures[number % len(pictures)]).save(root / f"{first.patient}_x.png")
+        rows.append({**first, "image_id": f"{first.patient}_x", "source": f"{first.patient}_x.png"})
+    return root, pd.concat([table, pd.DataFrame(rows)], ignore_index=True)
+
+
+@pytest.mark.parametrize("name", BLANKS)
+def test_blank_frames_are_left_out_and_join_no_patients(image_folder, name):
+    root, table = with_shared(image_folder, [BLANKS[name]])
+    index, thumbnails = audit.scan(root, table)
+    assert list(index.image_id[index.blank]) == [f"p{patient:02d}_x" for patient in range(12)]
+    pairs = audit.duplicates(index, thumbnails, bits=32, correlation=0.95)
+    assert len(pairs) == 0
+    index, pairs, left_out = audit.only_scans(index, pairs)
+    assert len(index) == 36 and list(index.index) == list(range(36)) and len(left_out) == 12
+    assert set(left_out.why) == {"blank"} and set(left_out.columns) == {"image_id", "patient", "plane", "why"}
+    assert splits.groups(index, pairs).nunique() == 12, "patients stay different persons"
+
+
+def test_a_cover_page_joins_no_patients_but_a_picture_of_two_does(image_folder):
+    cover = np.asarray(Image.open(image_folder[0] / "p00_0.png").transpose(Image.Transpose.ROTATE_180))
+    root, table = with_shared(image_folder, [cover])
+    shutil.copy(root / "p00_0.png", root / "p01_0.png")
+    index, thumbnails = audit.scan(root, table)
+    pairs = audit.duplicates(index, thumbnails, bits=32, correlation=0.95)
+    index, pairs, left_out = audit.only_scans(index, pairs)
+    assert list(left_out.image_id) == [f"p{patient:02d}_x" for patient in range(12)]
+    assert set(left_out.why) == {"the same picture under 12 patients"}
+    assert pairs[["image_a", "image_b"]].values.tolist() == [["p00_0", "p01_0"]]
+    assert splits.groups(index, pairs).nunique() == 11
+
+
+def test_nothing_is_left_out_of_a_cohort_of_scans(image_folder):
+    root, table = image_folder
+    index, thumbnails = audit.scan(root, table)
+    pairs = audit.duplicates(index, thumbnails, bits=32, correlation=0.95)
+    same, kept, left_out = audit.only_scans(index, pairs)
+    pd.testing.assert_frame_equal(same, index)
+    assert len(kept) == 0 and len(left_out) == 0
+
+
+def test_a_cohort_of_blank_frames_alone_is_one_line(image_folder):
+    root, table = image_folder
+    for source in table.source:
+        Image.new("L", (90, 60)).save(root / source)
+    index, thumbnails = audit.scan(root, table)
+    with pytest.raises(FetalkitError, match="no scan among the 36 images: blank"):
+        audit.only_scans(index, audit.duplicates(index, thumbnails, bits=32, correlation=0.95))
+
+
+def test_a_frame_is_chosen_for_files_that_have_several(image_folder):
+    root, table = image_folder
+    first = Image.open(root / "p00_0.png")
+    first.save(root / "p01_0.png", "TIFF", save_all=True, append_images=[Image.open(root / "p02_0.png")])
+    with pytest.raises(FetalkitError, match="1 of 36 images cannot be read.*\n.*p01_0.png: holds 2 frames"):
+        audit.scan(root, table)
+    index, _ = audit.scan(root, table, 2)
+    assert index.frames.tolist() == [1] * 3 + [2] + [1] * 32 and index.format[3] == "TIFF"
+    assert index.phash[3] == index.phash[6], "its second frame is the image of another patient"
 
 
 def test_a_changed_file_is_noticed(image_folder):

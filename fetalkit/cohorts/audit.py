@@ -14,23 +14,35 @@ import pandas as pd
 from PIL import Image
 from scipy import ndimage
 
-from fetalkit.data import images
+from fetalkit.config.sections import Frame
+from fetalkit.data import decoding, images
 from fetalkit.utils.errors import FetalkitError
 
 HASH_SIDE = 16
 THUMBNAIL = 64
 # An image shows burned-in marks (text, calipers) when this share of its pixels are thin strokes, near white on dark ground.
 OVERLAY_SHARE = 5e-4
+# A blank frame: fewer than this share of its pixels depart from the median by more than so many of 255 grey levels.
+BLANK_SHARE, BLANK_LEVELS = 0.01, 8
+COVER_PATIENTS = 5  # a picture that so many patients share is a cover page or a test image
 _BLOCK = 2048
 
 
-def scan(root: Path, table: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
+def scan(root: Path, table: pd.DataFrame, frame: Frame | None = None) -> tuple[pd.DataFrame, np.ndarray]:
     """Facts about every image of `table`.
+
+    Parameters
+    ----------
+    root, table
+        Where the images lie, and what `fetalkit.cohorts.base.Cohort.table` says of them.
+    frame
+        As for `fetalkit.data.decoding.read`.
 
     Returns
     -------
     index : pandas.DataFrame
-        `table` plus ``width``, ``height`` (px), ``mode``, ``colour`` (channels differ), ``overlay_share`` (0-1), ``bytes``,
+        `table` plus ``width``, ``height`` (px), ``format``, ``mode``, ``frames``, ``masked_share`` (as in
+        `fetalkit.data.decoding.Picture`), ``blank``, ``colour`` (channels differ), ``overlay_share`` (0-1), ``bytes``,
         ``sha256`` and ``phash`` (64 hexadecimal digits).
     thumbnails : ndarray, uint8 (n, 64, 64)
 
@@ -39,19 +51,24 @@ def scan(root: Path, table: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
     FetalkitError
         One message with all missing and corrupt images.
     """
-    facts = images.each(lambda source: _facts(root / source), list(table.source), "read")
+    facts = images.each(lambda source: _facts(root / source, frame), list(table.source), "read")
     thumbnails = np.stack([fact.pop("thumbnail") for fact in facts])
     return pd.concat([table, pd.DataFrame(facts)], axis=1), thumbnails
 
 
-def _facts(path: Path) -> dict:
-    image = images.read(path)
+def _facts(path: Path, frame: Frame | None) -> dict:
+    picture = decoding.read(path, frame)
+    image = picture.image
     grey = images.canonical(image)
     content = path.read_bytes()
     return {
         "width": image.width,
         "height": image.height,
-        "mode": image.mode,
+        "format": picture.format,
+        "mode": picture.mode,
+        "frames": picture.frames,
+        "masked_share": picture.masked_share,
+        "blank": _is_blank(np.asarray(grey)),
         "colour": _coloured(image),
         "overlay_share": round(_overlay_share(np.asarray(grey)), 6),
         "bytes": len(content),
@@ -61,8 +78,12 @@ def _facts(path: Path) -> dict:
     }
 
 
+def _is_blank(grey: np.ndarray) -> bool:
+    return bool((np.abs(grey - np.median(grey)) > BLANK_LEVELS).mean() < BLANK_SHARE)
+
+
 def _coloured(image: Image.Image) -> bool:
-    if image.mode in ("L", "1", "LA") or image.mode.startswith("I"):
+    if image.mode in ("L", "1"):
         return False
     channels = np.asarray(image.convert("RGB")).astype(np.int16)
     # A few levels of difference come from lossy compression, not from colour.
@@ -76,7 +97,7 @@ def _overlay_share(grey: np.ndarray) -> float:
 
 
 def duplicates(index: pd.DataFrame, thumbnails: np.ndarray, bits: int, correlation: float) -> pd.DataFrame:
-    """Pairs of images that show the same picture.
+    """Pairs of images that show the same picture; blank frames are all alike, and form none.
 
     Parameters
     ----------
@@ -97,13 +118,13 @@ def duplicates(index: pd.DataFrame, thumbnails: np.ndarray, bits: int, correlati
     flat = thumbnails.reshape(len(thumbnails), -1).astype(np.float32)
     flat -= flat.mean(axis=1, keepdims=True)
     flat /= np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-6)
-    same_file = index.sha256.to_numpy()
+    same_file, seen = index.sha256.to_numpy(), ~index.blank.to_numpy(bool)
     pairs = []
     for start in range(0, len(index), _BLOCK):  # in blocks, so that memory stays linear in the number of images
         block = slice(start, start + _BLOCK)
         distance = (codes.shape[1] - codes[block] @ codes.T) / 2
         exact = same_file[block, None] == same_file[None]
-        rows, others = np.nonzero(exact | (distance <= bits))
+        rows, others = np.nonzero((exact | (distance <= bits)) & seen[block, None] & seen[None])
         for row, other in zip(rows, others, strict=True):
             if other > row + start:
                 alike = float(flat[row + start] @ flat[other])
@@ -127,6 +148,41 @@ def duplicates(index: pd.DataFrame, thumbnails: np.ndarray, bits: int, correlati
             "crosses_split": ~agree("official_split"),
         }
     )
+
+
+def only_scans(index: pd.DataFrame, pairs: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Leave out what is no scan: blank frames, and pictures that many patients share, such as a cover page.
+
+    They would make one person of all patients who have them.
+
+    Parameters
+    ----------
+    index, pairs
+        As `scan` and `duplicates` return them.
+
+    Returns
+    -------
+    index, pairs : pandas.DataFrame
+        Without them.
+    left_out : pandas.DataFrame
+        ``image_id``, ``patient``, ``plane``, ``why``; empty for most cohorts.
+
+    Raises
+    ------
+    FetalkitError
+        When nothing is left.
+    """
+    patient = dict(zip(index.image_id, index.patient, strict=True))
+    image = pd.concat([pairs.image_a, pairs.image_b, index.image_id], ignore_index=True)
+    alike = pd.concat([pairs.image_b, pairs.image_a, index.image_id], ignore_index=True)
+    sharing = alike.map(patient).groupby(image).nunique().loc[index.image_id].to_numpy()
+    why = np.where(sharing >= COVER_PATIENTS, [f"the same picture under {count} patients" for count in sharing], "")
+    why = np.where(index.blank, "blank", why)
+    left_out = index[["image_id", "patient", "plane"]].assign(why=why)[why != ""].reset_index(drop=True)
+    if len(left_out) == len(index):
+        raise FetalkitError(f"no scan among the {len(index)} images: {left_out.why[0]}")
+    kept = pairs[~pairs.image_a.isin(left_out.image_id) & ~pairs.image_b.isin(left_out.image_id)]
+    return index[why == ""].reset_index(drop=True), kept.reset_index(drop=True), left_out
 
 
 def duplicate_counts(pairs: pd.DataFrame) -> dict[str, int]:

@@ -15,6 +15,7 @@ Rate = Annotated[float, Field(gt=0, lt=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 GuidanceKind = Literal["classifier-free", "classifier"]
 ImageSize = Annotated[int, Field(ge=16, le=512, multiple_of=8)]  # px
+Frame = Literal["first", "middle"] | Annotated[int, Field(ge=1)]  # of a file that has several; a number counts from 1
 Model = TypeVar("Model", bound=BaseModel)
 TRANSFER = "transfer"  # the section that holds a section for every study from one hospital to another
 
@@ -58,6 +59,8 @@ class CohortSettings(Section):
         section where it is None.
     title, licence, citation
         What pages and cards say of the images; what the kind says where they are None.
+    frame
+        Which frame of a file that has several (TIFF, GIF, WebP, DICOM); None refuses such files.
     """
 
     planes: Annotated[list[Name], Field(min_length=2), AfterValidator(unique)]
@@ -65,6 +68,7 @@ class CohortSettings(Section):
     title: str | None = None
     licence: str | None = None
     citation: str | None = None
+    frame: Frame | None = None
 
 
 def read(path: Path) -> dict:

@@ -14,8 +14,10 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
+from fetalkit.config.sections import Frame
+from fetalkit.data import decoding
 from fetalkit.utils.errors import FetalkitError
 from fetalkit.utils.files import replacing
 
@@ -35,29 +37,14 @@ class Labelled:
         return hashlib.sha256(np.ascontiguousarray(self.images).tobytes() + self.labels.tobytes()).hexdigest()
 
 
-def read(path: Path) -> Image.Image:
-    """Image as stored, fully decoded.
-
-    Raises
-    ------
-    FetalkitError
-        When it is missing, truncated, or not an image.
-    """
-    try:
-        image = Image.open(path)
-        image.load()
-    except FileNotFoundError:
-        raise FetalkitError(f"{path}: missing") from None
-    except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
-        raise FetalkitError(f"{path}: corrupt ({error})") from None
-    return image
+def read(path: Path, frame: Frame | None = None) -> Image.Image:
+    """Picture of an image file, see `fetalkit.data.decoding.read`, which says what is raised."""
+    return decoding.read(path, frame).image
 
 
 def canonical(image: Image.Image) -> Image.Image:
     """8-bit grey copy whose longest side has at most 384 px."""
-    if image.mode.startswith("I;16"):
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    grey = image.convert("L")
+    grey = decoding.grey(image)
     longest = max(grey.size)
     if longest <= LONGEST_SIDE:
         return grey
@@ -96,7 +83,7 @@ def each(function: Callable, items: Sequence, action: str) -> list:
     if bad:
         more = f"\n... and {len(bad) - SHOWN} more" if len(bad) > SHOWN else ""
         raise FetalkitError(
-            f"{len(bad)} of {len(items)} images cannot be {action}; fetch them again or leave them out:\n"
+            f"{len(bad)} of {len(items)} images cannot be {action}; mend them or leave them out of the table:\n"
             + "\n".join(bad[:SHOWN])
             + more
         )
@@ -141,8 +128,10 @@ class ImageStore:
         return {name: row for row, name in enumerate(self.image_ids)}
 
     @classmethod
-    def build(cls, image_ids: Sequence[str], sources: Sequence[Path], side: int, folder: Path) -> "ImageStore":
-        """Write a store, all or nothing: ``images.npy`` and ``image_ids.json`` in `folder`.
+    def build(
+        cls, image_ids: Sequence[str], sources: Sequence[Path], side: int, folder: Path, frame: Frame | None = None
+    ) -> "ImageStore":
+        """Write a store, all or nothing: ``images.npy`` and ``image_ids.json`` in `folder`; `frame` as for `read`.
 
         Raises
         ------
@@ -155,7 +144,7 @@ class ImageStore:
             pixels = np.lib.format.open_memmap(temporary / _PIXELS, mode="w+", dtype=np.uint8, shape=shape)
 
             def fill(row: int) -> None:
-                pixels[row] = working(read(sources[row]), side)
+                pixels[row] = working(read(sources[row], frame), side)
 
             each(fill, range(len(sources)), "read")
             pixels.flush()
