@@ -8,7 +8,7 @@ from fetalkit.utils import paths
 from fetalkit.utils.errors import FetalkitError
 
 COLUMNS = ("image_id", "patient", "plane", "centre", "machine", "operator", "official_split", "source")
-_TEXT = (*COLUMNS, "mode", "sha256", "phash")
+_TEXT = (*COLUMNS, "format", "mode", "sha256", "phash")
 
 
 def read(cohort: str) -> pd.DataFrame:
