@@ -8,9 +8,9 @@ import run_here
 import small_study
 import yaml
 
-from fetalkit.config import params
+from fetalkit.config import params, runs
 from fetalkit.data.study import Study
-from fetalkit.experiments import classification, synthesis
+from fetalkit.experiments import classification
 from fetalkit.experiments.transfer import settings as transfers
 from fetalkit.reporting import build
 from fetalkit.runner import pipeline
@@ -93,7 +93,7 @@ def test_nothing_of_the_test_patients_reaches_predictions_and_pages(judged_by_va
 def test_its_report_has_no_pages_of_generators(judged_by_validation):
     assert build.stages("phantom")[:4] == ["01_cohort", "02_images", "03_splits", "07_classify"]
     with pytest.raises(FetalkitError, match="phantom: has no generators in params.yaml, so there is nothing to train"):
-        synthesis.train_all("phantom", judged_by_validation.params)
+        runs.check_generators("phantom", judged_by_validation.params)
 
 
 def test_its_pipeline_has_no_stages_of_generators():

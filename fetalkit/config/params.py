@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, SerializeAsAny, model_validator
 
-from fetalkit.config import consistency, sections
+from fetalkit.config import consistency, defaults, sections
 from fetalkit.config.arms import Arm, DerivedSet
 from fetalkit.config.generation import Fidelity, GeneratorSettings, Synthesis, resolve
 from fetalkit.config.sections import CohortSettings, ImageSize, Rate, Section, Steps, unique, validated
@@ -198,7 +198,7 @@ def load(cohort: str, path: Path | None = None) -> Params:
 
 
 def section(cohort: str, path: Path | None = None) -> dict[str, Any]:
-    """The section of a cohort as the file has it, nothing checked but that it is there."""
+    """The section of a cohort with its defaults; nothing else is checked."""
     path = path or paths.PARAMS
     return _of(cohort, sections.read(path), path)
 
@@ -225,9 +225,12 @@ def _of(cohort: str, content: dict, path: Path) -> dict:
     if not isinstance(content.get(cohort), dict) or cohort in SHARED:
         known = ", ".join(name for name, of in content.items() if isinstance(of, dict) and "cohort" in of)
         raise FetalkitError(
-            f"{path.name}: no section {cohort!r}; there are: {known} (to add one, copy that of phantom and adapt it)"
+            f"{path.name}: no section {cohort!r}; there are: {known} (to add one of yours: fetalkit new)"
         )
-    return content[cohort]
+    try:
+        return defaults.completed(content[cohort])
+    except FetalkitError as error:
+        raise FetalkitError(f"{path.name}: {cohort}.{error}") from None
 
 
 def _cohort(name: str, own: dict, path: Path) -> CohortSettings:

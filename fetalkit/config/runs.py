@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from fetalkit.config.params import Params
 from fetalkit.config.shots import EVERY
+from fetalkit.utils.errors import FetalkitError
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,14 @@ def all_runs(settings: Params) -> list[Run]:
         for seed in settings.splits.seeds
         for arm in arms_of(settings, classifier, k)
     ]
+
+
+def check_generators(cohort: str, settings: Params) -> None:
+    """Raise `FetalkitError` where a study has no generators: its pipeline has none of their stages."""
+    if not settings.generators:
+        raise FetalkitError(
+            f"{cohort}: has no generators in params.yaml, so there is nothing to train, draw or judge here"
+        )
 
 
 def generator_of(settings: Params, source: str) -> str:

@@ -61,14 +61,6 @@ def jobs(settings: Params) -> list[dict]:
     return [dict(generator=generator, k=k, seed=seed) for generator, k, seed in order]
 
 
-def check(cohort: str, settings: Params) -> None:
-    """Raise `FetalkitError` where a study has no generators: its pipeline has none of their stages."""
-    if not settings.generators:
-        raise FetalkitError(
-            f"{cohort}: has no generators in params.yaml, so there is nothing to train, draw or judge here"
-        )
-
-
 def derived(settings: Params) -> list[dict]:
     """Sets that are made from those of a generator: one per name, k and seed."""
     return [dict(generator=name, k=k, seed=seed) for name, k, seed in stored_sets(settings) if name in settings.sets]
@@ -102,7 +94,6 @@ def _run(function, cohort: str, settings: Params, work: list[dict], label: str =
 
 def train_all(cohort: str, settings: Params) -> list[Trained]:
     """Train all generators of the study, one process per core; those that are there already are taken."""
-    check(cohort, settings)
     wanted = jobs(settings)
     names = dict.fromkeys(job["generator"] for job in wanted)
     started = [name for name in names if settings.generators[name].start]
@@ -220,7 +211,6 @@ def _rounding(settings: Params) -> list[str]:
 
 def draw_all(cohort: str, settings: Params) -> dict[str, int]:
     """Draw and store the sets of all generators, their variants, and the derived sets; images per set."""
-    check(cohort, settings)
     each = settings.synthesis.images_per_plane
     own = [Variant(job["generator"], **job) for job in jobs(settings)]
     own += drawn_otherwise(settings)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from fetalkit.config import variants
+from fetalkit.config.runs import check_generators
 from fetalkit.data.images import Labelled
 from fetalkit.data.study import Study, set_name
 from fetalkit.experiments import synthesis
@@ -46,7 +47,7 @@ class SyntheticSets:
     """
 
     def __init__(self, study: Study):
-        synthesis.check(study.cohort, study.params)
+        check_generators(study.cohort, study.params)
         self.study, self.settings = study, study.params
         self.subject = self.settings.fidelity.varied
         self.largest, self.first_seed = self.settings.splits.shots.largest, self.settings.splits.seeds[0]

@@ -13,8 +13,8 @@ from typing import Any
 
 import yaml
 
-from fetalkit.config import params
-from fetalkit.config.sections import TRANSFER, transfer_sections
+from fetalkit.config import defaults, params
+from fetalkit.config.sections import TRANSFER, read, transfer_sections
 from fetalkit.runner import dependencies
 from fetalkit.utils import paths
 from fetalkit.utils.errors import FetalkitError
@@ -78,11 +78,37 @@ def text(study: str) -> str:
         )
     own = _MARKED.sub(r"\1" if study in transfers else "", _top())
     own = _DRAWING.sub(r"\1" if params.section(study).get("generators") else "", own)
+    own = _with_defaults(own, read(paths.PARAMS)[study])
     for key, value in (("cohort", study), ("root", "../..")):
         own, count = re.subn(rf"(?m)^( +(?:- )?{key}:) \S+", rf"\1 {value}", own, count=1)
         if not count:
             raise FetalkitError(f"{FILE}: `vars` has no {key}; put it back")
     return own
+
+
+def _with_defaults(text: str, section: dict[str, Any]) -> str:
+    """`text` of a pipeline whose stages depend on what the section says, and on the defaults that it leaves as they are."""
+
+    def resolved(block: re.Match[str]) -> str:
+        entries = re.findall(r"(?m)^ +- (\S+)", block[2])
+        shown = yaml.safe_dump(_resolved(entries, section, _COHORT), width=1000)
+        return block[1] + "".join(f"      {line}\n" for line in shown.splitlines())
+
+    return re.sub(r"(?m)^(    params:\n)((?:      - \S+\n)+)", resolved, text) if defaults.KEY in section else text
+
+
+def _resolved(entries: list[Any], section: dict[str, Any], cohort: str) -> list[Any]:
+    """Keys of parameters for DVC, which knows nothing of defaults: those of `cohort` that its section lacks are theirs."""
+    if defaults.KEY not in section:
+        return entries
+    own, theirs = [], []
+    for entry in entries:
+        prefix, dot, key = entry.partition(".") if isinstance(entry, str) else ("", "", "")
+        says, beside = defaults.sources(section, key) if (prefix, dot) == (cohort, ".") else (True, [])
+        own += [entry] * says
+        theirs += beside
+    file = defaults.file(section[defaults.KEY]).relative_to(paths.ROOT).as_posix()
+    return own + [{file: list(dict.fromkeys(theirs))}] * bool(theirs)
 
 
 def update() -> list[Path]:
@@ -156,6 +182,8 @@ def _text_between(study: str) -> str:
         of = [] if name == last else cohorts
         stage["deps"] = _of_each(stage.get("deps", []), of, made)
         stage["params"] = _of_each(stage.get("params", []), of, [f"{TRANSFER}.{_COHORT}"])
+        for cohort in of:
+            stage["params"] = _resolved(stage["params"], read(paths.PARAMS)[cohort], cohort)
     pipeline = {"vars": [{"cohort": study, "root": "../.."}], "stages": own}
     return _HEADER + yaml.safe_dump(pipeline, sort_keys=False, width=1000)
 
