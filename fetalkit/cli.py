@@ -113,7 +113,7 @@ def repro(
     study = cohort or pipeline.default()
     page = reproduce.repro(study, stages or [])
     if page is not None:
-        print(f"The report is at {page}\nTo put it into reports/: fetalkit publish {study}")
+        print(f"The report is at {page}\nTo publish it: fetalkit publish {study}")
         _compare(study)
 
 
@@ -151,10 +151,12 @@ def publish(
     cohort: Study,
     search: Annotated[Search | None, typer.Option(help="Publish this search instead of the study.")] = None,
 ) -> None:
-    """Put a report into reports/COHORT/, which git versions."""
+    """Put a report into reports/COHORT/, which git versions; of a private cohort into reports-private/COHORT/."""
+    from fetalkit.config import privacy
     from fetalkit.reporting.publish import publish
     from fetalkit.runner import pipeline
     from fetalkit.runner.lock import pipeline_lock
+    from fetalkit.utils import paths
 
     if search is not None:
         page = publish(cohort, search.value)
@@ -164,6 +166,10 @@ def publish(
             page = publish(cohort)
             pipeline.keep_published_lock(cohort)
     print(f"The report is at {page}")
+    if not privacy.public(cohort):
+        print("The cohort is not public: git ignores that folder, patients have pseudonyms (docs/privacy.md)")
+        if (earlier := paths.reports(cohort)).joinpath("index.html").exists():
+            print(f"{earlier} holds an earlier report of it, which git versions: git rm -r --cached it, then delete it")
 
 
 @app.command()

@@ -86,7 +86,7 @@ def test_repro_runs_the_pipeline(given, expected, calls, capsys, elsewhere):
     noted = calls(reproduce, "repro", None if expected[1] else Path("data/phantom/pages/index.html"))
     assert cli.main(given) == 0
     assert noted == [("repro", *expected)]
-    printed = "The report is at data/phantom/pages/index.html\nTo put it into reports/: fetalkit publish phantom\n"
+    printed = "The report is at data/phantom/pages/index.html\nTo publish it: fetalkit publish phantom\n"
     assert capsys.readouterr().out == ("" if expected[1] else printed)
 
 

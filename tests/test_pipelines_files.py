@@ -242,8 +242,7 @@ def test_a_run_leaves_git_clean_and_is_remembered(study, repository):
     ran, out, err = repro(study)
     assert ran == (["first", "move", "pages"] if study == "phantom" else ["first", "pages"])
     assert out.endswith(
-        f"The report is at {paths.data(study, 'pages', 'index.html')}\n"
-        f"To put it into reports/: fetalkit publish {study}\n"
+        f"The report is at {paths.data(study, 'pages', 'index.html')}\nTo publish it: fetalkit publish {study}\n"
     )
     assert "git add" not in out + err
     assert status() == ""

@@ -12,7 +12,7 @@ from bs4 import BeautifulSoup
 from executed_notebooks import RECORD, execute
 from nbformat.v4 import new_output
 
-from fetalkit.config import params
+from fetalkit.config import params, privacy
 from fetalkit.experiments.transfer import settings as transfers
 from fetalkit.reporting import build, publish
 from fetalkit.utils import paths
@@ -179,6 +179,7 @@ def test_the_test_log_unites_what_was_published_and_earlier_runs(run):
 def test_a_study_between_cohorts_is_one_page(run, monkeypatch):
     folder = "between"
     monkeypatch.setattr(transfers, "between_cohorts", lambda study: study == folder)
+    monkeypatch.setattr(privacy, "public", lambda study: True)
     monkeypatch.setattr(build, "_transfer_settings", lambda study: {"seeds": [0]})
     execute(build.TRANSFER, "# Between", [], cohort=folder)
     for name in build.BETWEEN_TABLES:

@@ -20,7 +20,10 @@ def rows(patients=12, each=2):
 
 
 def write(folder, lines=None, separator=",", encoding="utf-8", columns=COLUMNS, end="\n", images=True):
-    """Write ``labels.csv`` and small random images into `folder`; return the section of the cohort."""
+    """Write ``labels.csv`` and small random images into `folder`; return the section of the cohort.
+
+    It is public, so that tables have the real names.
+    """
     lines = rows() if lines is None else lines
     folder.mkdir(exist_ok=True)
     text = end.join(separator.join(map(str, line)) for line in (columns, *lines)) + end
@@ -32,4 +35,11 @@ def write(folder, lines=None, separator=",", encoding="utf-8", columns=COLUMNS, 
         Image.fromarray(random.integers(0, 255, (24, 32), np.uint8)).save(path)
     meant = dict(zip(("image", "patient", "plane", "centre", "machine", "split"), columns, strict=False))
     planes = {"ABD": "Fetal abdomen", "BR": "Fetal brain"}
-    return {"kind": "table", "folder": str(folder), "table": "labels.csv", "columns": meant, "planes": planes}
+    return {
+        "kind": "table",
+        "public": True,
+        "folder": str(folder),
+        "table": "labels.csv",
+        "columns": meant,
+        "planes": planes,
+    }

@@ -106,7 +106,7 @@ def _cells(frame: pd.DataFrame, place: str = "") -> Iterator[tuple | str]:
     if "run" in frame and "step" in frame:  # losses of a training, whose name ends with its seed
         parts = frame.run.str.extract(r"(.*)-seed(\d+)$")
         frame = frame.assign(run=parts[0].fillna(frame.run), seed=parts[1])
-    values = [name for name in frame if _is_measured(str(name), frame[name])]
+    values = [str(name) for name in frame if _is_measured(str(name), frame[name])]
     judged = [name for name in frame if _JUDGED.fullmatch(str(name)) and name not in values]
     seeds = frame.seed if "seed" in frame and values else None
     names = [name for name in frame if name not in values + judged and (name != "seed" or seeds is None)]

@@ -22,6 +22,7 @@ TABLE = "African_planes_database.csv"
 class Africa(Cohort[CohortSettings]):
     """Five centres with one machine setting each; a patient is (centre, number), since numbers repeat across centres."""
 
+    public = True
     title = "Five African centres (Algeria, Egypt, Ghana, Malawi, Uganda)"
     licence = "CC BY 4.0"
     citation = (

@@ -6,6 +6,7 @@ from typing import ClassVar, Generic, TypeVar
 
 import pandas as pd
 
+from fetalkit.cohorts import pseudonyms
 from fetalkit.config.sections import CohortSettings
 from fetalkit.data.index import COLUMNS
 from fetalkit.utils.errors import FetalkitError
@@ -25,6 +26,7 @@ class Cohort(ABC, Generic[SettingsT]):
     title: ClassVar[str]
     licence: ClassVar[str]
     citation: ClassVar[str]
+    public: ClassVar[bool] = False  # whether anybody may see the images, as those of a published data set
     planes: ClassVar[tuple[str, ...]]  # all that it has; empty where its settings alone say that
     settings: type[SettingsT]
 
@@ -50,13 +52,25 @@ class Cohort(ABC, Generic[SettingsT]):
         return []
 
     def table(self, settings: SettingsT, root: Path) -> pd.DataFrame:
-        """Checked rows of the planes that `settings` asks for, sorted by ``image_id``.
+        """Checked rows of the planes that `settings` asks for, sorted by ``image_id``; with pseudonyms if not public.
 
         Raises
         ------
         FetalkitError
             For planes that the cohort does not have, duplicate names, empty cells, or a split other than train and test.
         """
+        rows = self._checked(settings, root)
+        shown = rows if self._is_public(settings) else pseudonyms.replaced(rows, root)
+        return shown.sort_values("image_id", ignore_index=True)
+
+    def key(self, settings: SettingsT, root: Path) -> pd.DataFrame | None:
+        """Which pseudonym of `table` stands for whom, as `fetalkit.cohorts.pseudonyms.key`; None where there are none."""
+        return None if self._is_public(settings) else pseudonyms.key(self._checked(settings, root), root)
+
+    def _is_public(self, settings: SettingsT) -> bool:
+        return self.public if settings.public is None else settings.public
+
+    def _checked(self, settings: SettingsT, root: Path) -> pd.DataFrame:
         allowed = self.planes or tuple(settings.planes)
         if surplus := set(settings.planes) - set(allowed):
             raise FetalkitError(
@@ -66,7 +80,7 @@ class Cohort(ABC, Generic[SettingsT]):
         check(rows, allowed)
         if lacking := [plane for plane in settings.planes if not (rows.plane == plane).any()]:
             raise FetalkitError(f"image table: no image of {', '.join(lacking)}; leave it out of cohort.planes")
-        return rows[rows.plane.isin(settings.planes)].sort_values("image_id", ignore_index=True)
+        return rows[rows.plane.isin(settings.planes)]
 
 
 def unknown(cells: pd.Series) -> pd.Series:

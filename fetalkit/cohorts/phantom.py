@@ -43,6 +43,7 @@ class PhantomSettings(CohortSettings):
 class Phantom(Cohort[PhantomSettings]):
     """Patients with a few images each; every patient was scanned with one of the simulated scanners."""
 
+    public = True
     title = "Simulated phantoms"
     licence = "MIT (part of this project)"
     citation = "fetalkit.simulator"

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 from fetalkit import cohorts
+from fetalkit.cohorts import pseudonyms
 from fetalkit.config import params
 from fetalkit.utils import paths
 from fetalkit.utils.files import replacing, write_json
@@ -29,6 +30,8 @@ def fetch(cohort: str) -> Path:
     images = hashlib.sha256("".join(known.of(root / name) for name in table.source).encode()).hexdigest()
     known.save()
     rows = hashlib.sha256(table.to_csv(index=False).encode()).hexdigest()
+    if (key := source.key(settings, root)) is not None:
+        pseudonyms.write(key, paths.data(cohort, pseudonyms.FILE))
     path = paths.data(cohort, "source.json")
     write_json({"images": len(table), "table_sha256": rows, "images_sha256": images}, path)
     return path

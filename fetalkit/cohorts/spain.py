@@ -36,6 +36,7 @@ class SpainSettings(CohortSettings):
 class Spain(Cohort[SpainSettings]):
     """Two hospitals, several machines and operators; the official table gives the split."""
 
+    public = True
     title = "FETAL_PLANES_DB (two hospitals in Barcelona)"
     licence = "CC BY 4.0"
     citation = (

@@ -118,10 +118,11 @@ class Classify(Training):
 
 
 class Report(Section):
-    """Intervals of the report."""
+    """Intervals of the report, and whether its pages show images; where that is None, those of public cohorts do."""
 
     bootstrap_resamples: Annotated[int, Field(ge=100, le=1_000_000)]
     bootstrap_seed: Annotated[int, Field(ge=0)]
+    show_images: bool | None = None
 
 
 _NOTHING_DRAWN = {
@@ -207,12 +208,6 @@ def load_cohort(cohort: str, path: Path | None = None) -> CohortSettings:
     """The section ``cohort`` of a cohort alone, for who needs no more; raises as `load` does."""
     path = path or paths.PARAMS
     return _cohort(cohort, _of(cohort, sections.read(path), path), path)
-
-
-def machine(path: Path | None = None) -> Machine:
-    """The section ``run``, which all studies share; raises as `load` does."""
-    path = path or paths.PARAMS
-    return validated(Machine, sections.read(path).get("run"), path.name, "run")
 
 
 def names(path: Path | None = None) -> list[str]:

@@ -57,6 +57,9 @@ class CohortSettings(Section):
     kind
         Where the images come from: a key of `fetalkit.config.params.COHORTS` or ``package.module:Class``; the name of the
         section where it is None.
+    public
+        Whether its images and the names of its patients may be published; what the kind says where it is None, and no kind
+        but those of public data sets says yes.
     title, licence, citation
         What pages and cards say of the images; what the kind says where they are None.
     frame
@@ -65,6 +68,7 @@ class CohortSettings(Section):
 
     planes: Annotated[list[Name], Field(min_length=2), AfterValidator(unique)]
     kind: str | None = None
+    public: bool | None = None
     title: str | None = None
     licence: str | None = None
     citation: str | None = None
@@ -111,6 +115,12 @@ def transfer_sections(path: Path) -> dict[str, dict]:
                 f"{path.name}: {TRANSFER}.{name} = {section!r}: must be a section; correct or remove it"
             )
     return {name: section for name, section in sections.items() if section}
+
+
+def cohorts_of(section: dict[str, Any]) -> list[str]:
+    """Cohorts that a transfer study reads, in the order in which its `section` names them."""
+    across = [cohort for pair in section.get("across") or [] for cohort in pair]
+    return list(dict.fromkeys([*across, *(entry["cohort"] for entry in section.get("leave_out") or [])]))
 
 
 def validated(model: type[Model], value: object, file: str, prefix: str) -> Model:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from fetalkit.config import params, sections
+from fetalkit.config import params, privacy, sections
 from fetalkit.experiments.transfer import settings as transfers
 from fetalkit.reporting import machine, pages, test_log
 from fetalkit.reporting.contents import (
@@ -25,6 +25,7 @@ from fetalkit.reporting.contents import (
     TEST_LOG,
     TRANSFER_TABLES,
 )
+from fetalkit.reporting.page_body import Reveal
 from fetalkit.runner.records import record
 from fetalkit.utils import paths
 from fetalkit.utils.errors import FetalkitError
@@ -62,8 +63,8 @@ def build(study: str) -> Path:
     cards = made(study, {CARDS: (CARDS,)} if settings["generators"] else {})
     log = _test_log(study, readings)
     summary = _timed_summary(study) | {"test_readings": len(log)}
-    made_on = machine.kind(study, names, params.machine())
-    content = pages.render(study, names, [*tables, SUMMARY], FRONT, settings)
+    made_on = machine.kind(study, names)
+    content = pages.render(study, names, [*tables, SUMMARY], FRONT, settings, reveal(study))
     folder = paths.data(study, FOLDER)
     with replacing(folder) as temporary:
         write(content, tables, temporary)
@@ -79,8 +80,8 @@ def _build_between(study: str) -> Path:
     """The report of a transfer study between cohorts, which is one page."""
     tables = made(study, BETWEEN_TABLES)
     log = _test_log(study, {TRANSFER: BETWEEN_TABLES["results.csv"]})
-    made_on = machine.kind(study, [TRANSFER], params.machine())
-    content = pages.render(study, [TRANSFER], list(tables), TRANSFER, _transfer_settings(study))
+    made_on = machine.kind(study, [TRANSFER])
+    content = pages.render(study, [TRANSFER], list(tables), TRANSFER, _transfer_settings(study), reveal(study))
     folder = paths.data(study, FOLDER)
     with replacing(folder) as temporary:
         write(content, tables, temporary)
@@ -96,9 +97,17 @@ def stages(cohort: str) -> list[str]:
     return [name for name in names if name not in lacking and (name != TRANSFER or cohort in transfers.names())]
 
 
+def reveal(study: str) -> Reveal:
+    """What pages of a study may show."""
+    return Reveal(images=privacy.shows_images(study), messages=privacy.public(study))
+
+
 def cohort_settings(cohort: str) -> dict[str, Any]:
     """What is printed at the foot of each page; not where it ran, which is in the page's own record."""
-    return params.load(cohort).model_dump(exclude={"run"}, serialize_as_any=True)
+    settings = params.load(cohort).model_dump(exclude={"run"}, serialize_as_any=True)
+    if not privacy.public(cohort):  # Folders, columns and patterns of a hospital are nobody else's business.
+        settings["cohort"] = {"planes": settings["cohort"]["planes"]}
+    return settings
 
 
 def _transfer_settings(study: str) -> dict[str, Any]:
@@ -151,7 +160,7 @@ def _test_log(study: str, readings: Mapping[str, tuple[str, ...]]) -> pd.DataFra
     for notebook, parts in readings.items():
         run = record(paths.executed(study, notebook))
         lines.append(test_log.reading(paths.data(study, *parts), run["started"], run["commit"]))
-    return test_log.united([paths.reports(study, TEST_LOG), paths.data(study, FOLDER, TEST_LOG)], lines)
+    return test_log.united([privacy.published(study, TEST_LOG), paths.data(study, FOLDER, TEST_LOG)], lines)
 
 
 def _timed_summary(cohort: str) -> dict[str, Any]:

@@ -20,12 +20,14 @@ import seaborn as sns
 from IPython.display import HTML, display
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage, BboxImage, FigureImage
 from PIL import Image
 
 DPI = 110
 PALETTE_ERROR = (
     1.0  # grey levels of 255, root mean square: colours of curves stay below it, coloured photographs do not
 )
+_PICTURES = (AxesImage, BboxImage, FigureImage)
 MISSING = "–"
 # Tables of more columns are printed on a sheet turned on its side; those of more rows scroll on the screen.
 MOST_COLUMNS, MOST_ROWS = 10, 25
@@ -105,12 +107,14 @@ def figure(fig: Figure, name: str, caption: str, alt: str | None = None) -> None
     ValueError
         When `name` has other characters.
     """
+    # Pages of private cohorts leave out what is no chart.
+    kind = "pictures" if fig.findobj(lambda artist: isinstance(artist, _PICTURES)) else "chart"
     content, width, height = png(fig)
     source = f"data:image/png;base64,{base64.b64encode(content).decode()}"
     # Without closing it, the inline backend would show the figure a second time.
     plt.close(fig)
     _show(
-        f'<figure id="{_identifier(name)}" class="fetalkit" style="margin:0"><div style="overflow-x:auto">'
+        f'<figure id="{_identifier(name)}" class="fetalkit {kind}" style="margin:0"><div style="overflow-x:auto">'
         f'<img src="{source}" width="{width}" height="{height}" alt="{escape(alt or caption)}" '
         f'style="max-width:100%;height:auto"></div><figcaption>{escape(caption)}</figcaption></figure>'
     )

@@ -18,7 +18,7 @@ import pandas as pd
 from PIL import Image
 
 from fetalkit import generators
-from fetalkit.config import params, variants
+from fetalkit.config import params, privacy, variants
 from fetalkit.data.study import Study
 from fetalkit.generators.card import read_record
 from fetalkit.generators.smote import IMAGES
@@ -29,6 +29,7 @@ from fetalkit.utils.errors import FetalkitError
 from fetalkit.utils.files import replacing
 
 NAME = re.compile(r"(?P<generator>.+)-k(?P<k>all|\d+)-seed(?P<seed>\d+)")
+UNTRACKED = ("data", "work", "reports-private")  # folders that git ignores
 TRAINED_BY = "04_generator"
 
 
@@ -48,7 +49,7 @@ def export(cohort: str, name: str, folder: Path) -> None:
     ------
     FetalkitError
         When the cohort or the name is unknown, a file of the study is missing, the generator holds training images, or
-        `folder` is not empty or cannot be written.
+        `folder` is not empty, cannot be written, or is one that git versions and the cohort is private.
     """
     settings = params.load(cohort)
     made = _sets(cohort, settings)
@@ -59,6 +60,12 @@ def export(cohort: str, name: str, folder: Path) -> None:
     folder = Path(folder).resolve()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise FetalkitError(f"{folder}: is there already and not an empty folder; name a new one")
+    if folder.is_relative_to(paths.ROOT) and not privacy.public(cohort):
+        inside = folder.relative_to(paths.ROOT).parts
+        if not inside or inside[0] not in UNTRACKED:
+            raise FetalkitError(
+                f"{folder}: git would version it, and {cohort} is not public; name a folder outside of the project, or in work/"
+            )
     study = Study(cohort, settings)
     source = card_contents.source(study, generator, k, seed)
     origin = card_contents.origin(study, source)

@@ -13,21 +13,20 @@ from pathlib import Path
 from typing import Any
 
 from fetalkit.config.params import Machine
+from fetalkit.config.sections import read, validated
 from fetalkit.utils import paths, provenance
 
 FILE = "machine.json"
 LIBRARIES = (*provenance.LIBRARIES, "torchvision", "numpy", "scipy", "scikit-learn", "pandas", "pillow", "imagehash")
 
 
-def kind(study: str, notebooks: Sequence[str], run: Machine) -> dict[str, Any]:
+def kind(study: str, notebooks: Sequence[str]) -> dict[str, Any]:
     """The machine of a study's run.
 
     Parameters
     ----------
     study, notebooks
         Processors are those that the records of these executed notebooks name.
-    run
-        Section ``run`` of the parameters.
 
     Returns
     -------
@@ -41,6 +40,7 @@ def kind(study: str, notebooks: Sequence[str], run: Machine) -> dict[str, Any]:
     from fetalkit.runner.records import record
     from fetalkit.utils import devices
 
+    run = validated(Machine, read(paths.PARAMS).get("run"), paths.PARAMS.name, "run")
     on = devices.device(run.device)
     libraries = {}
     for name in sorted(LIBRARIES):

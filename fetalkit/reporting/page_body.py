@@ -21,6 +21,7 @@ from fetalkit.utils import paths
 from fetalkit.utils.errors import FetalkitError
 
 CELLS = Path(__file__).with_name("templates") / "cells.html.j2"
+LEFT_OUT = "This picture is left out: pages of private cohorts show no images unless report.show_images says so."
 FOREIGN = "script, iframe, object, embed, video, audio, link, base"
 
 
@@ -49,7 +50,25 @@ class Page:
     run: dict[str, Any]
 
 
-def read(cohort: str, name: str, file: str | None = None, label: str | None = None) -> Page:
+@dataclass(frozen=True)
+class Reveal:
+    """What a page may show.
+
+    Attributes
+    ----------
+    images
+        Pictures: of the cohort's images, of what generators have drawn, and whatever is not known to be a chart.
+    messages
+        What was printed while the notebook ran: libraries may name a file, or quote what stands in one.
+    """
+
+    images: bool = True
+    messages: bool = True
+
+
+def read(
+    cohort: str, name: str, file: str | None = None, label: str | None = None, reveal: Reveal | None = None
+) -> Page:
     """Page of the executed notebook `name` of a cohort; by default its file and label follow from the name.
 
     Raises
@@ -58,16 +77,21 @@ def read(cohort: str, name: str, file: str | None = None, label: str | None = No
         When the notebook is missing, has failed or was not made by :mod:`fetalkit.runner`; when the page would need another
         file or the network; when two figures or tables have one name.
     """
-    label = label or _label(name)
+    label, reveal = label or _label(name), reveal or Reveal()
     path = paths.executed(cohort, name)
     run = record(path)
     notebook = nbformat.read(path, as_version=4)
     for cell in notebook.cells:
         if any(output.output_type == "error" for output in cell.get("outputs", [])):
             raise FetalkitError(f"{path}: cell {cell.execution_count} has failed; run the notebook again")
+    if not reveal.messages:
+        for cell in (cell for cell in notebook.cells if cell.cell_type == "code"):
+            cell.outputs = [output for output in cell.outputs if output.output_type != "stream"]
     notebook.cells = _joined(notebook.cells)
     soup = BeautifulSoup(_exporter().from_notebook_node(notebook)[0], "html.parser")
     _check(name, soup)
+    if not reveal.images:
+        _leave_out_pictures(soup)
     title, contents = _title(soup, label), _contents(soup)
     return Page(name, file or f"{name}.html", label, title, str(soup), contents, run)
 
@@ -109,6 +133,15 @@ def _check(name: str, soup: BeautifulSoup) -> None:
     identifiers = [str(element["id"]) for element in soup.select("figure.fetalkit[id], .fetalkit table[id]")]
     if twice := sorted({identifier for identifier in identifiers if identifiers.count(identifier) > 1}):
         raise FetalkitError(f"{name}: two figures or tables are named {', '.join(twice)}; give each its own name")
+
+
+def _leave_out_pictures(soup: BeautifulSoup) -> None:
+    """Put a sentence in the place of every picture that is not known to be a chart; captions stay."""
+    for picture in soup.select("img, svg, canvas"):
+        if picture.find_parent("figure", class_="chart") is None:
+            sentence = soup.new_tag("p", attrs={"class": "left-out"})
+            sentence.string = LEFT_OUT
+            picture.replace_with(sentence)
 
 
 def _title(soup: BeautifulSoup, label: str) -> str:

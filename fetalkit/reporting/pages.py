@@ -17,7 +17,7 @@ from markupsafe import Markup, escape
 from pygments.formatters import HtmlFormatter
 
 from fetalkit.reporting import page_body
-from fetalkit.reporting.page_body import Page
+from fetalkit.reporting.page_body import Page, Reveal
 from fetalkit.utils.errors import FetalkitError
 from fetalkit.utils.places import hide
 
@@ -32,6 +32,7 @@ def render(
     tables: Sequence[str],
     front: str,
     settings: Mapping[str, Any],
+    reveal: Reveal | None = None,
 ) -> dict[str, bytes]:
     """All pages of a report.
 
@@ -47,6 +48,8 @@ def render(
         Stem of the notebook that becomes ``index.html``; it may be one of `notebooks`.
     settings
         The cohort's section of ``params.yaml``, printed at the foot of each page.
+    reveal
+        What the pages may show; all by default.
 
     Returns
     -------
@@ -58,8 +61,8 @@ def render(
     FetalkitError
         As `fetalkit.reporting.page_body.read`; and when a page has 3 MB or more.
     """
-    pages = [page_body.read(cohort, front, "index.html", "Report")]
-    pages += [page_body.read(cohort, name) for name in notebooks if name != front]
+    pages = [page_body.read(cohort, front, "index.html", "Report", reveal)]
+    pages += [page_body.read(cohort, name, reveal=reveal) for name in notebooks if name != front]
     return {page.file: _html(number, pages, cohort, settings, tables) for number, page in enumerate(pages)}
 
 

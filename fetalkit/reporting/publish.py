@@ -1,9 +1,13 @@
-"""Make the report of a run the published one: ``reports/<study>``, which git versions. Nothing else writes there."""
+"""Make the report of a run the published one: ``reports/<study>``, which git versions. Nothing else writes there.
+
+That of a private cohort goes into ``reports-private/<study>``, which git ignores.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from fetalkit.config import privacy
 from fetalkit.reporting import build, contents, machine, pages
 from fetalkit.utils import paths
 from fetalkit.utils.errors import FetalkitError
@@ -20,7 +24,7 @@ _OWN = {*contents.EVERY_TABLE, contents.TEST_LOG, contents.CARDS, machine.FILE}
 def publish(study: str, search: str | None = None) -> Path:
     """Replace the published report of a study by that of its latest run, all or nothing; return the front page.
 
-    Files of ``reports/<study>`` that are no part of a report, e.g. its pipeline and lock, stay as they are.
+    Files of its folder that are no part of a report, e.g. its pipeline and lock, stay as they are.
 
     Parameters
     ----------
@@ -36,9 +40,10 @@ def publish(study: str, search: str | None = None) -> Path:
     """
     if search is not None:
         return _publish_search(study, search)
-    built, published = paths.data(study, contents.FOLDER), paths.reports(study)
+    built = paths.data(study, contents.FOLDER)
     if not (built / "index.html").is_file():
         raise FetalkitError(f"{built}: no report of a run is here; run `fetalkit repro {study}` first")
+    published = privacy.published(study)
     with _replacing_report(published) as temporary:
         build.copy(built, temporary)
     return published / "index.html"
@@ -49,8 +54,9 @@ def _publish_search(cohort: str, search: str) -> Path:
         raise FetalkitError(f"there is no search {search!r}; choose one of: {', '.join(SEARCHES)}")
     notebook, names, folder = SEARCHES[search]
     tables = build.made(cohort, {name: ("search", name) for name in names})
-    content = pages.render(cohort, [notebook], names, notebook, build.cohort_settings(cohort))
-    published = paths.reports(folder.format(cohort=cohort))
+    content = pages.render(cohort, [notebook], names, notebook, build.cohort_settings(cohort), build.reveal(cohort))
+    place = paths.reports if privacy.public(cohort) else paths.private_reports
+    published = place(folder.format(cohort=cohort))
     with _replacing_report(published) as temporary:
         build.write(content, tables, temporary)
     return published / "index.html"

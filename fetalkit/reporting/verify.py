@@ -30,8 +30,13 @@ class Verification:
 
 def published(study: str) -> bool:
     """Whether there is a published report to compare a run with."""
-    folder = paths.reports(study)
-    return any((folder / name).is_file() for name in contents.EVERY_TABLE)
+    return any((_published(study) / name).is_file() for name in contents.EVERY_TABLE)
+
+
+def _published(study: str) -> Path:
+    """Folder of the published report; it is looked for, since to ask whether a cohort is public takes seconds."""
+    places = (paths.reports(study), paths.private_reports(study))
+    return next((place for place in places if (place / "index.html").is_file()), places[0])
 
 
 def verify(study: str) -> Verification:
@@ -42,7 +47,7 @@ def verify(study: str) -> Verification:
     FetalkitError
         When one of the two is not there, or a table cannot be read.
     """
-    fresh, old = paths.data(study, contents.FOLDER), paths.reports(study)
+    fresh, old = paths.data(study, contents.FOLDER), _published(study)
     if not published(study):
         raise FetalkitError(
             f"{old}: nothing of {study} is published; `fetalkit publish {study}` publishes its latest run"

@@ -13,8 +13,8 @@ from typing import Any
 
 import yaml
 
-from fetalkit.config import defaults, params
-from fetalkit.config.sections import TRANSFER, read, transfer_sections
+from fetalkit.config import defaults, params, privacy
+from fetalkit.config.sections import TRANSFER, cohorts_of, read, transfer_sections
 from fetalkit.runner import dependencies
 from fetalkit.utils import paths
 from fetalkit.utils.errors import FetalkitError
@@ -54,7 +54,7 @@ def file(study: str) -> Path:
 
 def needed(study: str) -> list[str]:
     """The studies whose pipelines must be in place to run that of `study`: its own, and those of the cohorts it reads."""
-    return [*_read_by(_between()[study]), study] if study in _between() else [study]
+    return [*cohorts_of(_between()[study]), study] if study in _between() else [study]
 
 
 def text(study: str) -> str:
@@ -71,7 +71,7 @@ def text(study: str) -> str:
     if study == default():
         return _top()
     transfers = transfer_sections(paths.PARAMS)
-    if others := sorted(set(_read_by(transfers.get(study, {}))) - {study}):
+    if others := sorted(set(cohorts_of(transfers.get(study, {}))) - {study}):
         raise FetalkitError(
             f"{paths.PARAMS.name}: {TRANSFER}.{study} also reads {', '.join(others)}; a study between cohorts needs a name "
             "that no cohort has"
@@ -131,10 +131,15 @@ def kept_lock(study: str) -> Path:
     return paths.work(study, "pipeline", LOCK)
 
 
+def latest_lock(study: str) -> Path | None:
+    """The lock that a run goes on from in place of that in git; None where there is none but that."""
+    return next((path for path in (kept_lock(study), paths.private_reports(study, LOCK)) if path.exists()), None)
+
+
 def keep_published_lock(study: str) -> None:
-    """Put the lock of the latest run, and its pipeline, where git looks: what it made is being published."""
+    """Put the lock of the latest run, and its pipeline, beside what it made and is being published."""
     if kept_lock(study).exists():
-        path = file(study)
+        path = file(study) if privacy.public(study) else paths.private_reports(study, FILE)
         write(path, text(study))
         copy(kept_lock(study), path.with_name(LOCK))
 
@@ -164,19 +169,13 @@ def _between() -> dict[str, dict]:
     return {name: section for name, section in transfer_sections(paths.PARAMS).items() if name not in cohorts}
 
 
-def _read_by(section: dict[str, Any]) -> list[str]:
-    """Cohorts that a transfer study reads, in the order in which it names them."""
-    across = [cohort for pair in section.get("across") or [] for cohort in pair]
-    return list(dict.fromkeys([*across, *(entry["cohort"] for entry in section.get("leave_out") or [])]))
-
-
 def _text_between(study: str) -> str:
     """The marked stages and the last one; what they use of the default cohort is used of every cohort that the study reads."""
     everywhere = yaml.safe_load(_MARKED.sub("", _top()))["stages"]
     stages = yaml.safe_load(_top())["stages"]
     last = list(stages)[-1]
     own = {name: stage for name, stage in stages.items() if name not in everywhere or name == last}
-    cohorts = _read_by(_between()[study])
+    cohorts = cohorts_of(_between()[study])
     made = [_path(out) for stage in own.values() for out in stage.get("outs", [])]
     for name, stage in own.items():
         of = [] if name == last else cohorts

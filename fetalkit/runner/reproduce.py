@@ -84,8 +84,8 @@ def _in_place(study: str) -> Iterator[None]:
             if file.exists():
                 shutil.copy2(file, temporary / file.name)
     try:
-        if pipeline.kept_lock(study).exists():
-            pipeline.copy(pipeline.kept_lock(study), path.with_name(pipeline.LOCK))
+        if (latest := pipeline.latest_lock(study)) is not None:
+            pipeline.copy(latest, path.with_name(pipeline.LOCK))
         if not path.exists() or path.read_text(encoding="utf-8") != content:
             pipeline.write(path, content)
         yield

@@ -1,7 +1,8 @@
 """Where things lie. No other module spells out a folder of the project.
 
 ``data/`` holds what DVC versions (stage outputs), ``work/`` what may be thrown away (checkpoints, logs, finished runs),
-``reports/`` what was published and git versions (pages, figures, small tables).
+``reports/`` what was published and git versions (pages, figures, small tables), ``reports-private/`` the same of cohorts that
+are not public, which git ignores.
 """
 
 import os
@@ -26,6 +27,11 @@ def work(cohort: str, *parts: str) -> Path:
 def reports(cohort: str, *parts: str) -> Path:
     """Path of a published page, figure or table of `cohort`."""
     return ROOT.joinpath("reports", cohort, *parts)
+
+
+def private_reports(cohort: str, *parts: str) -> Path:
+    """The same of a `cohort` that is not public."""
+    return ROOT.joinpath("reports-private", cohort, *parts)
 
 
 def executed(cohort: str, notebook: str) -> Path:

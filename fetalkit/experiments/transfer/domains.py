@@ -46,9 +46,11 @@ class Domain:
         if self.by:
             rows = rows[(rows[self.by] == self.place) != self.rest_of_it]
         if rows.empty:
+            there = ", ".join(sorted(set(study.part(part)[self.by]) - {""})) if self.by else ""
             raise FetalkitError(
                 f"{self.cohort}: no {part} image where {self.by} is {'not ' * self.rest_of_it}{self.place!r}; correct "
-                f"transfer in params.yaml, or run 03_splits again"
+                f"transfer in params.yaml (there are: {there or 'none'}; places of private cohorts have pseudonyms, which "
+                f"data/{self.cohort}/pseudonyms.csv explains), or run 03_splits again"
             )
         return rows
 
