@@ -38,7 +38,7 @@ def test_a_section_is_all_it_takes(folder):
     assert (first.image_id, first.source, first.patient) == ("img00_0.png", "img00_0.png", "P00")
     assert (first.centre, first.machine, first.operator, first.official_split) == ("site 0", "V8", "", "train")
     assert rows.groupby("official_split").patient.nunique().to_dict() == {"train": 9, "test": 3}
-    assert notes == ['Read as labels.csv in utf-8, "," between columns.']
+    assert notes == ['Read as a table in utf-8, "," between columns.']
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t", "|"])

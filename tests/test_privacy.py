@@ -22,6 +22,7 @@ from fetalkit.utils.errors import FetalkitError
 # Nobody is called so, and no text of the project has these words.
 PATIENT, CENTRE, OPERATOR = "Zyxmueller", "Qwertzhausen", "Wunderlichova"
 WORDS = (PATIENT, CENTRE, OPERATOR)
+TABLE = f"{CENTRE}.csv"
 
 
 def write_ward(folder, patients=18, each=4):
@@ -37,10 +38,10 @@ def write_ward(folder, patients=18, each=4):
             part = "test" if patient >= patients * 2 // 3 else "train"
             rows.append((file, f"{PATIENT}{patient:02d}", "ab" if number % 2 else "br", site, OPERATOR, part))
     columns = ["file", "mrn", "label", "site", "by", "set"]
-    pd.DataFrame(rows, columns=columns).to_csv(folder / "labels.csv", index=False)
+    pd.DataFrame(rows, columns=columns).to_csv(folder / TABLE, index=False)
     meant = dict(zip(("image", "patient", "plane", "centre", "operator", "split"), columns, strict=True))
     planes = {"ab": "Fetal abdomen", "br": "Fetal brain"}
-    return {"kind": "table", "folder": str(folder), "table": "labels.csv", "columns": meant, "planes": planes}
+    return {"kind": "table", "folder": str(folder), "table": TABLE, "columns": meant, "planes": planes}
 
 
 @pytest.fixture
@@ -161,7 +162,7 @@ def test_the_foot_of_a_private_page_says_nothing_of_folders_and_columns(project)
     project()
     assert build.cohort_settings("ward")["cohort"] == {"planes": ["Fetal abdomen", "Fetal brain"]}
     project(public=True)
-    assert build.cohort_settings("ward")["cohort"]["table"] == "labels.csv"
+    assert build.cohort_settings("ward")["cohort"]["table"] == TABLE
 
 
 def test_export_refuses_a_folder_that_git_versions(project):

@@ -89,7 +89,7 @@ def _listed(settings: TableSettings, root: Path) -> tuple[pd.DataFrame, str]:
     given = pd.DataFrame({what: raw[column] for what, column in named.items()}, index=raw.index)
     given = given.reindex(columns=["image", "plane", "patient", "split", *_WHERE], fill_value="")
     given.attrs["where"] = path.name
-    return given, f"{path.name} in {raw.attrs['encoding']}, {raw.attrs['separator']} between columns"
+    return given, f"a table in {raw.attrs['encoding']}, {raw.attrs['separator']} between columns"
 
 
 def place_of(table: str, root: Path) -> Path:
