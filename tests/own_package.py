@@ -14,7 +14,8 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from fetalkit.generators.base import Generator, SamplingSettings, TrainingSettings
+from fetalkit.generators.base import Generator
+from fetalkit.generators.settings import SamplingSettings, TrainingSettings
 from own.helper import LEVELS
 
 

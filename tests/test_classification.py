@@ -7,7 +7,7 @@ import small_study
 
 from fetalkit.config.variants import Variant
 from fetalkit.data.study import Study
-from fetalkit.experiments import classification, synthesis, training_search
+from fetalkit.experiments import classification, generator_training, synthesis, training_search
 from fetalkit.utils import parallel, paths
 from fetalkit.utils.errors import FetalkitError
 
@@ -102,7 +102,7 @@ def test_a_search_judges_by_patients_that_the_run_has_not_seen(study):
 @pytest.mark.slow
 def test_a_candidate_that_draws_differently_has_sets_of_its_own(study):
     k, seed = study.params.splits.shots.largest, study.params.splits.seeds[0]
-    synthesis.train("phantom", study.params, "interpolation", k, seed)
+    generator_training.train("phantom", study.params, "interpolation", k, seed)
     own = Variant("interpolation", "interpolation", k, seed)
     synthesis.draw("phantom", study.params, own, study.params.synthesis.images_per_plane)
 

@@ -8,10 +8,10 @@ from own_package import own  # noqa: F401
 
 from fetalkit import cohorts
 from fetalkit.analysis import conclusions, gains, results
-from fetalkit.config import listing, params, runs
+from fetalkit.config import listing, params, runs, sets
 from fetalkit.config.shots import Shots
 from fetalkit.data.study import Study
-from fetalkit.experiments import classification, synthesis, training_search
+from fetalkit.experiments import classification, generator_training, synthesis, training_search
 from fetalkit.utils import paths
 from fetalkit.utils.errors import FetalkitError
 
@@ -41,8 +41,8 @@ def with_mean(own, elsewhere):  # noqa: F811
 @pytest.mark.slow
 def test_a_generator_is_trained_and_drawn(with_mean, monkeypatch):
     settings, k = with_mean.params, with_mean.params.splits.shots.largest
-    assert synthesis.jobs(settings) == [dict(generator="mean", k=k, seed=0)]
-    (trained,) = synthesis.train_all("phantom", settings)
+    assert sets.jobs(settings) == [dict(generator="mean", k=k, seed=0)]
+    (trained,) = generator_training.train_all("phantom", settings)
     assert (trained.name, trained.losses) == (f"mean-k{k}-seed0", [])
     assert synthesis.draw_all("phantom", settings) == {f"mean-k{k}-seed0": 50 * len(with_mean.planes)}
     seen, drawn = with_mean.train(k, 0), with_mean.synthetic("mean", k, 0)
@@ -60,7 +60,7 @@ def test_a_generator_is_trained_and_drawn(with_mean, monkeypatch):
         ({"training": {"levels": 256}}, 1, None),
     ):
         changed = training_search.changed(settings, {"generators": {"mean": changes}})
-        synthesis.train_all("phantom", changed)
+        generator_training.train_all("phantom", changed)
         synthesis.draw_all("phantom", changed)
         assert len(fitted) == times
         if first is not None:
@@ -70,7 +70,7 @@ def test_a_generator_is_trained_and_drawn(with_mean, monkeypatch):
 @pytest.mark.slow
 def test_an_arm_and_a_metric_go_through_the_study(with_mean):
     settings = with_mean.params
-    synthesis.train_all("phantom", settings)
+    generator_training.train_all("phantom", settings)
     synthesis.draw_all("phantom", settings)
     outcomes = classification.train_all("phantom", settings)
     assert [outcome.error for outcome in outcomes] == [""] * 3

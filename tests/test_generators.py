@@ -19,6 +19,7 @@ from fetalkit.generators.diffusion.denoiser import Denoiser, NoisyClassifier
 from fetalkit.generators.diffusion.generator import DiffusionGenerator
 from fetalkit.generators.diffusion.settings import DiffusionSampling
 from fetalkit.generators.gan.generator import GanGenerator
+from fetalkit.generators.settings import TrainingSettings
 from fetalkit.generators.simulated import SimulatedGenerator
 from fetalkit.generators.smote import SmoteGenerator
 from fetalkit.utils import devices, provenance
@@ -334,7 +335,7 @@ def test_phantoms_are_a_generator_too(tmp_path):
     assert set(simulator.PLANES) >= set(planes)
 
 
-class GreyTraining(generators.base.TrainingSettings):
+class GreyTraining(TrainingSettings):
     level: int = 7
 
 

@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fetalkit.config import params
+from fetalkit import generators
+from fetalkit.config import params, sets
 from fetalkit.data.study import set_name
-from fetalkit.experiments import synthesis, training_search
+from fetalkit.experiments import generator_training, training_search
 from fetalkit.utils import paths
 from fetalkit.utils.files import write_table
 
@@ -58,9 +59,9 @@ def drawn(settings, generator: str, k: str) -> bytes:
     work = paths.work("phantom", "generators")
     for checkpoint in work.glob(f"{set_name(generator, k, 0)}*"):
         checkpoint.unlink()
-    synthesis.train("phantom", settings, generator, k, 0)
-    made = synthesis.generators.load(paths.data("phantom", "generators", set_name(generator, k, 0)), device="cpu")
-    options = synthesis.sampling(settings, generator)
+    generator_training.train("phantom", settings, generator, k, 0)
+    made = generators.load(paths.data("phantom", "generators", set_name(generator, k, 0)), device="cpu")
+    options = sets.sampling(settings, generator)
     return made.sample(np.array([0, 1, 1]), seed=0, sampling=options).tobytes()
 
 
@@ -69,7 +70,7 @@ def drawn(settings, generator: str, k: str) -> bytes:
 def test_images_outside_of_the_subset_change_nothing(settings, generator):
     write(others=0)
     if settings.generators[generator].start:
-        synthesis.train_start("phantom", settings, generator)
+        generator_training.train_start("phantom", settings, generator)
     one, all_one = drawn(settings, generator, str(K)), drawn(settings, generator, "all")
     write(others=1)
     assert drawn(settings, generator, str(K)) == one
@@ -79,9 +80,9 @@ def test_images_outside_of_the_subset_change_nothing(settings, generator):
 
 def test_the_start_from_phantoms_reads_no_image(settings):
     """There are no splits and no images at all, and yet it can be trained."""
-    synthesis.train_start("phantom", settings, "diffusion-phantoms")
+    generator_training.train_start("phantom", settings, "diffusion-phantoms")
     folder = paths.data("phantom", "generators", "diffusion-phantoms-start")
-    made = synthesis.generators.load(folder, device="cpu")
+    made = generators.load(folder, device="cpu")
     assert made.training.steps == 2 and not list(folder.glob("snapshots/*"))
 
 
@@ -89,7 +90,7 @@ def test_jobs_are_what_the_runs_need(settings):
     further = [params.Block(arms=["gan", "diffusion-novel"], shots=[K], classifiers=["resnet10t-half"])]
     classify = settings.classify.model_copy(update={"arms": ["real", "diffusion"], "further": further})
     settings = settings.model_copy(update={"classify": classify})
-    names = [set_name(**job) for job in synthesis.jobs(settings)]
+    names = [set_name(**job) for job in sets.jobs(settings)]
     assert names == [
         "diffusion-k3-seed0",
         "diffusion-kall-seed0",
@@ -97,4 +98,4 @@ def test_jobs_are_what_the_runs_need(settings):
         "simulation-k3-seed0",
         "simulation-kall-seed0",
     ]
-    assert [set_name(**job) for job in synthesis.derived(settings)] == ["diffusion-novel-k3-seed0"]
+    assert [set_name(**job) for job in sets.derived(settings)] == ["diffusion-novel-k3-seed0"]

@@ -76,10 +76,10 @@ def _arms(settings: Params) -> Iterator[str]:
 def _generators(settings: Params) -> Iterator[str]:
     for name, generator in settings.generators.items():
         start = generator.start
-        if start and start.generator not in settings.generators:
+        if start and start.generator and start.generator not in settings.generators:
             known = ", ".join(settings.generators)
             yield f"generators.{name}.start.generator: {start.generator} unknown; allowed: {known}"
-        elif start and resolve_name(settings.generators[start.generator].class_path).sees_images:
+        elif start and start.generator and resolve_name(settings.generators[start.generator].class_path).sees_images:
             yield f"generators.{name}.start.generator: {start.generator} learns from real images; name one that does not"
         elif start and resolve_name(generator.class_path).start_needs is None:
             yield f"generators.{name}.start: {generator.class_path} cannot begin from another training; leave it out"

@@ -10,19 +10,31 @@ from fetalkit.utils.errors import FetalkitError
 
 
 class Start(Section):
-    """A training on phantoms that a generator begins with: it has seen no real image, so any run's generator may.
+    """A training that a generator begins with, paid once and shared by all its subsets.
 
     Attributes
     ----------
-    generator
-        Another generator of the section, which learns nothing of real images; its images are learnt.
-    images_per_plane, steps
-        How many of them, for how many steps; all else is as in ``training``.
+    generator, images_per_plane
+        Another generator of the section, which learns nothing of real images, and how many of its images are learnt with
+        their planes; None and 0 for none. It has seen no real image, so any run's generator may begin with it (level L2).
+    unlabelled
+        Whether the train images of the cohort are learnt too, without their planes (level L1).
+    steps
+        For how many steps; all else is as in ``training``.
     """
 
-    generator: str
-    images_per_plane: Annotated[int, Field(ge=1)]
+    generator: str | None = None
+    images_per_plane: Annotated[int, Field(ge=0)] = 0
+    unlabelled: bool = False
     steps: Steps
+
+    @model_validator(mode="after")
+    def _something(self):
+        if not (self.generator or self.unlabelled):
+            raise ValueError("has nothing to learn from; give generator and images_per_plane, or unlabelled: true")
+        if bool(self.generator) != bool(self.images_per_plane):
+            raise ValueError("generator and images_per_plane go together; give both or none")
+        return self
 
 
 class GeneratorSettings(Section):

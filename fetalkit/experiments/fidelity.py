@@ -29,7 +29,7 @@ class Evaluation(SyntheticSets):
     Parameters
     ----------
     study
-        With images, splits, and all synthetic sets that `synthesis.jobs` and `variants.all_variants` name.
+        With images, splits, and all synthetic sets that `sets.jobs` and `variants.all_variants` name.
 
     Raises
     ------

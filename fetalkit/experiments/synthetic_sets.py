@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 from functools import cached_property
 
-from fetalkit.config import variants
+from fetalkit.config import sets, variants
 from fetalkit.config.runs import check_generators
 from fetalkit.data.images import Labelled
 from fetalkit.data.study import Study, set_name
-from fetalkit.experiments import synthesis
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ class SyntheticSets:
     Parameters
     ----------
     study
-        With images, splits, and all sets that `synthesis.jobs`, `synthesis.derived` and `variants.all_variants` name.
+        With images, splits, and all sets that `sets.jobs`, `sets.derived` and `variants.all_variants` name.
 
     Attributes
     ----------
@@ -55,7 +54,7 @@ class SyntheticSets:
     @cached_property
     def sets(self) -> list[Drawn]:
         """The sets of the study: every generator of every subset, and what was derived from them."""
-        jobs = [*synthesis.jobs(self.settings), *synthesis.derived(self.settings)]
+        jobs = [*sets.jobs(self.settings), *sets.derived(self.settings)]
         return [Drawn(**job, data=self.study.synthetic(**job)) for job in jobs]
 
     @cached_property
@@ -71,7 +70,7 @@ class SyntheticSets:
     def _variants(self, wanted: list[variants.Variant]) -> list[Drawn]:
         return [
             Drawn(each.name, each.k, each.seed, self.study.synthetic(each.name, each.k, each.seed))
-            for each in synthesis.drawable(self.settings, wanted)
+            for each in sets.drawable(self.settings, wanted)
         ]
 
     @property

@@ -4,34 +4,20 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar, Generic, Self, TypeVar, cast
+from typing import Any, ClassVar, Generic, Self, cast
 
 import numpy as np
 
-from fetalkit.config.sections import Section, validated
+from fetalkit.config.sections import Section
 from fetalkit.generators import card
-from fetalkit.generators.checks import check_labels, check_training_set
+from fetalkit.generators.checks import check_labels, check_start_set, check_training_set
+from fetalkit.generators.settings import SamplingSettings, SamplingT, TrainingSettings, TrainingT, given
 from fetalkit.utils import devices
 from fetalkit.utils.checkpoints import Checkpoint
 from fetalkit.utils.errors import FetalkitError
 from fetalkit.utils.files import replacing
 
 DEFAULTS: Mapping[str, Any] = MappingProxyType({})
-
-
-class TrainingSettings(Section):
-    """Base of what ``training`` of a generator may say; as it stands, nothing."""
-
-    def check(self, planes: Sequence[str], image_size: int) -> None:
-        """Raise ValueError, naming the key, when these planes or images of `image_size` px do not fit the settings."""
-
-
-class SamplingSettings(Section):
-    """Base of what ``sampling`` of a generator may say; as it stands, nothing."""
-
-
-TrainingT = TypeVar("TrainingT", bound=TrainingSettings)
-SamplingT = TypeVar("SamplingT", bound=SamplingSettings)
 
 
 class Generator(ABC, Generic[TrainingT, SamplingT]):
@@ -94,7 +80,7 @@ class Generator(ABC, Generic[TrainingT, SamplingT]):
         if image_size < 1:
             raise FetalkitError(f"{name}: image_size = {image_size}: must be at least 1")
         self.planes, self.image_size = tuple(planes), image_size
-        self.training = cast(TrainingT, _settings(self.Training, training, f"{name}: training"))
+        self.training = cast(TrainingT, given(self.Training, training, f"{name}: training"))
         try:
             self.training.check(self.planes, image_size)
         except ValueError as error:
@@ -168,6 +154,41 @@ class Generator(ABC, Generic[TrainingT, SamplingT]):
             raise FetalkitError(f"{name}: cannot begin from another training; leave out its start")
         self._fit(images, labels, seed=seed, checkpoint=checkpoint, label=label or name, start=start)
 
+    def pretrain(
+        self,
+        images: np.ndarray,
+        labels: np.ndarray,
+        domains: np.ndarray,
+        *,
+        seed: int,
+        checkpoint: Checkpoint | None = None,
+        label: str = "",
+    ) -> None:
+        """Learn from images of several sources in preparation for another generator's `fit`, whose `start` it is to be.
+
+        Parameters
+        ----------
+        images
+            uint8, shape ``(n, image_size, image_size)``.
+        labels
+            Integers, shape ``(n,)``, in ``[0, n_classes)``, or -1 where the plane is not known.
+        domains
+            Integers, shape ``(n,)``, at least 0: the source of every image. 0 are the images that `fit` will learn from.
+        seed, checkpoint, label
+            As for `fit`.
+
+        Raises
+        ------
+        FetalkitError
+            When the images, labels or domains are not as above, the loss is no longer a number, or the class cannot begin
+            from another training.
+        """
+        check_start_set(images, labels, domains, self.n_classes, self.image_size)
+        name = type(self).__name__
+        if self.start_needs is None:
+            raise FetalkitError(f"{name}: cannot begin from another training; leave out its start")
+        self._pretrain(images, labels, domains, seed=seed, checkpoint=checkpoint, label=label or name)
+
     def sample(
         self,
         labels: np.ndarray,
@@ -201,7 +222,7 @@ class Generator(ABC, Generic[TrainingT, SamplingT]):
         """
         self._require_training()
         check_labels(labels, self.n_classes)
-        settings = cast(SamplingT, _settings(self.Sampling, sampling, f"{type(self).__name__}: sampling"))
+        settings = cast(SamplingT, given(self.Sampling, sampling, f"{type(self).__name__}: sampling"))
         return self._sample(labels, seed=seed, sampling=settings, batch_size=batch_size)
 
     def save(self, folder: Path) -> None:
@@ -247,6 +268,10 @@ class Generator(ABC, Generic[TrainingT, SamplingT]):
     ) -> None:
         """`fit` with checked images; `_initial` reads the generator to begin from, if there is a `start`."""
 
+    def _pretrain(self, images: np.ndarray, labels: np.ndarray, domains: np.ndarray, **options: Any) -> None:
+        """`pretrain` with checked arrays; for classes with `start_needs`."""
+        raise NotImplementedError
+
     @abstractmethod
     def _sample(self, labels: np.ndarray, *, seed: int, sampling: SamplingT, batch_size: int) -> np.ndarray:
         """`sample` with checked labels and complete settings."""
@@ -273,8 +298,3 @@ class Generator(ABC, Generic[TrainingT, SamplingT]):
                     f"{folder}: {key} is {there}, but {here} here; begin from a generator with equal {key}"
                 )
         return start
-
-
-def _settings(model: type[Section], value: Section | Mapping[str, Any], where: str) -> Section:
-    """`value`, which stands under the key `where`, as a `model`; a section is checked again, since a copy can hold anything."""
-    return validated(model, dict(value), "", where)

@@ -11,7 +11,7 @@ from pydantic import AfterValidator
 from safetensors import SafetensorError
 from torch import nn
 
-from fetalkit.generators.base import TrainingSettings
+from fetalkit.generators.settings import TrainingSettings
 from fetalkit.utils.errors import FetalkitError
 from fetalkit.utils.streams import rng
 

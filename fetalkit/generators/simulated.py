@@ -15,7 +15,8 @@ from fetalkit import simulator
 from fetalkit.data import images as store
 from fetalkit.generators import networks
 from fetalkit.generators.appearance import Appearance
-from fetalkit.generators.base import Generator, SamplingSettings, TrainingSettings
+from fetalkit.generators.base import Generator
+from fetalkit.generators.settings import SamplingSettings, TrainingSettings
 from fetalkit.utils.errors import FetalkitError
 from fetalkit.utils.streams import rng
 

@@ -17,7 +17,8 @@ from pydantic import Field
 from sklearn.neighbors import NearestNeighbors
 
 from fetalkit.data.images import Labelled
-from fetalkit.generators.base import Generator, SamplingSettings, TrainingSettings
+from fetalkit.generators.base import Generator
+from fetalkit.generators.settings import SamplingSettings, TrainingSettings
 from fetalkit.utils.errors import FetalkitError
 from fetalkit.utils.streams import rng
 

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 
 from fetalkit import cohorts, generators
+from fetalkit.config import sets
 from fetalkit.config.runs import generator_of
 from fetalkit.data.study import Study
-from fetalkit.experiments import synthesis
 from fetalkit.reporting import cards
 from fetalkit.utils import paths
 from fetalkit.utils.files import replacing
@@ -136,7 +136,7 @@ def saved(source: cards.Source) -> Path:
 
 def options(study: Study, generator: str) -> dict[str, Any]:
     """How the images of a generator's sets are drawn, as their card says it."""
-    return synthesis.sampling(study.params, generator).model_dump()
+    return sets.sampling(study.params, generator).model_dump()
 
 
 def has_weights(folder: Path) -> bool:

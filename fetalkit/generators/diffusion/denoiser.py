@@ -93,13 +93,17 @@ class Conditions(nn.Module):
     frequency: torch.Tensor
     phase: torch.Tensor
 
-    def __init__(self, width: int, n_labels: int, blocks: list[Block]):
+    def __init__(self, width: int, n_labels: int, blocks: list[Block], n_domains: int = 1):
         super().__init__()
+        self.n_labels = n_labels
         # Random Fourier features [2]; saved with the weights. Frequencies in cycles per unit of ln(sigma) / 4.
         self.register_buffer("frequency", torch.randn(FREQUENCIES) * 2 * math.pi)
         self.register_buffer("phase", torch.rand(FREQUENCIES) * 2 * math.pi)
         self.level = nn.Linear(FREQUENCIES, width)
         self.plane = nn.Embedding(n_labels, width) if n_labels else None
+        self.domain = nn.Embedding(n_domains, width) if n_domains > 1 else None
+        if self.domain is not None:
+            _zero(self.domain)
         self.move = nn.Linear(MOVES, width, bias=False)
         self.mix = nn.Linear(width, width)
         self.widths = [2 * block.outputs for block in blocks]
@@ -109,8 +113,10 @@ class Conditions(nn.Module):
         """One ``(batch, 2 * channels)`` per block."""
         features = (time.float()[:, None] * self.frequency + self.phase).cos() * math.sqrt(2)
         vector = self.level(features)
-        if self.plane is not None:
-            vector = vector + self.plane(labels)
+        if self.plane is not None and labels is not None:
+            vector = vector + self.plane(labels % self.n_labels)
+            if self.domain is not None:
+                vector = vector + self.domain(labels // self.n_labels)
         if moves is not None:
             vector = vector + self.move(moves)
         vector = functional.silu(self.mix(functional.silu(vector)))
@@ -155,10 +161,20 @@ class Denoiser(ModelMixin, ConfigMixin):
         Number of labels, "no class" included.
     unshuffle, channels, attention, blocks
         As in :class:`fetalkit.generators.diffusion.settings.DiffusionTraining`.
+    n_domains
+        Number of sources of images; the label of class `c` from source `d` is ``d * n_labels + c``.
     """
 
     @register_to_config
-    def __init__(self, n_labels: int, unshuffle: int, channels: list[int], attention: list[bool], blocks: int = 1):
+    def __init__(
+        self,
+        n_labels: int,
+        unshuffle: int,
+        channels: list[int],
+        attention: list[bool],
+        blocks: int = 1,
+        n_domains: int = 1,
+    ):
         super().__init__()
         self.encoder = Encoder(unshuffle, channels, attention, blocks)
         self.middle = Block(channels[-1], channels[-1], attention[-1])
@@ -171,8 +187,16 @@ class Denoiser(ModelMixin, ConfigMixin):
         self.norm, self.out = Norm(GROUPS, channels[0]), nn.Conv2d(channels[0], unshuffle**2, 3, padding=1)
         _zero(self.out)
         every = [*self.encoder.blocks(), self.middle, *(block for level in self.levels for block in _blocks(level))]
-        self.conditions = Conditions(channels[-1], n_labels, every)
+        self.conditions = Conditions(channels[-1], n_labels, every, n_domains)
         nn.Module.to(self, memory_format=torch.channels_last)
+
+    def begin_with(self, other: "Denoiser") -> None:
+        """Take over the weights of a network of the same shape that may know several sources: it goes on in the first."""
+        weights = dict(other.state_dict())
+        domains = weights.pop("conditions.domain.weight", None)
+        if domains is not None:
+            weights["conditions.plane.weight"] = weights["conditions.plane.weight"] + domains[0]
+        self.load_state_dict(weights)
 
     def forward(
         self,

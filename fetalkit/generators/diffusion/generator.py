@@ -81,7 +81,7 @@ class DiffusionGenerator(Generator[DiffusionTraining, DiffusionSampling]):
         losses = Losses(images, labels, self.n_classes, self.scale, training, seed, self.device, self.precision)
         denoiser = networks.seeded(self._denoiser, seed, self.device)
         if initial and initial.denoiser:
-            denoiser.load_state_dict(initial.denoiser.state_dict())
+            denoiser.begin_with(initial.denoiser)
         result = trainer.train_network(
             denoiser,
             losses.denoising(denoiser),
@@ -107,6 +107,31 @@ class DiffusionGenerator(Generator[DiffusionTraining, DiffusionSampling]):
             )
             self.guide, self.seconds = guide, self.seconds + guided.seconds
 
+    def _pretrain(
+        self,
+        images: np.ndarray,
+        labels: np.ndarray,
+        domains: np.ndarray,
+        *,
+        seed: int,
+        checkpoint: Checkpoint | None,
+        label: str,
+    ) -> None:
+        """The denoiser alone: a guide learns planes, which are not known of all these images."""
+        training, self.scale = self.training, PixelScale.of(images)
+        conditions = domains * (self.n_classes + 1) + np.where(labels < 0, self.n_classes, labels)
+        losses = Losses(images, conditions, self.n_classes, self.scale, training, seed, self.device, self.precision)
+        denoiser = networks.seeded(lambda: self._denoiser(int(domains.max()) + 1), seed, self.device)
+        result = trainer.train_network(
+            denoiser,
+            losses.denoising(denoiser),
+            self._schedule(training.steps),
+            checkpoint=checkpoint,
+            label=label,
+            advice=ADVICE,
+        )
+        self.denoiser, self.losses, self.seconds = denoiser, result.losses, result.seconds
+
     def _shape(self) -> dict[str, Any]:
         training = self.training
         return {
@@ -116,8 +141,8 @@ class DiffusionGenerator(Generator[DiffusionTraining, DiffusionSampling]):
             "blocks": training.blocks,
         }
 
-    def _denoiser(self) -> Denoiser:
-        return Denoiser(self.n_classes + 1, **self._shape())
+    def _denoiser(self, n_domains: int = 1) -> Denoiser:
+        return Denoiser(self.n_classes + 1, **self._shape(), n_domains=n_domains)
 
     def _classifier(self) -> NoisyClassifier:
         return NoisyClassifier(self.n_classes, **self._shape())

@@ -6,8 +6,8 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from fetalkit.config.sections import Rate, Steps, unique
-from fetalkit.generators.base import SamplingSettings
 from fetalkit.generators.networks import Channels, NetworkSettings
+from fetalkit.generators.settings import SamplingSettings
 from fetalkit.generators.trainer import snapshot_step
 
 # Channels of one attention head.

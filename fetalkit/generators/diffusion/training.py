@@ -69,7 +69,7 @@ class Losses:
     images, labels
         uint8 (n, height, width) and int64 (n,).
     no_class
-        Label that stands for "no class".
+        Label that stands for "no class"; labels above it are those of further sources, see `Denoiser`.
     scale
         Of the images.
     training
@@ -121,7 +121,9 @@ class Losses:
         classes = torch.from_numpy(self.labels[rows].astype(np.int64))
         if purpose == "diffusion":
             dropped = torch.rand(len(rows), generator=random) < training.label_dropout
-            classes = torch.where(dropped, self.no_class, classes)
+            n_labels = self.no_class + 1
+            # Of a source, the class is dropped and not the source itself.
+            classes = torch.where(dropped, classes // n_labels * n_labels + self.no_class, classes)
         sigma = edm.noise_levels(len(rows), training.sigma_mean, training.sigma_std, random)
         noise = torch.randn(clean.shape, generator=random)
         return Batch(clean, classes.to(self.device), moves, sigma.to(self.device), noise.to(self.device))

@@ -6,8 +6,8 @@ from typing import Annotated
 from pydantic import Field
 
 from fetalkit.config.sections import Rate, Steps
-from fetalkit.generators.base import SamplingSettings
 from fetalkit.generators.networks import Channels, NetworkSettings
+from fetalkit.generators.settings import SamplingSettings
 
 
 class GanTraining(NetworkSettings):
