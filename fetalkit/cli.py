@@ -51,6 +51,7 @@ class _Commands(TyperGroup):
             raise typer.Exit(128 + signal.SIGINT) from None
 
 
+NO_WINDOWS = "Windows is not supported; install it in WSL, the Linux that comes with Windows (docs/install.md)"
 app = typer.Typer(
     cls=_Commands,
     help="Does pre-training on diffusion-generated fetal ultrasound planes make classifiers more accurate?",
@@ -234,6 +235,9 @@ def _stop(number: int, frame: Any) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line `arguments` (those of the process by default) and return the exit code."""
+    if sys.platform == "win32":
+        print(f"fetalkit: {NO_WINDOWS}", file=sys.stderr)
+        return 1
     # An exception instead of sudden death: no kernel may be left behind, and no file half-way.
     numbers = [
         getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)

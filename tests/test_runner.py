@@ -145,10 +145,19 @@ def test_outputs_name_no_place():
         (
             "os.kill(os.getpid(), 9)",
             "fetalkit: 02_fail, cell 3: the kernel was killed, probably out of memory; "
-            "run again to go on from the last checkpoint",
+            "run again to go on from the last checkpoint - see {log}",
+        ),
+        (
+            "os.kill(os.getpid(), 11)",
+            "fetalkit: 02_fail, cell 3: the kernel was ended by SIGSEGV; "
+            "run again to go on from the last checkpoint - see {log}",
+        ),
+        (
+            "os._exit(3)",
+            "fetalkit: 02_fail, cell 3: the kernel has ended itself with exit code 3; what it said is in the log - see {log}",
         ),
     ],
-    ids=["exception", "message", "long", "disk", "exit", "output", "killed"],
+    ids=["exception", "message", "long", "disk", "exit", "output", "killed", "crashed", "ended"],
 )
 def test_failure_is_one_line_and_keeps_the_copy(source, line, capfd):
     write("02_fail", source, "print('not reached')")
@@ -156,7 +165,7 @@ def test_failure_is_one_line_and_keeps_the_copy(source, line, capfd):
     failed = paths.work("africa", "failed", "02_fail.ipynb")
     out, err = capfd.readouterr()
     assert out == ""
-    assert err == line.format(failed=failed) + "\n"
+    assert err == line.format(failed=failed, log=paths.work("africa", "logs", "02_fail.log")) + "\n"
     assert any(source in cell.source for cell in nbformat.read(failed, as_version=4).cells)
     assert not paths.executed("africa", "02_fail").exists()
 

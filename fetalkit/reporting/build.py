@@ -165,7 +165,7 @@ def _test_log(study: str, readings: Mapping[str, tuple[str, ...]]) -> pd.DataFra
 
 def _timed_summary(cohort: str) -> dict[str, Any]:
     """The summary with what the run cost; kept apart from the results, which are the same in every run."""
-    kinds = [kind for kind in ("generators", "classifiers") if kind != "generators" or DRAWING[0] in stages(cohort)]
+    kinds = ["generators", "classifiers"] if params.load(cohort).generators else ["classifiers"]
     sources = {SUMMARY: ("report", SUMMARY), **{kind: ("timings", f"{kind}.csv") for kind in kinds}}
     files = made(cohort, sources)
     by_notebook = {name: record(paths.executed(cohort, name))["seconds"] for name in stages(cohort)}

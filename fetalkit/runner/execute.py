@@ -89,6 +89,7 @@ def _execute(name: str, partial: Path, parameters: dict, progress: Path, log: Te
     environment = os.environ | {"PYTHONPATH": search, VARIABLE: str(progress)}
     if (mirror := paths.mirror()) is not None:
         environment[paths.MIRROR] = str(mirror)
+    manager = None
     try:
         with follow(progress, log), kernel.running(environment, log) as manager:
             notebook = papermill.execute_notebook(
@@ -103,10 +104,8 @@ def _execute(name: str, partial: Path, parameters: dict, progress: Path, log: Te
     except PapermillExecutionError as error:
         raise FetalkitError(failures.of_cell(name, error, partial)) from None
     except DeadKernelError:
-        raise FetalkitError(
-            f"{name}, cell {failures.last_started(partial)}: the kernel was killed, probably out of memory; "
-            "run again to go on from the last checkpoint"
-        ) from None
+        cause = failures.of_kernel(manager.exit_code if manager else None)
+        raise FetalkitError(f"{name}, cell {failures.last_started(partial)}: {cause} - see {log.name}") from None
     except RuntimeError as error:
         raise FetalkitError(
             f"{name}: the kernel does not start ({failures.one_line(str(error))}) - see {log.name}"

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import signal
 from pathlib import Path
 
 import nbformat
@@ -29,6 +30,17 @@ def full_disk(text: str) -> str | None:
     if f"[Errno {errno.ENOSPC}]" not in text:
         return None
     return "the disk is full; free some space and run again to go on from the last checkpoint"
+
+
+def of_kernel(exit_code: int | None) -> str:
+    """Why a kernel has died, and what to do, from its exit code."""
+    again = "run again to go on from the last checkpoint"
+    if exit_code is None or exit_code == -signal.SIGKILL:
+        return f"the kernel was killed, probably out of memory; {again}"
+    if exit_code < 0:
+        names = {number.value: number.name for number in signal.Signals}
+        return f"the kernel was ended by {names.get(-exit_code, -exit_code)}; {again}"
+    return f"the kernel has ended itself with exit code {exit_code}; what it said is in the log"
 
 
 def one_line(text: str, longest: int = 500) -> str:

@@ -29,10 +29,16 @@ class _OwnPython(KernelSpecManager):
         return KernelSpec(resource_dir="", **get_kernel_dict())
 
 
+class Manager(AsyncKernelManager):
+    """The manager of a kernel that knows how it has ended: ``exit_code`` as of `subprocess.Popen`, None if it was alive."""
+
+    exit_code: int | None = None
+
+
 @contextmanager
-def running(environment: Mapping[str, str], log: TextIO) -> Iterator[AsyncKernelManager]:
+def running(environment: Mapping[str, str], log: TextIO) -> Iterator[Manager]:
     """Yield the manager of a running kernel; in the end it is gone, and so are the processes that it has started."""
-    manager = AsyncKernelManager(kernel_name=NAME, kernel_spec_manager=_OwnPython())
+    manager = Manager(kernel_name=NAME, kernel_spec_manager=_OwnPython())
     hurry = False
     try:
         run_sync(manager.start_kernel)(
@@ -50,6 +56,8 @@ def running(environment: Mapping[str, str], log: TextIO) -> Iterator[AsyncKernel
         raise
     finally:
         if manager.has_kernel:
+            if manager.provisioner is not None:
+                manager.exit_code = run_sync(manager.provisioner.poll)()
             # This ends the kernel's whole process group, also when the kernel itself is already dead.
             run_sync(manager.shutdown_kernel)(now=hurry)
 

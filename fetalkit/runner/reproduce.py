@@ -67,14 +67,14 @@ def repro(study: str, stages: Sequence[str] = ()) -> Path | None:
 def _in_place(study: str) -> Iterator[None]:
     """Have the study's pipeline, with the lock of its latest run, where DVC looks for it."""
     path, content = pipeline.file(study), pipeline.text(study)
-    if _git("ls-files", "--error-unmatch", pipeline.FILE) is None:
-        # Without git there is nothing to keep clean.
+    if not (paths.ROOT / ".git").exists() and _git("ls-files", "--error-unmatch", pipeline.FILE) is None:
+        # Without a repository there is nothing to keep clean.
         pipeline.write(path, content)
         yield
         return
     if _published(study).is_dir():
         # An earlier run was killed. Where git sees no difference, somebody has put the files back meanwhile.
-        if _git("status", "--porcelain", "--untracked-files=all", "--", *map(str, _files(study))):
+        if _git("status", "--porcelain", "--untracked-files=all", "--", *map(str, _files(study))) != "":
             _put_back(study)
         else:
             shutil.rmtree(_published(study))
@@ -139,6 +139,7 @@ def _dvc(arguments: list[str]) -> int:
     """Run DVC in this process, so that it cannot outlive it; return its exit code."""
     from dvc.cli import main
 
+    _tell_of_git()
     # What it proposes to add to git is put back at once.
     logging.getLogger("dvc.repo.scm_context").setLevel(logging.WARNING)
     # The stages' commands are those of this Python, also where its environment is not activated.
@@ -156,6 +157,22 @@ def _dvc(arguments: list[str]) -> int:
     finally:
         for name, value in earlier.items():
             os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+def _tell_of_git() -> None:
+    """Tell DVC, in the part of its configuration that git ignores, whether there is a repository: a ZIP has none."""
+    from dvc.config import Config, ConfigError
+
+    without = not any((folder / ".git").exists() for folder in (paths.ROOT, *paths.ROOT.parents))
+    if not (paths.ROOT / ".dvc").is_dir():
+        raise FetalkitError(f"{paths.ROOT / '.dvc'}: not found; get it back from git or from the archive of the project")
+    try:
+        config = Config(str(paths.ROOT / ".dvc"))
+        if bool(config.get("core", {}).get("no_scm")) != without:
+            with config.edit("local") as local:
+                local.setdefault("core", {})["no_scm"] = without
+    except (ConfigError, OSError) as error:
+        raise FetalkitError(f"{paths.ROOT / '.dvc'}: {' '.join(str(error).split())}; correct it") from None
 
 
 def _end_stage() -> None:
