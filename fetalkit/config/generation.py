@@ -37,6 +37,47 @@ class Start(Section):
         return self
 
 
+class Budget(Section):
+    """How long a generator trains on a subset: in proportion to its images, since a model begins to repeat what it has
+    seen after a time in proportion to their number [1]_.
+
+    Attributes
+    ----------
+    seen_per_image
+        How often every image is seen, ``training.steps`` allowing.
+    seen_at_least
+        Images that are seen in all, however few different ones there are.
+
+    References
+    ----------
+    .. [1] Bonnaire et al., Why Diffusion Models Don't Memorize, 2025, arXiv 2505.17638.
+    """
+
+    seen_per_image: Annotated[float, Field(gt=0)]
+    seen_at_least: Annotated[int, Field(ge=0)] = 0
+
+    def steps(self, images: int, batch_size: int, at_most: int) -> int:
+        """Steps of a training on so many images."""
+        seen = max(self.seen_per_image * images, self.seen_at_least)
+        return max(1, min(at_most, round(seen / batch_size)))
+
+
+class Stopping(Section):
+    """Which state of a training is kept: of its ``snapshots`` and its end, judged on validation patients.
+
+    Attributes
+    ----------
+    near_copies
+        Largest share of near-copies of train images; later states with more are not taken, the first one always may be.
+        Of the others, that with the smallest kernel distance from validation images is kept.
+    images_per_plane
+        That are drawn from every state.
+    """
+
+    near_copies: Annotated[float, Field(ge=0, le=1)]
+    images_per_plane: Annotated[int, Field(ge=10)] = 50
+
+
 class GeneratorSettings(Section):
     """A generator: its class, and what that class is told.
 
@@ -50,6 +91,10 @@ class GeneratorSettings(Section):
         Sections that the class defines, as its ``Training`` and ``Sampling``.
     start
         What its training begins with; random weights where there is none.
+    budget
+        How its steps follow from the number of images; ``training.steps`` where there is none.
+    stopping
+        Which state of the training is kept; its end where there is none.
     """
 
     model_config: ClassVar = Section.model_config | {"populate_by_name": True}
@@ -59,6 +104,16 @@ class GeneratorSettings(Section):
     training: SerializeAsAny[Section]
     sampling: SerializeAsAny[Section]
     start: Start | None = None
+    budget: Budget | None = None
+    stopping: Stopping | None = None
+
+    @model_validator(mode="after")
+    def _fitting(self):
+        if self.budget and not {"steps", "batch_size"} <= set(type(self.training).model_fields):
+            raise ValueError("budget: the training of this class has no steps and batch_size; leave it out")
+        if self.stopping and not getattr(self.training, "snapshots", ()):
+            raise ValueError("stopping: there are no training.snapshots to choose from; name some, or leave it out")
+        return self
 
     @model_validator(mode="before")
     @classmethod

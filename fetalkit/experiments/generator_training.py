@@ -7,9 +7,11 @@ already is not trained again.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from fetalkit import generators
 from fetalkit.config import sets
@@ -18,7 +20,7 @@ from fetalkit.config.params import Params
 from fetalkit.config.sections import Section
 from fetalkit.data.images import Labelled
 from fetalkit.data.study import Study, set_name
-from fetalkit.experiments import outputs
+from fetalkit.experiments import outputs, stopping
 from fetalkit.generators import Generator
 from fetalkit.generators.card import read_record
 from fetalkit.utils import paths, provenance
@@ -26,17 +28,22 @@ from fetalkit.utils.checkpoints import Checkpoint
 from fetalkit.utils.files import replacing
 
 START = "start"  # what a training began with, in the name of its folder
+STATES = "stopping.csv"  # file of a saved generator with the states that stopping has chosen from
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained generator: which one, its loss per step and its training time in seconds."""
+    """A trained generator: which one, its loss per step, its training time in seconds, and what stopping has seen.
+
+    `states` is what `fetalkit.experiments.stopping.stop` returns; empty where the end of the training is kept.
+    """
 
     generator: str
     k: str
     seed: int
     losses: list[float]
     seconds: float
+    states: pd.DataFrame
 
     @property
     def name(self) -> str:
@@ -69,7 +76,7 @@ def train_start(cohort: str, settings: Params, generator: str) -> None:
     images, labels, domains = _start_images(cohort, settings, start)
     begun = spec.model_copy(update={"training": _shortened(spec.training, start.steps)})
     made, name = _untrained(settings, begun), f"{generator}-{START}"
-    print_of = _made_by(settings, begun, [0], [Labelled(images, labels).digest()])
+    print_of = _made_by(settings, begun, [0, start.model_dump()], [Labelled(images, labels).digest()])
 
     def learn(checkpoint: Checkpoint) -> None:
         made.pretrain(images, labels, domains, seed=0, checkpoint=checkpoint, label=f"{generator}: start")
@@ -103,22 +110,36 @@ def _shortened(training: Section, steps: int) -> Section:
 
 def train(cohort: str, settings: Params, generator: str, k: str, seed: int) -> Trained:
     """Train one generator, or take the one that is there."""
-    data, name, spec = (
-        Study(cohort, settings).train(k, seed),
-        set_name(generator, k, seed),
-        settings.generators[generator],
-    )
+    study, name, spec = Study(cohort, settings), set_name(generator, k, seed), settings.generators[generator]
+    data = study.train(k, seed)
+    if spec.budget:
+        given: Any = spec.training
+        steps = spec.budget.steps(len(data.images), given.batch_size, given.steps)
+        spec = spec.model_copy(update={"training": given.model_copy(update={"steps": steps})})
     made, follows, start = _untrained(settings, spec), [data.digest()], None
     if spec.start:
         start = paths.data(cohort, "generators", f"{generator}-{START}")
         follows.append(outputs.fingerprint(start))
 
-    def learn(checkpoint: Checkpoint) -> None:
+    also, modules = [seed], []
+    if spec.stopping:
+        also += [
+            spec.stopping.model_dump(),
+            spec.sampling.model_dump(mode="json"),
+            settings.fidelity.near_copy_quantile,
+        ]
+        follows.append(study.labelled(study.part("validation")).digest())
+        modules.append(stopping.__name__)
+
+    def learn(checkpoint: Checkpoint) -> pd.DataFrame | None:
         label = f"{generator} k={k} seed={seed}"
         made.fit(data.images, data.labels, seed=seed, checkpoint=checkpoint, label=label, start=start)
+        return stopping.stop(made, data, study, seed, spec.sampling, spec.stopping) if spec.stopping else None
 
-    losses, seconds = _kept(cohort, made, name, _made_by(settings, spec, [seed], follows), learn)
-    return Trained(generator, k, seed, losses, seconds)
+    print_of = _made_by(settings, spec, also, follows, modules)
+    folder, losses, seconds = _kept(cohort, made, name, print_of, learn)
+    states = folder / STATES
+    return Trained(generator, k, seed, losses, seconds, pd.read_csv(states) if states.exists() else pd.DataFrame())
 
 
 def _untrained(settings: Params, spec: GeneratorSettings) -> Generator:
@@ -133,22 +154,29 @@ def _untrained(settings: Params, spec: GeneratorSettings) -> Generator:
 
 
 def _kept(
-    cohort: str, made: Generator, name: str, print_of: str, learn: Callable[[Checkpoint], None]
-) -> tuple[list[float], float]:
-    """Train `made` and keep it in ``data/<cohort>/generators``, unless the very same one is there; its losses and seconds."""
+    cohort: str, made: Generator, name: str, print_of: str, learn: Callable[[Checkpoint], pd.DataFrame | None]
+) -> tuple[Path, list[float], float]:
+    """Train `made` and keep it in ``data/<cohort>/generators``, unless the very same one is there.
+
+    Returns its folder, losses and seconds. `learn` trains it, and returns the states that stopping has chosen from, if any.
+    """
     folder = paths.data(cohort, "generators", name)
     if outputs.fingerprint(folder) != print_of:
         checkpoint = Checkpoint(paths.work(cohort, "generators", f"{name}.checkpoint"), print_of)
-        learn(checkpoint)
+        states = learn(checkpoint)
         with replacing(folder) as temporary:
             made.save(temporary)
+            if states is not None:
+                states.round(9).to_csv(temporary / STATES, index=False)
             (temporary / outputs.FINGERPRINT).write_text(print_of)
         checkpoint.clear()
-    return read_record(folder)
+    return folder, *read_record(folder)
 
 
-def _made_by(settings: Params, spec: GeneratorSettings, follows: list, data: Sequence[str]) -> str:
-    """Fingerprint of a training."""
+def _made_by(
+    settings: Params, spec: GeneratorSettings, also: list, data: Sequence[str], modules: Sequence[str] = ()
+) -> str:
+    """Fingerprint of a training; `also` are settings and `modules` is code that it follows from beside those of its class."""
     about = [
         spec.class_path,
         list(settings.cohort.planes),
@@ -156,5 +184,5 @@ def _made_by(settings: Params, spec: GeneratorSettings, follows: list, data: Seq
         spec.training.model_dump(mode="json"),
     ]
     return provenance.fingerprint(
-        [spec.class_path.partition(":")[0]], [*about, *follows, *outputs.rounding(settings)], data
+        [spec.class_path.partition(":")[0], *modules], [*about, *also, *outputs.rounding(settings)], data
     )

@@ -157,6 +157,31 @@ def training_losses(losses: Mapping[str, Sequence[float]], window: int, name: st
     return figure
 
 
+def states(judged: pd.DataFrame) -> Figure:
+    """What stopping has chosen from: a panel for the distance from validation images and one for near-copies.
+
+    Parameters
+    ----------
+    judged
+        ``generator``, ``k``, ``seed``, ``step``, ``kid``, ``near_copies`` (0-1) and ``kept``; a row per state.
+    """
+    named = judged.assign(name=judged.generator + ", k = " + judged.k.astype(str), percent=100 * judged.near_copies)
+    colours = styles(named.name.unique())
+    figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 3.2), sharex=True)
+    for axis, column, label in zip(axes, ("kid", "percent"), ("KID", "near-copies, %"), strict=True):
+        for (name, _), of in named.groupby(["name", "seed"], sort=False):
+            style = colours[name]
+            axis.plot(of.step, of[column], color=style.colour, linestyle=style.linestyle, linewidth=1.2, label=name)
+            for kept, face in ((of[of.kept], style.colour), (of[~of.kept], "white")):
+                axis.plot(kept.step, kept[column], "o", color=style.colour, markerfacecolor=face, markersize=5)
+        axis.set(xlabel="training step", ylabel=label, xscale="log", ylim=(0, None))
+    handles, labels = axes[1].get_legend_handles_labels()
+    unique = dict(zip(labels, handles, strict=True))
+    axes[1].legend(unique.values(), unique.keys(), loc="center left", bbox_to_anchor=(1.01, 0.5))
+    figure.tight_layout()
+    return figure
+
+
 def candidate_scores(candidates: pd.DataFrame, real: float) -> Figure:
     """Classification accuracy score of the candidates of a search, best first; a line for real images.
 

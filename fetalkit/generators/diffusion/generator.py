@@ -46,6 +46,8 @@ class DiffusionGenerator(Generator[DiffusionTraining, DiffusionSampling]):
         ``snapshots/<percent>``, with guide and record of the whole training.
     scale : PixelScale
         Of the training images.
+    kept_share : float
+        Share of the training after which `denoiser` was taken; 1 for its end.
     appearance : Appearance or None
         Look of the training images, which phantoms take over in phantom-guided drawing.
     """
@@ -59,6 +61,7 @@ class DiffusionGenerator(Generator[DiffusionTraining, DiffusionSampling]):
     snapshots: Mapping[float, Denoiser] = MappingProxyType({})
     scale = PixelScale()
     appearance: Appearance | None = None
+    kept_share = 1.0
 
     @property
     def loaded(self) -> bool:
@@ -131,6 +134,10 @@ class DiffusionGenerator(Generator[DiffusionTraining, DiffusionSampling]):
             advice=ADVICE,
         )
         self.denoiser, self.losses, self.seconds = denoiser, result.losses, result.seconds
+
+    def keep_snapshot(self, share: float) -> None:
+        """Take the network as it was after this share of the training for the trained one; raises KeyError if there is none."""
+        self.denoiser, self.kept_share = self.snapshots[share], share
 
     def _shape(self) -> dict[str, Any]:
         training = self.training
@@ -237,6 +244,8 @@ class DiffusionGenerator(Generator[DiffusionTraining, DiffusionSampling]):
             self.guide.save_pretrained(folder / "guide", safe_serialization=True)
         edm.scheduler().save_pretrained(folder / "scheduler")
         about: dict[str, Any] = {"pixel_mean": self.scale.mean, "pixel_std": self.scale.std}
+        if self.kept_share < 1:
+            about["kept_share"] = self.kept_share
         return about | ({"appearance": self.appearance.card()} if self.appearance else {})
 
     def _read(self, folder: Path, about: dict[str, Any]) -> None:
@@ -246,3 +255,4 @@ class DiffusionGenerator(Generator[DiffusionTraining, DiffusionSampling]):
                 self.guide = networks.read(NoisyClassifier, folder / "guide", self.device)
             self.scale = PixelScale(float(about["pixel_mean"]), float(about["pixel_std"]))
             self.appearance = Appearance.read(about["appearance"]) if "appearance" in about else None
+            self.kept_share = float(about.get("kept_share", 1))
