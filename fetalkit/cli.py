@@ -130,6 +130,27 @@ def _compare(study: str) -> None:
 
 
 @app.command()
+def new(
+    name: Annotated[str, typer.Argument(help="Of the cohort, e.g. ward.")],
+    folder: Annotated[Path, typer.Argument(help="Of the images, or a zip or tar file of it.")],
+    table: Annotated[Path | None, typer.Argument(help="CSV file that says what the images are.")] = None,
+    write: Annotated[bool, typer.Option("--write", help="Append the section to params.yaml.")] = False,
+) -> None:
+    """Look at own images and their table, and propose a section of params.yaml; nothing is run."""
+    from fetalkit.cohorts import proposal
+
+    made = proposal.propose(name, folder, table)
+    print(made.yaml)
+    if made.table is not None:
+        print(f"{len(made.table)} images of {made.table.patient.nunique()} patients\n\n{proposal.counts(made.table)}\n")
+    for title, lines in (("To know", made.remarks), ("To look at", made.wrong)):
+        print(*[f"{title}:"] * bool(lines), *(f"- {line}" for line in lines), sep="\n")
+    if write:
+        proposal.write(made)
+        print(f"\nparams.yaml has it now. Next: fetalkit repro {name}")
+
+
+@app.command()
 def fetch(cohort: Study) -> None:
     """Make sure that the cohort's source files are on this machine, and note which they are."""
     from fetalkit.cohorts import source

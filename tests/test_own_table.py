@@ -221,7 +221,7 @@ def test_numbers_that_repeat_between_centres(folder):
 
 def test_patients_from_the_names_of_files(folder):
     section = ward.write(folder)
-    named = {"from_file_name": "img([0-9]+)_"}
+    named = {"from_file_name": "(?i)IMG([0-9]+)_"}
     rows, _ = table(section, columns=columns("patient"), patient=named)
     assert (rows.patient == rows.source.str[3:5]).all() and rows.patient.nunique() == 12
     with pytest.raises(

@@ -174,7 +174,7 @@ def _patients(settings: TableSettings, rows: pd.DataFrame, where: str) -> pd.Ser
     if settings.patient == PER_IMAGE:
         return rows.image_id
     if isinstance(settings.patient, FromFileName):
-        patients = rows.source.str.extract(f"({settings.patient.from_file_name})")[1].fillna("")
+        patients = rows.source.str.extract(settings.patient.from_file_name)[0].fillna("")
         _refuse(rows, patients == "", where, "has no patient in its name; correct cohort.patient.from_file_name")
         return patients
     _refuse(
