@@ -13,7 +13,7 @@ from diffusers import EDMDPMSolverMultistepScheduler
 
 from fetalkit import generators, simulator
 from fetalkit.config.sections import Section
-from fetalkit.generators import trainer
+from fetalkit.generators import optimisers, trainer
 from fetalkit.generators.diffusion import augmentation, edm, guidance
 from fetalkit.generators.diffusion.denoiser import Denoiser, NoisyClassifier
 from fetalkit.generators.diffusion.generator import DiffusionGenerator
@@ -579,16 +579,27 @@ def test_missing_and_damaged_generators_are_named(tmp_path, learned):
         small().denoising_error(*two_planes(), 0.5, seed=0)
 
 
-def test_weights_decay_and_norms_and_biases_do_not():
+@pytest.mark.parametrize("name", ["adamw", "muon"])
+def test_weights_decay_and_norms_and_biases_do_not(name):
     network = torch.nn.Sequential(torch.nn.Conv2d(1, 8, 3), torch.nn.GroupNorm(2, 8))
-    groups = trainer.Schedule(100, 1.0, 0.05, 0.01, 0.1).optimiser(network).param_groups
+    groups = optimisers.make(network, name, 1.0, 0.01).param_groups
     decayed = {id(parameter) for group in groups if group["weight_decay"] for parameter in group["params"]}
     assert decayed == {id(network[0].weight)}
+    assert len([parameter for group in groups for parameter in group["params"]]) == 4
+
+
+def test_muon_trains_hidden_weights_and_leaves_the_outer_layers_to_adamw():
+    network = Denoiser(3, unshuffle=2, channels=[8, 8], attention=[False, False])
+    names = {id(parameter): name for name, parameter in network.named_parameters()}
+    groups = optimisers.make(network, "muon", 1e-3, 0.01).param_groups
+    hidden = {names[id(one)] for group in groups if not group["use_fallback"] for one in group["params"]}
+    assert "middle.first.weight" in hidden and "encoder.downs.1.weight" in hidden
+    assert not any(name.startswith(("encoder.stem", "conditions", "out.")) or name.endswith("bias") for name in hidden)
 
 
 def test_the_learning_rate_rises_and_falls():
-    schedule = trainer.Schedule(100, 1.0, 0.05, 0.01, 0.1)
-    optimiser = schedule.optimiser(torch.nn.Conv2d(1, 1, 3))
+    schedule = trainer.Schedule(100, 1.0, 0.05, 0.01, 0.1, "adamw")
+    optimiser = optimisers.make(torch.nn.Conv2d(1, 1, 3), "adamw", 1.0, 0.01)
     scheduler, rates = schedule.rates(optimiser), []
     for step in range(100):
         scheduler.step_update(step)

@@ -1,6 +1,6 @@
 """Training loop of the generators' networks: progress, averaged weights, exact resume.
 
-`run` is the loop, whatever is trained; `train_network` trains one network with AdamW on a loss.
+`run` is the loop, whatever is trained; `train_network` trains one network on a loss.
 
 References
 ----------
@@ -16,11 +16,11 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from diffusers.training_utils import EMAModel
-from timm.optim import param_groups_weight_decay
 from timm.scheduler import PolyLRScheduler
 from timm.scheduler.scheduler import Scheduler
 from torch import nn
 
+from fetalkit.generators import optimisers
 from fetalkit.utils import devices
 from fetalkit.utils.checkpoints import Checkpoint
 from fetalkit.utils.errors import FetalkitError
@@ -39,11 +39,7 @@ class Schedule:
     warmup_fraction: float
     weight_decay: float
     ema_length: float
-
-    def optimiser(self, network: nn.Module) -> torch.optim.Optimizer:
-        """AdamW over the parameters of `network`; weights decay, norms and biases do not."""
-        groups = param_groups_weight_decay(network, self.weight_decay)
-        return torch.optim.AdamW(groups, lr=self.learning_rate, betas=(0.9, 0.99), fused=True)
+    optimiser: optimisers.Name
 
     def rates(self, optimiser: torch.optim.Optimizer) -> Scheduler:
         """Learning rate over the steps: it rises linearly during the warm-up, then falls linearly to zero."""
@@ -207,11 +203,11 @@ def gradient_step(loss: torch.Tensor, optimiser: torch.optim.Optimizer, limit: f
 
 
 class SingleNetworkTraining:
-    """One network that learns from a loss with AdamW; see `train_network`."""
+    """One network that learns from a loss; see `train_network`."""
 
     def __init__(self, network: nn.Module, loss: Callable[[int], torch.Tensor], schedule: Schedule):
         self.network, self.loss = network, loss
-        self.optimiser = schedule.optimiser(network)
+        self.optimiser = optimisers.make(network, schedule.optimiser, schedule.learning_rate, schedule.weight_decay)
         self.rates = schedule.rates(self.optimiser)
         self.average = Average(network, schedule.ema_length)
 
@@ -239,7 +235,7 @@ class SingleNetworkTraining:
 def train_network(
     network: nn.Module, loss: Callable[[int], torch.Tensor], schedule: Schedule, **options: Any
 ) -> TrainingResult:
-    """Train `network` in place with AdamW; it ends with its averaged weights.
+    """Train `network` in place; it ends with its averaged weights.
 
     Parameters
     ----------
@@ -248,7 +244,7 @@ def train_network(
     loss
         Mean loss of the batch of a step, counted from 0; all its randomness must follow from the step.
     schedule
-        Length and learning rate.
+        Length, learning rate and optimiser.
     options
         Keyword arguments of `run`.
 

@@ -166,7 +166,12 @@ class DiffusionGenerator(Generator[DiffusionTraining, DiffusionSampling]):
     def _schedule(self, steps: int) -> trainer.Schedule:
         training = self.training
         return trainer.Schedule(
-            steps, training.learning_rate, training.warmup_fraction, training.weight_decay, training.ema_length
+            steps,
+            training.learning_rate,
+            training.warmup_fraction,
+            training.weight_decay,
+            training.ema_length,
+            training.optimiser,
         )
 
     @torch.inference_mode()

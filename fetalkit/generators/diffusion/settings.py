@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from fetalkit.config.sections import Rate, Steps, unique
+from fetalkit.generators import optimisers
 from fetalkit.generators.networks import Channels, NetworkSettings
 from fetalkit.generators.settings import SamplingSettings
 from fetalkit.generators.trainer import snapshot_step
@@ -31,8 +32,10 @@ class DiffusionTraining(NetworkSettings):
         Residual blocks per resolution on the way down, and again on the way up.
     steps, batch_size
         Length of the training and images per step.
+    optimiser
+        ``"muon"`` or ``"adamw"``; see `fetalkit.generators.optimisers`.
     learning_rate, warmup_fraction, weight_decay
-        AdamW. The rate rises over this share of the steps and then falls linearly towards zero.
+        The rate rises over this share of the steps and then falls linearly towards zero.
     ema_length
         The weights are averaged over about this share of the steps made so far; in (0, 1).
     label_dropout
@@ -53,6 +56,7 @@ class DiffusionTraining(NetworkSettings):
     blocks: Annotated[int, Field(ge=1, le=8)] = 1
     steps: Steps = 1000
     batch_size: Annotated[int, Field(ge=1)] = 8
+    optimiser: optimisers.Name = "muon"
     learning_rate: Rate = 2e-3
     warmup_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.05
     weight_decay: Annotated[float, Field(ge=0, lt=1)] = 0.01
