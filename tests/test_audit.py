@@ -164,6 +164,17 @@ def test_patients_crossing(image_folder):
     assert audit.patients_crossing(table) == ["p00"]
 
 
+def test_numbers_that_repeat_between_centres(image_folder):
+    """Three hospitals number their patients from 1 each: those of one number may be several persons."""
+    _, table = image_folder
+    assert audit.patients_of_several_centres(table) == [], "nothing is known of centres"
+    numbers = table.patient.str[1:].astype(int)
+    merged = table.assign(centre="site " + (numbers % 3).astype(str), patient=(numbers // 3).astype(str))
+    assert audit.patients_of_several_centres(merged) == ["0", "1", "2", "3"]
+    apart = merged.assign(patient=merged.centre + "/" + merged.patient)
+    assert audit.patients_of_several_centres(apart) == []
+
+
 @pytest.mark.slow
 def test_africa_has_the_known_duplicates(mirror):
     cohort = cohorts.load("africa")

@@ -10,6 +10,7 @@ import pytest
 from fetalkit import cohorts
 from fetalkit.cohorts import base, download
 from fetalkit.cohorts.download import Archive
+from fetalkit.config import params
 from fetalkit.utils import paths
 from fetalkit.utils.errors import FetalkitError
 
@@ -108,6 +109,45 @@ def test_a_table_without_a_column(tmp_path):
         cohort.table(cohort.settings(planes=list(cohort.planes)), tmp_path)
 
 
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_the_table_of_spain_may_be_saved_anew(tmp_path, separator):
+    columns = ["Image_name", "Patient_num", "Plane", "Brain_plane", "Operator", "US_Machine", "Train "]
+    lines = [
+        ["x", "1", "Fetal brain", "Trans-thalamic", "Op. 1", "Aloka", "1 "],
+        ["y", "2", "Other", "Other", "", "", "0"],
+    ]
+    text = "\n".join(separator.join(line) for line in [columns, *lines])
+    (tmp_path / "FETAL_PLANES_DB_data.csv").write_text(text)
+    cohort = cohorts.load("spain")
+    rows = cohort.table(cohort.settings(planes=["Other", "Fetal brain"], subset=None), tmp_path)
+    assert rows.official_split.tolist() == ["train", "test"] and rows.plane.tolist() == ["Fetal brain", "Other"]
+
+
+def test_brain_planes(tmp_path):
+    header = "Image_name;Patient_num;Plane;Brain_plane;Operator;US_Machine;Train \n"
+    lines = [f"x{n};{n};Fetal brain;{plane};Op;Aloka;1 \n" for n, plane in enumerate(("Trans-thalamic", "Other"))]
+    lines += ["y;7;Fetal brain;Trans-cerebellum;Op;Aloka;0 \n", "z;8;Other;Not A Brain;Op;Aloka;0 \n"]
+    (tmp_path / "FETAL_PLANES_DB_data.csv").write_text(header + "".join(lines))
+    cohort = cohorts.load("brain")
+    rows = cohort.table(cohort.settings(planes=["Trans-thalamic", "Trans-cerebellum"], subset=None), tmp_path)
+    assert rows.image_id.tolist() == ["x0", "y"] and rows.plane.tolist() == ["Trans-thalamic", "Trans-cerebellum"]
+
+
+def test_brain_as_in_the_mirror(mirror):
+    settings = params.load_cohort("brain")
+    cohort = cohorts.load("brain", settings)
+    root = cohort.fetch(settings, mirror)
+    rows = cohort.table(settings, root)
+    assert rows.groupby("official_split").patient.nunique().to_dict() == {"train": 515, "test": 530}
+    counts = rows.groupby(["plane", "official_split"]).size()
+    assert counts["Trans-thalamic"].to_dict() == {"test": 710, "train": 820}
+    assert counts["Trans-cerebellum"].to_dict() == {"test": 308, "train": 353}
+    assert counts["Trans-ventricular"].to_dict() == {"test": 296, "train": 292}
+    assert all((root / source).is_file() for source in rows.source)
+    (note,) = cohort.notes(settings, root)
+    assert note.endswith("1465 of 1543 train images, 1314 of 1406 test images of these planes.")
+
+
 def test_a_subset_with_an_unknown_name(tmp_path, elsewhere):
     (tmp_path / "FETAL_PLANES_DB_data.csv").write_text(
         "Image_name;Patient_num;Plane;Brain_plane;Operator;US_Machine;Train \nx;1;Other;Not A Brain;Other;Aloka;1 \n"
@@ -167,6 +207,13 @@ def test_a_wrong_checksum_is_refused(tmp_path, served):
     with pytest.raises(FetalkitError, match=r"x.tar.xz: .*does not match.*run again"):
         download.locate(archive, tmp_path / "source")
     assert not (tmp_path / "source" / "Top").exists()
+
+
+def test_a_data_set_that_another_section_has_is_not_fetched_again(tmp_path, elsewhere, served):
+    archive = Archive("x", "10.5281/zenodo.1", "x.tar.xz", "Top", md5=pooch.file_hash(str(served), "md5"))
+    first = download.locate(archive, paths.data("x", "source"))
+    served.unlink()
+    assert download.locate(archive, paths.data("another", "source")) == first
 
 
 def test_a_corrupt_archive_is_refused(tmp_path, served):

@@ -85,12 +85,17 @@ def test_what_is_wrong_is_told_at_once(here):
     lines = ward.rows(patients=12)
     lines[0] = ("img00_0.png", "P03", *lines[0][2:])
     ward.write(here, lines)
+    (told,) = proposal.propose("ward", here).wrong
+    assert told.startswith(
+        "labels.csv: patient P03 is for training (line 2) and for testing (line 8); put all images of"
+    )
+    ward.write(here, [(line[0], "P01" if line[1] == "P02" else line[1], *line[2:]) for line in ward.rows(patients=12)])
     (here / "img05_1.png").unlink()
     made = proposal.propose("ward", here)
     told = "\n".join(made.wrong)
     for words in (
         "1 of 24 images are not there, such as img05_1.png",
-        "1 patients are for training and for testing, such as P03",
+        "1 patients have images from more than one centre, such as P01",
         "ABD has 9 train images; add some",
     ):
         assert words in told

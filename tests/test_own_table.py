@@ -267,6 +267,16 @@ def test_own_words_of_the_split(folder):
     assert set(rows.patient[rows.official_split == "test"]) == {"P03", "P07", "P11"}
 
 
+def test_a_patient_on_both_sides(folder):
+    lines = [(line[0], "P00" if line[1] in ("P03", "P07") else line[1], *line[2:]) for line in ward.rows()]
+    lines[10] = (lines[10][0], "P11", *lines[10][2:])
+    words = (
+        r"labels.csv: patient P00 is for training \(line 2\) and for testing \(line 8\); put all images of a patient on"
+    )
+    with pytest.raises(FetalkitError, match=rf"{words} .*\(2 such patients\)"):
+        table(ward.write(folder, lines))
+
+
 def test_without_a_column_the_split_is_drawn_by_patient(folder):
     section = ward.write(folder, ward.rows(patients=20, each=4))
     rows, notes = table(section, columns=columns("split"))

@@ -115,6 +115,27 @@ def test_a_plane_that_a_part_lacks():
     assert splits.check_planes(without, PLANES).startswith("b has no validation image: choices")
 
 
+def test_a_plane_of_two_images_is_told_where_validation_lacks_it():
+    index = cohort(30, train=20)
+    rare = index[index.patient.isin(["p0", "p1", "p25"])].groupby("patient").first().reset_index()
+    rare = rare.assign(plane="c", image_id=rare.patient + "_rare")
+    table = splits.split(pd.concat([index, rare], ignore_index=True), pairs_of(), 0.2, seed=0)
+    told = splits.check_planes(table, [*PLANES, "c"])
+    shares = splits.validation_shares(table).set_index("plane")
+    assert (told != "") == (shares.images["c"] == 0)
+    assert shares.images["all"] == (table.part == "validation").sum() and shares.images["a"] == 8
+    assert shares["share of patients"]["all"] == pytest.approx(0.2) and shares["share of images"]["a"] == pytest.approx(
+        0.2
+    )
+
+
+def test_one_train_patient_is_one_clear_line():
+    with pytest.raises(
+        FetalkitError, match="^only 1 train patients: too few for splits.validation_fraction = 0.2, which"
+    ):
+        splits.split(cohort(train=1), pairs_of(), 0.2, seed=0)
+
+
 def test_dropped_images_cover_no_plane():
     table = splits.split(cohort(), pairs_of(), 0.25, seed=0)
     table.loc[(table.part == "test") & (table.plane == "a"), "dropped"] = "also in train: p0_0"

@@ -80,8 +80,10 @@ def _unpacked(archive: Archive, folder: Path) -> Path:
 
 def _download(archive: Archive, folder: Path) -> Path:
     root = folder / archive.folder
-    if root.is_dir():
-        return root
+    # Several sections may be of one data set, which is downloaded once.
+    for there in (root, paths.data(archive.cohort, "source", archive.folder)):
+        if there.is_dir():
+            return there
     source = pooch.create(path=folder, base_url=f"doi:{archive.doi}", registry=None, retry_if_failed=2)
     try:
         if archive.md5:

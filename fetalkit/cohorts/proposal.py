@@ -229,8 +229,6 @@ def _faults(settings: TableSettings, table: pd.DataFrame, root: Path, files: Ima
     unnamed = sorted(set(files.names) - set(table.source))
     if unnamed and not missing:
         yield f"{len(unnamed)} images of the folder are in no row that is used, such as {unnamed[0]}"
-    if crossing := audit.patients_crossing(table):
-        yield f"{len(crossing)} patients are for training and for testing, such as {crossing[0]}; put each on one side"
     if several := audit.patients_of_several_centres(table):
         yield (
             f"{len(several)} patients have images from more than one centre, such as {several[0]}; where centres number their "

@@ -46,6 +46,7 @@ class Table(Cohort[TableSettings]):
             rows[column] = rows[column].mask(unknown(rows[column]), "")
         rows = rows.sort_values("image_id")
         rows["official_split"] = _split(settings, rows, where)
+        _one_side(rows, where)
         return rows[list(COLUMNS)]
 
     def notes(self, settings: TableSettings, root: Path) -> list[str]:
@@ -200,3 +201,17 @@ def _split(settings: TableSettings, rows: pd.DataFrame, where: str) -> pd.Series
     if bad.any():
         _refuse(rows, bad, where, f"is neither for training nor for testing; {split_words.advice(rows.split[bad])}")
     return part
+
+
+def _one_side(rows: pd.DataFrame, where: str) -> None:
+    """Raise where a patient is for training and for testing: here the real name is known, later stages may have a pseudonym."""
+    sides = rows.groupby("patient").official_split.nunique()
+    both = sides.index[sides > 1]
+    if len(both):
+        lines = [
+            rows.index[(rows.patient == both[0]) & (rows.official_split == part)].min() for part in split_words.WORDS
+        ]
+        raise FetalkitError(
+            f"{where}: patient {both[0]} is for training (line {lines[0]}) and for testing (line {lines[1]}); put all images "
+            f"of a patient on one side, or leave out columns.split and the study divides them ({len(both)} such patients)"
+        )

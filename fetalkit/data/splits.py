@@ -4,6 +4,7 @@ The official split stays. Patients that share an image are taken for one person 
 stand under different patient numbers. Of a test image that also occurs in train, or earlier in test, no copy is used.
 """
 
+import warnings
 from collections.abc import Sequence
 from fractions import Fraction
 
@@ -102,7 +103,9 @@ def held_out(rows: pd.DataFrame, fraction: float, seed: int, key: str, people: s
         )
     folding = StratifiedGroupKFold(share.denominator, shuffle=True, random_state=seed)
     try:
-        folds = [chosen for _, chosen in folding.split(rows, rows.plane, rows.group)]
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "The least populated class")  # `check_planes` tells of it
+            folds = [chosen for _, chosen in folding.split(rows, rows.plane, rows.group)]
     except ValueError as error:
         raise FetalkitError(f"{key}: the {people} cannot be divided ({error}); choose another one") from error
     return np.concatenate(folds[: share.numerator])

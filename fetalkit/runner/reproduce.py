@@ -165,7 +165,9 @@ def _tell_of_git() -> None:
 
     without = not any((folder / ".git").exists() for folder in (paths.ROOT, *paths.ROOT.parents))
     if not (paths.ROOT / ".dvc").is_dir():
-        raise FetalkitError(f"{paths.ROOT / '.dvc'}: not found; get it back from git or from the archive of the project")
+        raise FetalkitError(
+            f"{paths.ROOT / '.dvc'}: not found; get it back from git or from the archive of the project"
+        )
     try:
         config = Config(str(paths.ROOT / ".dvc"))
         if bool(config.get("core", {}).get("no_scm")) != without:
