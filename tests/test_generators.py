@@ -447,6 +447,7 @@ def test_impossible_wishes_for_samples_get_one_clear_line(learned):
         (dict(guidance_kind="magic"), "sampling.guidance_kind = 'magic': input should be 'classifier-free' or 'class"),
         (dict(guidance=-1), "sampling.guidance = -1: input should be greater than or equal to 0"),
         (dict(guidance_interval=(0.1,)), "sampling.guidance_interval.1 is missing; add it"),
+        (dict(guidance_interval=(5, 0.2)), r"sampling: guidance_interval: \[5, 0.2\] is reversed"),
         (dict(neighbours=5), "sampling.neighbours = 5 is not a known key"),
     ):
         with pytest.raises(FetalkitError, match=f"DiffusionGenerator: {words}"):

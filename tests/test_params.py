@@ -90,7 +90,7 @@ def test_a_missing_file_is_named(tmp_path):
 
 
 def fill(content, key, value):
-    *parents, last = key.split("/")
+    *parents, last = (part.replace("\0", "/") for part in key.replace("\\/", "\0").split("/"))
     for parent in parents:
         content = content[int(parent)] if isinstance(content, list) else content[parent]
     content[last] = value
@@ -218,6 +218,58 @@ BAD = {
         "kind = 'fetalkit.utils.files:replacing' is not known",
     ),
     "no section": ({"sets": None}, "sets"),
+    "reversed interval": (
+        {"phantom/generators/diffusion/sampling": {"guidance_interval": [5, 0.2]}},
+        "phantom.generators.diffusion: sampling: guidance_interval: [5, 0.2] is reversed; write the lowest",
+    ),
+    "guidance without a guide": (
+        {
+            "phantom/generators/diffusion/training/guide_steps": 0,
+            "phantom/generators/diffusion/sampling/guidance_kind": "classifier",
+        },
+        "generators.diffusion: sampling.guidance_kind: classifier needs training.guide_steps > 0",
+    ),
+    "varied guidance without a guide": (
+        {"phantom/generators/diffusion/training/guide_steps": 0},
+        "fidelity.guidance_scales.classifier: sampling.guidance_kind: classifier needs training.guide_steps > 0",
+    ),
+    "guidance without dropped labels": (
+        {"phantom/generators/diffusion/training/label_dropout": 0},
+        "sampling.guidance = 1.5: classifier-free guidance other than 1 needs training.label_dropout > 0",
+    ),
+    "varied guidance of what has none": (
+        {"phantom/fidelity/varied": "gan"},
+        "fidelity.guidance_scales.classifier-free: sampling.guidance_kind = 'classifier-free' is not a known key",
+    ),
+    "control and primary": (
+        {"arms/real-long/primary": True},
+        "arms.real-long: control and primary: gains are counted over it, so it has none itself; drop one",
+    ),
+    "set and generator of one name": (
+        {"sets/gan": {"generator": "diffusion", "without": "near-copies"}},
+        "sets.gan: a generator has this name already; choose another",
+    ),
+    "set of real images": (
+        {"sets/real": {"generator": "diffusion", "without": "near-copies"}},
+        "sets.real: real images have this name already",
+    ),
+    "name of a file": (
+        {"phantom/classify/classifiers/a\\/b": {"model": "resnet10t", "arguments": {}}},
+        "classify.classifiers: name 'a/b': use letters, digits and . + - _ alone",
+    ),
+    "misspelt classifier": (
+        {"phantom/classify/classifiers/resnet10t-half/model": "mobilenetv3_smal_050"},
+        "did you mean mobilenetv3_small_050",
+    ),
+    "pretrained with other shapes": (
+        {"phantom/classify/classifiers/resnet10t-half/pretrained": True},
+        "the pretrained weights of resnet10t do not fit",
+    ),
+    "frame": ({"phantom/cohort/frame": "last"}, "phantom.cohort.frame = 'last': must be first, middle, or"),
+    "frame 0": (
+        {"phantom/cohort/frame": 0},
+        "phantom.cohort.frame = 0: must be first, middle, or the number of a frame, from 1",
+    ),
 }
 
 

@@ -15,7 +15,7 @@ import torch
 from safetensors import SafetensorError
 from torch.nn import functional
 
-from fetalkit.classifiers import loader, models, pretrained, weights
+from fetalkit.classifiers import gradcam, loader, models, pretrained, weights
 from fetalkit.classifiers.loader import Feed
 from fetalkit.classifiers.trainer import CrossEntropy, Recipe, fit, predict
 from fetalkit.classifiers.transforms import augment
@@ -232,6 +232,78 @@ def test_what_timm_refuses_is_one_clear_line_before_anything_is_made(name, argum
 
 def made(name, arguments, weights):
     return models.create(name, arguments, 2, 32, 0, weights=weights)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "layer"),
+    [
+        ("resnet10t", {"channels": [32, 64, 128, 256]}, "layer1.0.conv1.weight"),
+        ("vit_tiny_patch16_224", {"depth": 4}, "blocks.4.norm1.weight"),
+        ("tf_efficientnet_lite0", {"drop_path_rate": 0.1}, ""),
+        ("vit_tiny_patch16_224", {"patch_size": 8}, ""),  # timm resizes these weights
+    ],
+)
+def test_pretrained_weights_that_do_not_fit_the_arguments_are_told_before_they_are_fetched(name, arguments, layer):
+    models.check(name, arguments, size=64)
+    if not layer:
+        models.check(name, arguments, True, size=64)
+        return
+    with pytest.raises(FetalkitError) as error:
+        models.check(name, arguments, True, size=64)
+    assert f"the pretrained weights of {name} do not fit {arguments} ({layer} and " in str(error.value)
+    assert str(error.value).endswith("leave these arguments out, or set pretrained: false")
+
+
+def test_weights_that_cannot_be_fetched_are_one_clear_line(monkeypatch, tmp_path):
+    """Without a network, and with none of them here."""
+    import huggingface_hub.constants
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    with pytest.raises(FetalkitError, match=r"mobilenetv3_small_050 cannot be made with \{\}: ") as error:
+        models.create("mobilenetv3_small_050", {}, 2, 32, 0, weights=True)
+    assert "\n" not in str(error.value)
+
+
+ASKED_FOR = (
+    ("mobilenetv3_small_050", True),
+    ("resnet10t", True),
+    ("resnet10t.c3_in1k", True),
+    ("convnext_atto", True),
+    ("vit_tiny_patch16_224", False),
+    ("densenet121", True),
+    ("regnety_002", True),
+    ("mobilevit_xxs", True),
+    ("levit_128s", False),
+    ("deit_tiny_distilled_patch16_224", False),
+    ("efficientformer_l1", True),
+    ("coat_lite_tiny", False),
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "maps"), ASKED_FOR)
+def test_networks_that_people_ask_for(tmp_path, name, maps):
+    """Made, one step, features, stored and read again, Grad-CAM or a word that there is none."""
+    size = 64
+    models.check(name, {}, size=size)
+    network = models.create(name, {}, 2, size, 0)
+    images, labels = torch.rand(4, 1, size, size, generator=rng(0)), torch.tensor([0, 1, 0, 1])
+    functional.cross_entropy(network(images), labels).backward()
+    network.eval()
+    with torch.inference_mode():
+        logits = network(images)
+        assert logits.shape == (4, 2) and torch.allclose(network.classify(network.features(images)), logits, atol=1e-4)
+    weights.save(network, tmp_path / "a.safetensors")
+    other = models.create(name, {}, 2, size, 1).eval()
+    weights.load(other, tmp_path / "a.safetensors")
+    with torch.inference_mode():
+        assert torch.equal(other(images), logits)
+    assert gradcam.has_map(network, size) == maps
+    if maps:
+        grey = (images[:, 0] * 255).byte().numpy()
+        assert gradcam.gradcam(network, grey, labels.numpy(), CPU).shape == (4, size, size)
 
 
 @pytest.mark.parametrize(

@@ -101,6 +101,13 @@ def test_a_section_of_another_kind_is_one_clear_line(elsewhere, monkeypatch, sec
         ({"blocks": blocks("coral")}, ["no unaligned"]),
         ({"blocks": blocks("coral", directions=["moon"])}, ["moon", DIRECTION]),
         ({"across": [["phantom", "mars"]]}, ["no section 'mars'"]),
+        ({"across": [["phantom", "phantom"]] * 2}, ["phantom to phantom is asked for twice; name it once"]),
+        (
+            {"leave_out": [{"cohort": "phantom", "by": by, "places": ["b"]} for by in ("machine", "centre")]},
+            ["across and leave_out: phantom to b is asked for twice"],
+        ),
+        ({"scales": [1, float("inf")]}, ["transfer.phantom.scales.1", "less than or equal to 8"]),
+        ({"weights": {"coral": float("inf"), "mmd": 1, "dann": 1}}, ["weights.coral", "finite"]),
     ],
 )
 def test_a_bad_value_is_named_with_what_is_allowed(transfer_plan, changes, words):

@@ -62,6 +62,16 @@ def gradcam(
     return np.concatenate(parts)
 
 
+def has_map(model: Normalised, size: int) -> bool:
+    """Whether `gradcam` can say where the network, which is left in evaluation mode, looks in images of `size` px."""
+    model.eval()
+    device = next(model.parameters()).device
+    try:
+        return _last_map(model, torch.zeros(1, 1, size, size, device=device)) is not None
+    except FetalkitError:
+        return False
+
+
 @torch.inference_mode()
 def _last_map(model: Normalised, image: torch.Tensor) -> nn.Module:
     """The last stage of the network whose output, for this image, is a map of channels with at least 4 × 4 positions.

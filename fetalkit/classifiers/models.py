@@ -1,6 +1,7 @@
 """Classifiers: timm models by name, for one-channel images, from scratch or with pretrained weights."""
 
 import difflib
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -139,17 +140,41 @@ def check(model: str, arguments: Mapping[str, Any], weights: bool = False, *, si
     Raises
     ------
     FetalkitError
-        When timm has no such model, or no weights for it, or refuses the arguments. Whether weights can be fetched is known
-        only when that is tried.
+        When timm has no such model, or no weights for it, or refuses the arguments, or the weights do not fit these. Whether
+        weights can be fetched is known only when that is tried.
     """
     _check_name(model, weights)
     try:
         with torch.random.fork_rng(), torch.device("meta"):
-            _made(model, arguments, 2, size)
+            made = _made(model, arguments, 2, size)
+            plain = _made(model, {}, 2, size) if weights and arguments else made
     except (TypeError, ValueError, AssertionError) as error:
         raise _refused(model, arguments, error) from error
     except (RuntimeError, NotImplementedError):
         return  # some networks need numbers while they are made, which "meta" tensors lack: `create` will tell
+    for head in pretrained.heads(made):
+        pretrained.last_layer(head)
+    _check_shapes(model, arguments, _shapes(plain), _shapes(made))
+
+
+def _shapes(network: nn.Module) -> dict[str, torch.Size]:
+    """Of the weights that pretrained ones are loaded into as they are; timm resizes patches and their positions."""
+    return {
+        name: weight.shape
+        for name, weight in network.state_dict().items()
+        if not re.search("patch|pos_|position", name)
+    }
+
+
+def _check_shapes(
+    model: str, arguments: Mapping[str, Any], known: dict[str, torch.Size], asked: dict[str, torch.Size]
+) -> None:
+    other = [name for name in {**known, **asked} if known.get(name) != asked.get(name)]
+    if other:
+        raise FetalkitError(
+            f"classify.classifiers: the pretrained weights of {model} do not fit {dict(arguments)} ({other[0]} and "
+            f"{len(other) - 1} others); leave these arguments out, or set pretrained: false"
+        )
 
 
 def _check_name(model: str, weights: bool) -> None:

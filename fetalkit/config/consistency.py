@@ -1,11 +1,12 @@
 """What must fit together between the sections of one cohort's study."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pkgutil import resolve_name
 from typing import Any
 
 from fetalkit.config.arms import REAL
-from fetalkit.config.sections import Section, validated
+from fetalkit.config.sections import validated
 from fetalkit.config.shots import EVERY
 from fetalkit.utils.errors import FetalkitError
 
@@ -22,8 +23,20 @@ def problems(settings: Params) -> Iterator[str]:
 
 
 def _names(settings: Params) -> Iterator[str]:
-    """Names that one section uses and another one defines."""
+    """Names that one section uses and another one defines, and names that are part of those of files."""
     given = settings.classify
+    for key, values in (
+        ("generators", settings.generators),
+        ("sets", settings.sets),
+        ("arms", settings.arms),
+        ("classify.classifiers", given.classifiers),
+    ):
+        if odd := [name for name in values if not re.fullmatch(r"[\w.+-]+", name)]:
+            yield f"{key}: name {odd[0]!r}: use letters, digits and . + - _ alone; files are called like it"
+    for name in settings.sets:
+        if name == REAL or name in settings.generators:
+            other = "real images have" if name == REAL else "a generator has"
+            yield f"sets.{name}: {other} this name already; choose another"
     named: list[tuple[str, Iterable, Iterable]] = [("classify.arms", given.arms, settings.arms)]
     for number, block in enumerate(given.further):
         key = f"classify.further.{number}"
@@ -61,6 +74,8 @@ def _arms(settings: Params) -> Iterator[str]:
     if twice := set(given.arms) & set(further):
         yield f"classify.further: {', '.join(sorted(twice))} already in classify.arms; name it once"
     for name, arm in settings.arms.items():
+        if arm.control and arm.primary:
+            yield f"arms.{name}: control and primary: gains are counted over it, so it has none itself; drop one"
         if name in (*given.arms, *further):
             for source in arm.sources:
                 if source not in settings.generators and source not in settings.sets:
@@ -75,6 +90,8 @@ def _arms(settings: Params) -> Iterator[str]:
 
 def _generators(settings: Params) -> Iterator[str]:
     for name, generator in settings.generators.items():
+        if name == REAL:
+            yield f"generators.{name}: real images have this name already; choose another"
         start = generator.start
         if start and start.generator and start.generator not in settings.generators:
             known = ", ".join(settings.generators)
@@ -87,6 +104,12 @@ def _generators(settings: Params) -> Iterator[str]:
             generator.training.check(tuple(settings.cohort.planes), settings.images.image_size)
         except ValueError as error:
             yield f"generators.{name}.training: {error}"
+        yield from _refused(f"generators.{name}", _drawable, generator, {})
+    varied = settings.generators.get(settings.fidelity.varied)
+    for kind, scales in settings.fidelity.guidance_scales.items() if varied else ():
+        for scale in scales:
+            options = {"guidance_kind": kind, "guidance": scale}
+            yield from _refused(f"fidelity.guidance_scales.{kind}", _drawable, varied, options)
 
 
 def _sets(settings: Params) -> Iterator[str]:
@@ -94,13 +117,20 @@ def _sets(settings: Params) -> Iterator[str]:
     for name in sorted(_used(settings) & set(settings.sets)):
         of = settings.sets[name]
         if of.generator in settings.generators:
-            spec = settings.generators[of.generator].sampling
-            yield from _refused(f"sets.{name}", drawn_with, spec, of.sampling)
+            yield from _refused(f"sets.{name}", _drawable, settings.generators[of.generator], of.sampling)
 
 
-def drawn_with(sampling: Section, options: Mapping[str, Any]) -> Section:
+def drawn_with(sampling: Any, options: Mapping[str, Any]) -> Any:
     """Section ``sampling`` of a generator with some other values; raises `FetalkitError` where they are not allowed."""
     return validated(type(sampling), sampling.model_dump() | dict(options), "", "sampling")
+
+
+def _drawable(generator: Any, options: Mapping[str, Any]) -> None:
+    """Raise `FetalkitError` where a generator, as it is trained, cannot draw with these options."""
+    try:
+        drawn_with(generator.sampling, options).check(generator.training)
+    except ValueError as error:
+        raise FetalkitError(f"sampling.{error}") from None
 
 
 def _classifiers(settings: Params) -> Iterator[str]:
@@ -126,4 +156,4 @@ def _refused(key: str, check: Callable[..., Any], *arguments: Any, **options: An
     try:
         check(*arguments, **options)
     except FetalkitError as error:
-        yield f"{key}: {str(error).removeprefix('classify.classifiers: ')}"
+        yield f"{key}: {'; '.join(str(error).splitlines()).removeprefix('classify.classifiers: ')}"

@@ -15,7 +15,6 @@ Rate = Annotated[float, Field(gt=0, lt=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 GuidanceKind = Literal["classifier-free", "classifier"]
 ImageSize = Annotated[int, Field(ge=16, le=512, multiple_of=8)]  # px
-Frame = Literal["first", "middle"] | Annotated[int, Field(ge=1)]  # of a file that has several; a number counts from 1
 Model = TypeVar("Model", bound=BaseModel)
 TRANSFER = "transfer"  # the section that holds a section for every study from one hospital to another
 
@@ -35,6 +34,15 @@ def name_of(value: Any) -> Any:
 
 
 Name = Annotated[str, BeforeValidator(name_of)]
+
+
+def _frame(value: Any) -> Any:
+    if value in ("first", "middle") or (isinstance(value, int) and not isinstance(value, bool) and value > 0):
+        return value
+    raise ValueError("must be first, middle, or the number of a frame, from 1")
+
+
+Frame = Annotated[Literal["first", "middle"] | int, BeforeValidator(_frame)]  # of a file that has several
 
 
 class Section(BaseModel):

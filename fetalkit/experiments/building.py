@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
-from fetalkit.classifiers import models
+from fetalkit.classifiers import gradcam, models
 from fetalkit.classifiers.models import Normalised
 from fetalkit.classifiers.trainer import Recipe
 from fetalkit.config.params import Training
@@ -40,6 +40,15 @@ def classifier(training: Training, name: str, n_classes: int, image_size: int, s
         weights=spec.pretrained,
         input_size=spec.input_size,
     )
+
+
+def without_gradcam(training: Training, image_size: int) -> list[str]:
+    """Classifiers that no Grad-CAM can be made of, as their features are no maps: known before they are trained."""
+    made = {
+        name: models.create(spec.model, spec.arguments, 2, image_size, 0, input_size=spec.input_size)
+        for name, spec in training.classifiers.items()
+    }
+    return [name for name, model in made.items() if not gradcam.has_map(model, image_size)]
 
 
 def placed(model: M, device: torch.device) -> M:

@@ -16,6 +16,9 @@ class TrainingSettings(Section):
 class SamplingSettings(Section):
     """Base of what ``sampling`` of a generator may say; as it stands, nothing."""
 
+    def check(self, training: Section) -> None:
+        """Raise ValueError, naming the key, when a generator with these settings of its `training` cannot draw like this."""
+
 
 TrainingT = TypeVar("TrainingT", bound=TrainingSettings)
 SamplingT = TypeVar("SamplingT", bound=SamplingSettings)

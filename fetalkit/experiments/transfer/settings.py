@@ -1,5 +1,6 @@
 """Typed view of the section ``transfer`` of ``params.yaml``: from where to where, with which methods, for how many steps."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,6 +14,9 @@ from fetalkit.experiments.transfer.methods import CONTROL, METHODS, SUBJECT
 from fetalkit.utils import paths
 from fetalkit.utils.errors import FetalkitError
 
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Magnification = Annotated[float, Field(gt=0, le=8)]
+
 
 class LeaveOut(Section):
     """Train on a cohort without one place, test on that place; for each of the `places` in turn."""
@@ -25,9 +29,9 @@ class LeaveOut(Section):
 class Weights(Section):
     """Weights of the alignments at the end of training; see `fetalkit.experiments.transfer.alignment.Aligned`."""
 
-    coral: Annotated[float, Field(ge=0)]
-    mmd: Annotated[float, Field(ge=0)]
-    dann: Annotated[float, Field(ge=0)]
+    coral: Weight
+    mmd: Weight
+    dann: Weight
 
 
 class Generator(Section):
@@ -35,7 +39,7 @@ class Generator(Section):
 
     steps: Steps
     images_per_plane: Annotated[int, Field(ge=1)]
-    magnifications: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1), AfterValidator(unique)]
+    magnifications: Annotated[list[Magnification], Field(min_length=1), AfterValidator(unique)]
 
 
 class Block(Section):
@@ -59,19 +63,23 @@ class Transfer(Section):
     joint_share: Rate
     weights: Weights
     style_share: Annotated[float, Field(gt=0, le=1)]
-    scales: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1), AfterValidator(unique)]
+    scales: Annotated[list[Magnification], Field(min_length=1), AfterValidator(unique)]
     generator: Generator
     blocks: Annotated[list[Block], Field(min_length=1)]
 
     @property
     def directions(self) -> dict[str, Direction]:
         """Name → from where to where, e.g. ``"spain to africa"``, ``"africa to Ghana"`` (the rest of africa to Ghana)."""
+        return {direction.name: direction for direction in self._asked}
+
+    @property
+    def _asked(self) -> list[Direction]:
         directions = [Direction(f"{a} to {b}", Domain(a), Domain(b)) for a, b in self.across]
         for given in self.leave_out:
             for place in given.places:
                 target = Domain(given.cohort, given.by, place)
                 directions.append(Direction(f"{given.cohort} to {place}", target.rest(), target))
-        return {direction.name: direction for direction in directions}
+        return directions
 
     @property
     def views(self) -> dict[str, list[str]]:
@@ -106,6 +114,8 @@ class Transfer(Section):
 
     @model_validator(mode="after")
     def _consistent(self):
+        if twice := [name for name, count in Counter(asked.name for asked in self._asked).items() if count > 1]:
+            raise ValueError(f"across and leave_out: {twice[0]} is asked for twice; name it once")
         for number, block in enumerate(self.blocks):
             for key, given, allowed in (
                 ("methods", block.methods, METHODS),

@@ -1,11 +1,11 @@
 """What can be chosen of the diffusion generator, checked before anything is built."""
 
 import math
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from fetalkit.config.sections import Rate, Steps, unique
+from fetalkit.config.sections import GuidanceKind, Rate, Section, Steps, unique
 from fetalkit.generators import optimisers
 from fetalkit.generators.networks import Channels, NetworkSettings
 from fetalkit.generators.settings import SamplingSettings
@@ -13,7 +13,6 @@ from fetalkit.generators.trainer import snapshot_step
 
 # Channels of one attention head.
 HEAD = 32
-GuidanceKind = Literal["classifier-free", "classifier"]
 # Range of the noise levels in sampling, for images of standard deviation `edm.SIGMA_DATA`.
 SIGMA_MIN, SIGMA_MAX = 0.01, 80.0
 NoiseLevel = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -115,8 +114,32 @@ class DiffusionSampling(SamplingSettings):
     guidance_interval: tuple[NoiseLevel, NoiseLevel] = (0.0, 100.0)
     phantom_sigma: Annotated[float, Field(ge=0, le=SIGMA_MAX)] = 0.0
 
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        lowest, highest = self.guidance_interval
+        if lowest > highest:
+            raise ValueError(
+                f"guidance_interval: [{lowest:g}, {highest:g}] is reversed; write the lowest noise level first"
+            )
+        return self
+
+    @property
+    def guides(self) -> bool:
+        """Whether guidance changes anything."""
+        return self.guidance != (1.0 if self.guidance_kind == "classifier-free" else 0.0)
+
     def guides_at(self, sigma: float) -> bool:
         """Whether guidance changes the prediction at this noise level."""
-        nothing = 1.0 if self.guidance_kind == "classifier-free" else 0.0
         lowest, highest = self.guidance_interval
-        return self.guidance != nothing and lowest <= sigma <= highest
+        return self.guides and lowest <= sigma <= highest
+
+    def check(self, training: Section) -> None:
+        """Raise ValueError where guidance needs what the training does not make."""
+        if not self.guides or not isinstance(training, DiffusionTraining):
+            return
+        if self.guidance_kind == "classifier" and not training.guide_steps:
+            raise ValueError("guidance_kind: classifier needs training.guide_steps > 0")
+        if self.guidance_kind == "classifier-free" and not training.label_dropout:
+            raise ValueError(
+                f"guidance = {self.guidance:g}: classifier-free guidance other than 1 needs training.label_dropout > 0"
+            )
