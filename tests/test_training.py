@@ -266,6 +266,14 @@ def test_weights_that_cannot_be_fetched_are_one_clear_line(monkeypatch, tmp_path
     assert "\n" not in str(error.value)
 
 
+def test_a_network_that_cannot_take_the_size_is_told_before_training():
+    with pytest.raises(
+        FetalkitError, match=r"efficientformer_l1 does not take images of 64 px \(.*\); give it input_size: 224"
+    ):
+        models.check("efficientformer_l1", {}, size=64)
+    models.check("efficientformer_l1", {}, size=224)
+
+
 ASKED_FOR = (
     ("mobilenetv3_small_050", True),
     ("resnet10t", True),
@@ -277,7 +285,6 @@ ASKED_FOR = (
     ("mobilevit_xxs", True),
     ("levit_128s", False),
     ("deit_tiny_distilled_patch16_224", False),
-    ("efficientformer_l1", True),
     ("coat_lite_tiny", False),
 )
 

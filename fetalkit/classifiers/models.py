@@ -155,6 +155,28 @@ def check(model: str, arguments: Mapping[str, Any], weights: bool = False, *, si
     for head in pretrained.heads(made):
         pretrained.last_layer(head)
     _check_shapes(model, arguments, _shapes(plain), _shapes(made))
+    if size:
+        _check_size(model, arguments, size, made)
+
+
+def _check_size(model: str, arguments: Mapping[str, Any], size: int, made: nn.Module) -> None:
+    """Refuse a network that cannot take images of `size` px, as some that are built for one size alone."""
+    try:
+        with torch.no_grad():
+            made.eval()(torch.zeros(1, 1, size, size, device="meta"))
+        return
+    except (RuntimeError, NotImplementedError, AssertionError, ValueError):
+        pass  # "meta" tensors have no numbers, which some networks need: only the real one tells
+    try:
+        with torch.random.fork_rng(), torch.no_grad():
+            _made(model, arguments, 2, size).eval()(torch.zeros(1, 1, size, size))
+    except (RuntimeError, AssertionError, ValueError) as error:
+        own = timm.get_pretrained_cfg(model)
+        advice = f"; give it input_size: {own.input_size[-1]}" if own and own.input_size[-1] != size else ""
+        reason = str(error).splitlines()[0]
+        raise FetalkitError(
+            f"classify.classifiers: {model} does not take images of {size} px ({reason}){advice}"
+        ) from None
 
 
 def _shapes(network: nn.Module) -> dict[str, torch.Size]:
