@@ -10,6 +10,7 @@ import yaml
 
 from fetalkit import cli
 from fetalkit.cohorts.base import check
+from fetalkit.config import params
 from fetalkit.config.arms import Arm
 from fetalkit.metrics import classification
 
@@ -122,6 +123,19 @@ def test_the_metric_of_the_documentation_is_registered(monkeypatch):
     executed("A metric")
     values = classification.metrics(np.array([[0.9, 0.1], [0.8, 0.2]]), np.array([0, 1]), ["a", "b"])
     assert values["errors"] == 1
+
+
+def test_the_sections_of_own_images_are_complete(tmp_path, monkeypatch):
+    text = (ROOT / "docs" / "own-images.md").read_text()
+    blocks = [part.partition("```")[0] for part in text.split("```yaml\n")[1:]]
+    first, *others = (yaml.safe_load(block)["ward"] for block in blocks)
+    assert len(blocks[0].splitlines()) <= 12
+    content = yaml.safe_load((ROOT / "params.yaml").read_text())
+    for section in (first, *(first | other for other in others)):
+        (tmp_path / "params.yaml").write_text(yaml.safe_dump(content | {"ward": section}))
+        settings = params.load("ward", tmp_path / "params.yaml")
+        assert settings.cohort.planes == ["Fetal abdomen", "Fetal brain"]
+    assert list(settings.generators) == ["diffusion", "interpolation"]
 
 
 def test_the_cohort_of_the_documentation_makes_a_valid_table(tmp_path):
