@@ -3,6 +3,7 @@
 What a command needs is imported when it runs: `fetalkit run`, which every stage of the pipeline calls, waits for no torch.
 """
 
+import io
 import json
 import signal
 import sys
@@ -82,8 +83,10 @@ def _parameters(given: Sequence[str]) -> dict[str, Any]:
 @contextmanager
 def _alone(study: str, stage: str) -> Iterator[None]:
     """Refuse to run a stage that is no notebook beside another process that works on the study."""
+    from fetalkit.runner import pipeline
     from fetalkit.runner.lock import study_lock
 
+    pipeline.file(study)  # There must be such a study.
     with study_lock(study, stage):
         yield
 
@@ -259,6 +262,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if sys.platform == "win32":
         print(f"fetalkit: {NO_WINDOWS}", file=sys.stderr)
         return 1
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # A terminal that lacks a letter is no reason to end.
     # An exception instead of sudden death: no kernel may be left behind, and no file half-way.
     numbers = [
         getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)

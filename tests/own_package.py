@@ -120,7 +120,6 @@ def own(tmp_path, monkeypatch):
 
 
 def _forget():
-    for function in (provenance.locate, provenance.imports, provenance.closure, provenance._digest):
-        function.cache_clear()
+    provenance.forget()
     for name in [name for name in sys.modules if name.partition(".")[0] == "own"]:
         del sys.modules[name]

@@ -193,8 +193,8 @@ def test_interrupts_and_exits_have_their_codes(calls, capsys):
 
 
 @pytest.mark.slow
-def test_make_works_in_a_folder_with_a_space(tmp_path):
-    folder = tmp_path / "One Drive" / "fetalkit"
+def test_make_works_in_a_folder_with_a_space_and_letters_of_another_alphabet(tmp_path):
+    folder = tmp_path / "One Drive – Больница" / "fetalkit"
     folder.mkdir(parents=True)
     for name in ("Makefile", "pyproject.toml", "requirements.lock"):
         shutil.copy(ROOT / name, folder)

@@ -18,18 +18,13 @@ def copied(tmp_path, monkeypatch):
     """A copy of the package that may be changed; the closure is found from files, so nothing has to be imported from it."""
     shutil.copytree(PACKAGE, tmp_path / "fetalkit", ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(provenance, "_root", lambda: tmp_path)
-    forget()
+    provenance.forget()
     yield tmp_path / "fetalkit"
-    forget()
-
-
-def forget():
-    for function in (provenance.locate, provenance.imports, provenance.closure, provenance._digest):
-        function.cache_clear()
+    provenance.forget()
 
 
 def made_by(*modules, settings=None, data=()):
-    forget()
+    provenance.forget()
     return provenance.fingerprint(modules, settings, data)
 
 

@@ -83,6 +83,26 @@ class CohortSettings(Section):
     frame: Frame | None = None
 
 
+class _Twice(Exception):
+    def __init__(self, key: Any, line: int):
+        super().__init__(key)
+        self.key, self.line = key, line
+
+
+class _Strict(yaml.SafeLoader):
+    """YAML in which no key stands twice: the last one would count, and nobody would be told."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        """The mapping of a node."""
+        seen = set()
+        for key, _ in node.value:
+            if key.tag != "tag:yaml.org,2002:merge" and isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    raise _Twice(key.value, key.start_mark.line + 1)
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
 def read(path: Path) -> dict:
     """Content of ``params.yaml``.
 
@@ -92,9 +112,15 @@ def read(path: Path) -> dict:
         Where it is missing or no such file; names the line of a mistake in the YAML.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), _Strict)
     except FileNotFoundError:
         raise FetalkitError(f"{path}: not found; run from a checkout of the project") from None
+    except OSError as error:
+        raise FetalkitError(f"{path}: cannot be read ({error.strerror}); it must be a file that you may read") from None
+    except UnicodeDecodeError:
+        raise FetalkitError(f"{path.name}: not in UTF-8; save it in that encoding") from None
+    except _Twice as error:
+        raise FetalkitError(f"{path.name} line {error.line}: {error.key!r} stands twice; remove one of them") from None
     except yaml.YAMLError as error:
         where = getattr(error, "problem_mark", None)
         line = f" line {where.line + 1}" if where else ""

@@ -6,6 +6,7 @@ Only ``reports/`` and ``benchmarks/results.json`` are read. Where a run has fail
 import json
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -25,8 +26,18 @@ FIGURE = "docs/images/results.png"
 def _summaries(key: str) -> dict[str, dict[str, Any]]:
     """Folder in ``reports/`` → summary, of the published reports whose summary has `key`."""
     files = sorted(paths.ROOT.glob("reports/*/summary.json"))
-    summaries = {path.parent.name: json.loads(path.read_text(encoding="utf-8")) for path in files}
+    summaries = {path.parent.name: _json(path) for path in files}
     return {folder: summary for folder, summary in summaries.items() if key in summary}
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise FetalkitError(
+            f"{path}: is no summary ({error}); get it back from git or publish the study again"
+        ) from None
+    return content if isinstance(content, dict) else {}
 
 
 def _of_cohorts() -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
 import fetalkit
-from fetalkit.runner import failures, kernel, records
+from fetalkit.runner import failures, kernel, pipeline, records, watched
 from fetalkit.runner.following import duration, follow, now
 from fetalkit.runner.lock import study_lock
 from fetalkit.runner.parameters import check
@@ -47,10 +47,12 @@ def run(name: str, cohort: str, parameters: Mapping[str, Any] | None = None) -> 
     Raises
     ------
     FetalkitError
-        When the notebook or a parameter is unknown or missing, when another process works on the cohort, when a cell
-        fails, when an output is larger than 2.5 MB, or when the kernel dies. The partly executed copy is then
+        When the study, the notebook or a parameter is unknown or missing, when another process works on the cohort, when a
+        cell fails, when an output is larger than 2.5 MB, when the kernel dies, or when parameters or code were edited
+        meanwhile. The partly executed copy is then
         ``work/<cohort>/failed/<name>.ipynb``.
     """
+    pipeline.file(cohort)  # There must be such a study; nothing is made for another one.
     given = {"cohort": cohort, **(parameters or {})}
     if given["cohort"] != cohort:
         raise FetalkitError(f"{name}: two cohorts are given, {cohort} and {given['cohort']}; leave out the parameter")
@@ -67,7 +69,13 @@ def _run(name: str, cohort: str, parameters: dict[str, Any]) -> Path:
         for folder in (final.parent, partial.parent, paths.work(cohort, "logs")):
             folder.mkdir(parents=True, exist_ok=True)
         with _log(cohort, name) as log:
+            before = watched.state(cohort, paths.NOTEBOOKS / f"{name}.ipynb")
             notebook = _execute(name, partial, parameters, paths.work(cohort, "logs", f"{name}.progress"), log)
+            if edited := watched.edited(before, watched.state(cohort, paths.NOTEBOOKS / f"{name}.ipynb")):
+                raise FetalkitError(
+                    f"{name}: {', '.join(edited[:3])} edited while it ran, so its results are of neither; run it again "
+                    "(what was trained stays)"
+                )
         _hide_places(notebook)
         notebook.metadata["fetalkit"] = about | {"seconds": round(time.monotonic() - started, 1)}
         _store(notebook, final)

@@ -21,6 +21,7 @@ from fetalkit.utils.errors import FetalkitError
 from fetalkit.utils.files import replacing
 
 FILE, LOCK = "dvc.yaml", "dvc.lock"
+_ADVICE = "get it back from git, or delete it if it lies in work/: the run then goes on from the published record"
 _COHORT = "${cohort}"
 _MARKED, _DRAWING = (
     re.compile(rf"(?m)^ *# <{mark}>.*\n((?:.*\n)*?) *# </{mark}>.*\n") for mark in ("default", "generators")
@@ -30,8 +31,11 @@ _HEADER = "# A transfer study between cohorts. `fetalkit pipelines` writes this 
 
 def default() -> str:
     """The cohort whose pipeline is ``dvc.yaml`` at the top."""
-    variables = yaml.safe_load(_top()).get("vars", [])
-    return next(entry["cohort"] for entry in variables if "cohort" in entry)
+    variables = _content(_top(), paths.ROOT / FILE).get("vars") or []
+    named = [entry["cohort"] for entry in variables if isinstance(entry, dict) and "cohort" in entry]
+    if not named:
+        raise FetalkitError(f"{FILE}: `vars` has no cohort; put it back")
+    return named[0]
 
 
 def studies() -> list[str]:
@@ -161,6 +165,29 @@ def _top() -> str:
         return (paths.ROOT / FILE).read_text(encoding="utf-8")
     except OSError as error:
         raise FetalkitError(f"{error.filename}: cannot be read ({error.strerror}); get it back from git") from None
+
+
+def _content(text: str, where: Path) -> dict[str, Any]:
+    """A pipeline or a lock as YAML; one clear line where it is damaged."""
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        raise FetalkitError(f"{where}{f' line {mark.line + 1}' if mark else ''}: damaged; {_ADVICE}") from None
+    if not isinstance(content, dict):
+        raise FetalkitError(f"{where}: damaged; {_ADVICE}")
+    return content
+
+
+def stages(study: str) -> list[str]:
+    """Names of the stages of a study's pipeline."""
+    return list(_content(text(study), file(study))["stages"])
+
+
+def check_lock(path: Path) -> None:
+    """Raise where a lock is there and damaged; DVC would name the place that it is copied to, not where it lies."""
+    if path.exists():
+        _content(path.read_text(encoding="utf-8", errors="replace"), path)
 
 
 def _between() -> dict[str, dict]:

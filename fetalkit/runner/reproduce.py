@@ -15,6 +15,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -47,6 +48,9 @@ def repro(study: str, stages: Sequence[str] = ()) -> Path | None:
         When there is no such study, another process is at work on it, or a stage fails.
     """
     target = os.path.relpath(pipeline.file(study), paths.ROOT)
+    known = pipeline.stages(study)
+    if unknown := [stage for stage in stages if stage not in known]:
+        raise FetalkitError(f"{study}: no stage {', '.join(unknown)}; there are: {', '.join(known)}")
     with contextlib.ExitStack() as stack:
         for each in pipeline.needed(study):
             stack.enter_context(lock.pipeline_lock(each))
@@ -78,13 +82,15 @@ def _in_place(study: str) -> Iterator[None]:
             _put_back(study)
         else:
             shutil.rmtree(_published(study))
+    latest = pipeline.latest_lock(study)
+    pipeline.check_lock(path.with_name(pipeline.LOCK) if latest is None else latest)
     with replacing(_published(study)) as temporary:
         temporary.mkdir()
         for file in _files(study):
             if file.exists():
                 shutil.copy2(file, temporary / file.name)
     try:
-        if (latest := pipeline.latest_lock(study)) is not None:
+        if latest is not None:
             pipeline.copy(latest, path.with_name(pipeline.LOCK))
         if not path.exists() or path.read_text(encoding="utf-8") != content:
             pipeline.write(path, content)
@@ -146,17 +152,27 @@ def _dvc(arguments: list[str]) -> int:
     search = os.pathsep.join(filter(None, (str(Path(sys.executable).parent), os.environ.get("PATH"))))
     mirror = paths.mirror()
     changed = {"PATH": search} | ({} if mirror is None else {paths.MIRROR: str(mirror)})
-    earlier = {name: os.environ.get(name) for name in changed}
+    here, earlier = _here(), {name: os.environ.get(name) for name in changed}
     os.environ.update(changed)
     try:
-        with contextlib.chdir(paths.ROOT):
-            return main(arguments)
+        os.chdir(paths.ROOT)
+        return main(arguments)
     except BaseException:
         _end_stage()
         raise
     finally:
         for name, value in earlier.items():
             os.environ.pop(name) if value is None else os.environ.update({name: value})
+        with contextlib.suppress(OSError):
+            os.chdir(here)
+
+
+def _here() -> str:
+    """The working folder; the project's where that is gone."""
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        return str(paths.ROOT)
 
 
 def _tell_of_git() -> None:
@@ -171,7 +187,8 @@ def _tell_of_git() -> None:
     try:
         config = Config(str(paths.ROOT / ".dvc"))
         if bool(config.get("core", {}).get("no_scm")) != without:
-            with config.edit("local") as local:
+            with config.edit("local") as edited:
+                local: Any = edited
                 local.setdefault("core", {})["no_scm"] = without
     except (ConfigError, OSError) as error:
         raise FetalkitError(f"{paths.ROOT / '.dvc'}: {' '.join(str(error).split())}; correct it") from None

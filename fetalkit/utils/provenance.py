@@ -69,6 +69,12 @@ def code(modules: tuple[str, ...]) -> dict[str, str]:
     return {name: _digest(path) for name, path in closure(modules).items()}
 
 
+def forget() -> None:
+    """Look at files anew, which may have been edited since they were read."""
+    for function in (locate, imports, closure, _digest):
+        function.cache_clear()
+
+
 @cache
 def _digest(path: Path) -> str:
     tree = ast.parse(path.read_text(encoding="utf-8"))
