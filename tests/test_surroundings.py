@@ -267,6 +267,7 @@ def test_a_folder_that_cannot_be_written_is_one_line(writer, where, small_disk, 
 def test_a_runner_on_a_read_only_disk_says_so(small_disk, monkeypatch, capsys):
     folder = small_disk()
     monkeypatch.setattr(paths, "ROOT", folder)
+    shutil.copy(small.ROOT / "dvc.yaml", folder)
     read_only(folder)
     assert cli.main(["run", "01_cohort", "--cohort", "phantom"]) == 1
     assert capsys.readouterr().err == (
@@ -382,6 +383,6 @@ def test_settings_of_a_device_that_is_not_known(tmp_path):
     for key, value in (("device", "gpu"), ("workers", 0), ("precision", "half")):
         path = tmp_path / "params.yaml"
         path.write_text(yaml.safe_dump(content | {"run": content["run"] | {key: value}}))
-        with pytest.raises(FetalkitError, match=rf"params.yaml: run.{key} = .*") as error:
+        with pytest.raises(FetalkitError, match=rf"params.yaml: phantom.run.{key} = .*") as error:
             params.load("phantom", path)
         assert len(str(error.value).splitlines()) <= 2

@@ -11,6 +11,7 @@ from fetalkit.config.runs import Run
 from fetalkit.data.study import Study
 from fetalkit.experiments.outcome import Outcome
 from fetalkit.metrics import classification
+from fetalkit.utils.errors import FetalkitError
 
 KEYS = ["arm", "classifier", "k", "seed"]
 # Test sets by name: how rows of the test part are chosen. The first is the one that the study reports.
@@ -102,6 +103,8 @@ def long_table(study: Study, outcomes: Sequence[Outcome]) -> pd.DataFrame:
 
 def read(path: Path) -> pd.DataFrame:
     """A stored long table: names as text, values that are missing as NaN."""
+    if not path.exists():
+        raise FetalkitError(f"{path}: not found; run 07_classify first, or `dvc repro`")
     text = dict.fromkeys(["cohort", "arm", "classifier", "k", "metric"], str)
     return pd.read_csv(path, dtype=text, keep_default_na=False, na_values={"value": [""]})
 

@@ -28,6 +28,8 @@ def draw_all(cohort: str, settings: Params) -> dict[str, int]:
     each = settings.synthesis.images_per_plane
     own = [Variant(job["generator"], **job) for job in sets.jobs(settings)]
     own += sets.drawn_otherwise(settings)
+    if own and not (trained := paths.data(cohort, "generators")).is_dir():
+        raise FetalkitError(f"{trained}: not found; run 04_generator first, or `dvc repro`")
     work = [dict(variant=variant, each=each) for variant in own]
     few = min(settings.fidelity.variant_images_per_plane, each)
     work += [dict(variant=variant, each=few) for variant in sets.drawable(settings, variants.all_variants(settings))]
