@@ -1,49 +1,57 @@
-"""The look of a set of images, and phantoms that are given it: how bright, how much of the square the fan fills.
+"""The look of a set of images, and phantoms that are given it: field of view and grey levels.
 
-Phantoms show the right anatomy in the wrong grey levels. Each is given those of one real image of its plane: it is scaled
-until its fan fills as much of the square as that image's does, then its grey levels are matched [1]_. Nothing is learnt
-of where in an image anything lies, so that a phantom's anatomy, and with it its label, stays.
+Phantoms show the right anatomy in the wrong light: brighter than clinical images, in a whole fan, where clinics store the
+part that they look at. Each phantom is given the look of one real image of its plane: it is moved and scaled, in proportion,
+until it covers the field of view of that image, cut to it, and its grey levels are matched [1]_. Nothing is learnt of what
+the field of view shows, so that a phantom's anatomy, and with it its label, stays.
 
 References
 ----------
 .. [1] Gonzalez and Woods, Digital Image Processing, histogram matching (specification).
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from pathlib import Path
+from typing import Self
 
 import numpy as np
 import torch
-from scipy import stats
+from PIL import Image, ImageDraw
+from safetensors.numpy import load_file, save_file
+from scipy import ndimage, stats
+from scipy.spatial import ConvexHull, QhullError
 from torch.nn import functional
 
 from fetalkit.utils.streams import rng
 
-BLACK = 8  # grey level below which a pixel belongs to no fan
-KEPT = 20  # curves per plane at most: enough for the variety of gains, and little to store
-_POINTS = np.linspace(0, 1, 33)
-_ZOOM = 0.6, 1.25  # further a phantom is never scaled
+FILE = "appearance.safetensors"
+BLACK = 8  # grey level below which a pixel is taken for background
+KEPT = 20  # looks per plane at most: enough for the variety of gains and depths, and little to store
+_RANKS = np.linspace(0, 1, 33)
+_ZOOM = 0.6, 1.6  # further a phantom is never scaled
 
 
 @dataclass(frozen=True)
 class Appearance:
-    """Grey levels of some images of every plane.
+    """Looks of some images of every plane.
 
     Attributes
     ----------
-    fill
-        Share of the square that is not black, one array (m,) per plane.
-    curves
-        Quantile functions of the grey levels of these pixels, at 33 equally spaced ranks, one array (m, 33) per plane.
+    planes
+        Number of the plane of every look, int64 (n,).
+    fields
+        Its field of view: bool (n, side, side).
+    levels
+        Quantiles of the grey levels within it, at 33 equally spaced ranks: float32 (n, 33).
     """
 
-    fill: tuple[np.ndarray, ...]
-    curves: tuple[np.ndarray, ...]
+    planes: np.ndarray
+    fields: np.ndarray
+    levels: np.ndarray
 
     @classmethod
     def of(cls, images: np.ndarray, labels: np.ndarray, n_classes: int, seed: int) -> Self:
-        """Look of training images.
+        """Looks of training images.
 
         Parameters
         ----------
@@ -54,14 +62,15 @@ class Appearance:
         seed
             Of the choice where a plane has more than 20 images.
         """
-        fill, curves = [], []
+        planes, fields, levels = [], [], []
         for plane in range(n_classes):
             mine = images[labels == plane]
-            chosen = torch.randperm(len(mine), generator=rng(seed, "appearance", plane)).numpy()[:KEPT]
-            lit = [pixels for image in mine[chosen] if len(pixels := image[image >= BLACK])]
-            fill.append(np.array([len(pixels) / mine[0].size for pixels in lit]))
-            curves.append(np.array([np.quantile(pixels, _POINTS) for pixels in lit]).reshape(len(lit), len(_POINTS)))
-        return cls(tuple(fill), tuple(curves))
+            for row in torch.randperm(len(mine), generator=rng(seed, "appearance", plane)).numpy()[:KEPT]:
+                field = field_of_view(mine[row])
+                planes.append(plane)
+                fields.append(field)
+                levels.append(np.quantile(mine[row][field], _RANKS) if field.any() else np.zeros(len(_RANKS)))
+        return cls(np.array(planes), np.stack(fields), np.array(levels, np.float32))
 
     def give(self, phantoms: np.ndarray, labels: np.ndarray, seed: int) -> np.ndarray:
         """Phantoms with the look of real images of their planes.
@@ -78,47 +87,72 @@ class Appearance:
         Returns
         -------
         numpy.ndarray
-            uint8 (n, side, side). A phantom of a plane without any look stays as it is.
+            uint8 (n, side, side).
         """
         given = np.empty_like(phantoms)
         for row, (phantom, plane) in enumerate(zip(phantoms, labels, strict=True)):
-            given[row] = phantom
-            if len(self.fill[plane]):
-                chosen = int(torch.randint(len(self.fill[plane]), (), generator=rng(seed, "look", row)))
-                scaled = _zoomed(phantom, float(self.fill[plane][chosen]))
-                given[row] = _matched(scaled, self.curves[plane][chosen])
+            mine = np.flatnonzero(self.planes == plane)
+            look = mine[int(torch.randint(len(mine), (), generator=rng(seed, "look", row)))]
+            given[row] = _matched(_covering(phantom, self.fields[look]), self.fields[look], self.levels[look])
         return given
 
-    def card(self) -> dict[str, Any]:
-        """JSON types, from which `read` makes it again."""
-        return {
-            "fill": [np.round(fill, 4).tolist() for fill in self.fill],
-            "grey_levels": [np.round(curves, 1).tolist() for curves in self.curves],
-        }
+    def save(self, folder: Path) -> None:
+        """Write it to `folder`, which exists."""
+        packed = np.packbits(self.fields.reshape(len(self.fields), -1), axis=1)
+        save_file({"planes": self.planes, "fields": packed, "levels": self.levels}, folder / FILE)
 
     @classmethod
-    def read(cls, card: dict[str, Sequence]) -> Self:
-        """What `card` says."""
-        curves = tuple(np.array(of, float).reshape(-1, len(_POINTS)) for of in card["grey_levels"])
-        return cls(tuple(np.array(of, float) for of in card["fill"]), curves)
+    def load(cls, folder: Path, side: int) -> Self:
+        """Read what `save` wrote, of images of `side` px."""
+        stored = load_file(folder / FILE)
+        fields = np.unpackbits(stored["fields"], axis=1, count=side * side).reshape(-1, side, side).astype(bool)
+        return cls(stored["planes"], fields, stored["levels"])
 
 
-def _zoomed(phantom: np.ndarray, fill: float) -> np.ndarray:
-    """A phantom scaled about its centre, so that this share of it is not black."""
-    lit = (phantom >= BLACK).mean()
-    zoom = float(np.clip(np.sqrt(fill / lit) if lit else 1.0, *_ZOOM))
-    # What lies outside comes in black.
-    theta = torch.tensor([[[1 / zoom, 0, 0], [0, 1 / zoom, 0]]], dtype=torch.float32)
+def field_of_view(image: np.ndarray) -> np.ndarray:
+    """Convex hull of the largest part of an image that is not black, after gaps are closed: bool, of the same shape."""
+    closed = ndimage.binary_closing(np.pad(image >= BLACK, 4), iterations=3)[4:-4, 4:-4]
+    parts, _ = ndimage.label(closed)
+    sizes = np.bincount(parts.ravel())
+    sizes[0] = 0  # the background
+    rows, columns = np.nonzero(parts == sizes.argmax()) if sizes.any() else (np.array([], int),) * 2
+    try:
+        corners = ConvexHull(np.stack([columns, rows], axis=1)).vertices if len(rows) > 2 else []
+    except QhullError:  # all in one line
+        corners = []
+    canvas = Image.new("1", image.shape[::-1])
+    if len(corners):
+        ImageDraw.Draw(canvas).polygon([(int(columns[i]), int(rows[i])) for i in corners], fill=1, outline=1)
+    return np.asarray(canvas)
+
+
+def _covering(phantom: np.ndarray, field: np.ndarray) -> np.ndarray:
+    """A phantom moved and scaled in proportion, until the box around its fan covers the box around the field."""
+    lit = phantom >= BLACK
+    if not (lit.any() and field.any()):
+        return phantom
+    (top, left, high, wide), (to_top, to_left, to_high, to_wide) = _box(lit), _box(field)
+    zoom = float(np.clip(max(to_high / high, to_wide / wide), *_ZOOM))
+    side = phantom.shape[0]
+    # Of a pixel of the result, in units of half the side from its centre, the place in the phantom.
+    across = (2 * (left + wide / 2) - side - (2 * (to_left + to_wide / 2) - side) / zoom) / side
+    down = (2 * (top + high / 2) - side - (2 * (to_top + to_high / 2) - side) / zoom) / side
+    theta = torch.tensor([[[1 / zoom, 0, across], [0, 1 / zoom, down]]], dtype=torch.float32)
     pixels = torch.from_numpy(phantom)[None, None].float()
     grid = functional.affine_grid(theta, list(pixels.shape), align_corners=False)
     return functional.grid_sample(pixels, grid, align_corners=False)[0, 0].round().to(torch.uint8).numpy()
 
 
-def _matched(phantom: np.ndarray, curve: np.ndarray) -> np.ndarray:
-    """A phantom whose lit pixels have the grey levels of `curve`; black stays black."""
-    lit = phantom >= BLACK
+def _box(mask: np.ndarray) -> tuple[int, int, int, int]:
+    """Top, left, height and width of what is true."""
+    (rows, columns) = ndimage.find_objects(mask.astype(np.int8))[0]
+    return rows.start, columns.start, rows.stop - rows.start, columns.stop - columns.start
+
+
+def _matched(phantom: np.ndarray, field: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    """A phantom with these grey levels within the field of view, and black outside."""
     matched = np.zeros_like(phantom)
-    if n := int(lit.sum()):
-        ranks = (stats.rankdata(phantom[lit]) - 0.5) / n
-        matched[lit] = np.rint(np.interp(ranks, _POINTS, curve))
+    if n := int(field.sum()):
+        ranks = (stats.rankdata(phantom[field]) - 0.5) / n
+        matched[field] = np.rint(np.interp(ranks, _RANKS, levels))
     return matched

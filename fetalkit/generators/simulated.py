@@ -60,7 +60,7 @@ class SimulatedGenerator(Generator[SimulatedTraining, SimulatedSampling]):
 
 
 class MatchedPhantoms(SimulatedGenerator):
-    """The same phantoms with the look of the images that it is given: their grey levels and how much the fan fills.
+    """The same phantoms with the look of the images that it is given: their field of view and grey levels.
 
     It is the control of everything that draws from phantoms: what it lacks is learnt texture. See `Appearance`.
     """
@@ -83,11 +83,12 @@ class MatchedPhantoms(SimulatedGenerator):
 
     def _write(self, folder: Path) -> dict[str, Any]:
         assert self.appearance is not None
-        return {"appearance": self.appearance.card()}
+        self.appearance.save(folder)
+        return {}
 
     def _read(self, folder: Path, about: dict[str, Any]) -> None:
         with networks.complete(folder):
-            self.appearance = Appearance.read(about["appearance"])
+            self.appearance = Appearance.load(folder, self.image_size)
 
 
 def phantoms(planes: Sequence[str], image_size: int, seed: int, simulated_size: int = 128) -> np.ndarray:

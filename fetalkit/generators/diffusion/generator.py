@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from fetalkit.generators import card, networks, simulated, trainer
+from fetalkit.generators.appearance import FILE as APPEARANCE
 from fetalkit.generators.appearance import Appearance
 from fetalkit.generators.base import Generator
 from fetalkit.generators.diffusion import edm
@@ -241,17 +242,16 @@ class DiffusionGenerator(Generator[DiffusionTraining, DiffusionSampling]):
             snapshot = folder / "snapshots" / snapshot_name(share)
             about = self.describe() | self._write_networks(snapshot, network)
             card.write(snapshot, about, self.losses, self.seconds)
-        return self._write_networks(folder, self._trained())
+        return self._write_networks(folder, self._trained()) | {"kept_share": self.kept_share}
 
     def _write_networks(self, folder: Path, denoiser: Denoiser) -> dict[str, Any]:
         denoiser.save_pretrained(folder / "denoiser", safe_serialization=True)
         if self.guide is not None:
             self.guide.save_pretrained(folder / "guide", safe_serialization=True)
         edm.scheduler().save_pretrained(folder / "scheduler")
-        about: dict[str, Any] = {"pixel_mean": self.scale.mean, "pixel_std": self.scale.std}
-        if self.kept_share < 1:
-            about["kept_share"] = self.kept_share
-        return about | ({"appearance": self.appearance.card()} if self.appearance else {})
+        if self.appearance is not None:
+            self.appearance.save(folder)
+        return {"pixel_mean": self.scale.mean, "pixel_std": self.scale.std}
 
     def _read(self, folder: Path, about: dict[str, Any]) -> None:
         with networks.complete(folder):
@@ -259,5 +259,6 @@ class DiffusionGenerator(Generator[DiffusionTraining, DiffusionSampling]):
             if (folder / "guide").exists():
                 self.guide = networks.read(NoisyClassifier, folder / "guide", self.device)
             self.scale = PixelScale(float(about["pixel_mean"]), float(about["pixel_std"]))
-            self.appearance = Appearance.read(about["appearance"]) if "appearance" in about else None
+            if (folder / APPEARANCE).exists():  # not in what is but a start
+                self.appearance = Appearance.load(folder, self.image_size)
             self.kept_share = float(about.get("kept_share", 1))
