@@ -51,7 +51,7 @@ def gradcam(
     model.eval()
     camera = LayerGradCam(model, _last_map(model, as_input(images[:1], device)))
     parts = [np.empty((0, *images.shape[1:]), np.float32)]
-    with devices.reproducible():
+    with devices.reproducible(device):
         for start in range(0, len(images), batch_size):
             inputs = as_input(images[start : start + batch_size], device)
             targets = torch.as_tensor(classes[start : start + batch_size], device=device)

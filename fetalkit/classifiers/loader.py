@@ -14,6 +14,7 @@ import torch
 
 from fetalkit.data import sampling
 from fetalkit.data.images import Labelled
+from fetalkit.utils import devices
 from fetalkit.utils.errors import FetalkitError
 from fetalkit.utils.streams import rng
 
@@ -71,7 +72,7 @@ def _imported(place: str) -> Callable:
 
 def as_input(images: np.ndarray, device: torch.device) -> torch.Tensor:
     """Float (n, 1, height, width) in [0, 1] of uint8 (n, height, width)."""
-    return torch.from_numpy(np.ascontiguousarray(images)).to(device)[:, None].float() / 255
+    return devices.send(torch.from_numpy(np.ascontiguousarray(images)), device)[:, None].float() / 255
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ class Feed:
         if beside and others:
             parts.append(_drawn(beside, others, step, f"{self.seed}-beside"))
         inputs = as_input(np.concatenate([images for images, _ in parts]), device)
-        labels = torch.from_numpy(np.concatenate([labels for _, labels in parts])).to(device)
+        labels = devices.send(torch.from_numpy(np.concatenate([labels for _, labels in parts])), device)
         inputs = augmentation(self.augmentation)(inputs, rng(self.seed, "augment", step))
         if not self.mixing:
             return inputs, labels

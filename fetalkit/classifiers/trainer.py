@@ -15,8 +15,11 @@ from fetalkit.classifiers.loader import Feed, as_input
 from fetalkit.data.images import Labelled
 from fetalkit.utils import devices
 from fetalkit.utils.checkpoints import Checkpoint
-from fetalkit.utils.errors import FetalkitError
+from fetalkit.utils.losses import Losses
 from fetalkit.utils.progress import Progress
+
+ADVICE = "lower classify.learning_rate in params.yaml"
+MEMORY = "lower batch_size of classify (or of the study's training), or run.workers, in params.yaml"
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,8 @@ class Recipe:
     def optimiser(self, *networks: nn.Module) -> torch.optim.Optimizer:
         """AdamW over the networks' parameters; weights decay, norms and biases do not."""
         groups = [group for network in networks for group in param_groups_weight_decay(network, self.weight_decay)]
-        return torch.optim.AdamW(groups, lr=self.learning_rate)
+        on_gpu = next(networks[0].parameters()).device.type == "cuda"  # one kernel for all weights there
+        return torch.optim.AdamW(groups, lr=self.learning_rate, fused=on_gpu)
 
     def schedule(self, optimiser: torch.optim.Optimizer, steps: int) -> Scheduler:
         """Learning rate over `steps` steps: linear warm-up, then cosine to zero."""
@@ -76,10 +80,11 @@ class CrossEntropy(nn.Module):
 def predict(model: nn.Module, images: np.ndarray, device: torch.device, batch_size: int = 256) -> np.ndarray:
     """Class probabilities, float32 (n, classes), of uint8 (n, height, width)."""
     model.eval()
-    parts = [
-        model(as_input(images[start : start + batch_size], device)).softmax(dim=1).cpu().numpy()
-        for start in range(0, len(images), batch_size)
-    ]
+    with devices.reproducible(device), devices.enough_memory("prediction", "lower run.workers in params.yaml"):
+        parts = [
+            model(as_input(images[start : start + batch_size], device)).softmax(dim=1).cpu().numpy()
+            for start in range(0, len(images), batch_size)
+        ]
     return np.concatenate(parts)
 
 
@@ -125,7 +130,7 @@ def fit(
     Raises
     ------
     FetalkitError
-        When the loss is no longer a number.
+        When the loss is no longer a number, or memory runs out.
     """
     objective = objective or CrossEntropy(recipe.label_smoothing)
     training = _Training(model, objective, feed, steps, recipe, device, checkpoint, label, validation, curve_points)
@@ -160,38 +165,40 @@ class _Training:
                 part.load_state_dict(state[name])
         self.first, self.curve, self.loss_sum = state["step"], state["curve"], state["loss"]
         self.started = time.monotonic() - state["seconds"]
+        self.losses = Losses(self.first, device, label, ADVICE)
 
     @property
     def seconds(self) -> float:
         return time.monotonic() - self.started
 
     def run(self) -> tuple[list[dict], float]:
-        with Progress(self.label, self.steps, done=self.first) as progress, devices.reproducible():
+        progress = Progress(self.label, self.steps, done=self.first)
+        with progress, devices.reproducible(self.device), devices.enough_memory(self.label, MEMORY):
             for step in range(self.first, self.steps):
-                self.loss_sum += self._step(step)
+                self.losses.add(self._step(step))
                 progress.update()
                 done = step + 1
-                if done % self.interval == 0 or done == self.steps:
+                noted, saved = done % self.interval == 0 or done == self.steps, self.checkpoint.due(done)
+                if self.losses.due or noted or saved:
+                    for loss in self.losses.read():
+                        self.loss_sum += loss
+                if noted:
                     point = self._point(done)
                     progress.report(**{key: value for key, value in point.items() if key != "step"})
-                if self.checkpoint.due(done) and done < self.steps:
+                if saved and done < self.steps:
                     self._save(done)
         return self.curve, self.seconds
 
-    def _step(self, step: int) -> float:
-        """One step of the optimiser; returns the loss."""
+    def _step(self, step: int) -> torch.Tensor:
+        """One step of the optimiser; returns the loss, which stays on its device."""
         self.schedule.step_update(step)
         inputs, targets = self.feed.batch(step, self.recipe.batch_size, self.recipe.label_smoothing, self.device)
         self.model.train()
         loss = self.objective(self.model, inputs, targets, step, self.steps)
-        if not torch.isfinite(loss):
-            raise FetalkitError(
-                f"{self.label}: the loss is not a number at step {step + 1}; lower classify.learning_rate in params.yaml"
-            )
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         self.optimiser.step()
-        return loss.item()
+        return loss.detach()
 
     def _point(self, done: int) -> dict[str, float]:
         """Add the next point to the curve."""

@@ -3,6 +3,8 @@
 import torch
 from torch.nn import functional
 
+from fetalkit.utils import devices
+
 ROTATION = 15.0  # degrees
 SCALE = (0.85, 1.2)
 WIDE = (0.8, 1.69)  # magnification, from zoomed out to a crop of 0.35 of the image's area
@@ -17,7 +19,7 @@ def uniform(low: float, high: float, images: torch.Tensor, generator: torch.Gene
     It is drawn on the CPU, where `generator` lives, so that all devices draw the same numbers.
     """
     draws = torch.rand(len(images), generator=generator) * (high - low) + low
-    return draws.to(images.device)
+    return devices.send(draws, images.device)
 
 
 def move(

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field, SerializeAsAny, model_validator
 from fetalkit.config import consistency, defaults, sections
 from fetalkit.config.arms import Arm, DerivedSet
 from fetalkit.config.generation import Fidelity, GeneratorSettings, Synthesis, resolve
+from fetalkit.config.machine import Machine
 from fetalkit.config.sections import CohortSettings, ImageSize, Rate, Section, Steps, unique, validated
 from fetalkit.config.shots import ShotsField
 from fetalkit.utils import paths
@@ -28,14 +29,6 @@ COHORTS = {
     "brain": "fetalkit.cohorts.spain:Brain",
     "table": "fetalkit.cohorts.table:Table",
 }
-
-
-class Machine(Section):
-    """Where things run; has no influence on what is computed apart from rounding."""
-
-    device: Literal["auto", "cpu", "cuda", "mps"]
-    precision: Literal["auto", "float32", "bfloat16"]
-    workers: Literal["auto"] | Annotated[int, Field(ge=1, le=1024)]
 
 
 class Images(Section):

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
-import torch
 
 from fetalkit.classifiers import trainer
 from fetalkit.classifiers.loader import Feed
@@ -56,14 +55,12 @@ def of_sets(study: Study, names: Sequence[str]) -> pd.DataFrame:
     classifier, k = next(iter(settings.classify.classifiers)), settings.splits.shots.largest
     runs = [Run(arm, classifier, k, seed) for arm in arms for seed in settings.splits.seeds]
     cache = PhaseCache.of(study.cohort, own_features.STAGE)
-    device = devices.device(settings.run.device)
     jobs = [
         dict(cohort=study.cohort, settings=settings, cache=cache, run=run)
         for run in (own_features.judge(settings), *runs)
     ]
-    outcomes = parallel.run(
-        classification.train_and_predict, jobs, devices.workers(settings.run.workers, device), "classifiers of the sets"
-    )
+    place = parallel.workers(settings.run)
+    outcomes = parallel.run(classification.train_and_predict, jobs, place, "classifiers of the sets")
     cache.keep(outcomes)
     test = study.part("test")
     test = test[test.dropped == ""]
@@ -90,6 +87,7 @@ def score(
     seed: int,
     classifier: str | None = None,
     label: str = "CAS",
+    device: str | None = None,
 ) -> float:
     """Accuracy on `real` of a classifier trained on `data`, in [0, 1].
 
@@ -109,6 +107,8 @@ def score(
         One of ``classify.classifiers``; the first one if not given.
     label
         Name of the training in logs.
+    device
+        Where the classifier is trained; ``run.device`` by default.
 
     Raises
     ------
@@ -117,11 +117,11 @@ def score(
     """
     name = classifier or next(iter(settings.classify.classifiers))
     n_classes = len(settings.cohort.planes)
-    device, feed = torch.device("cpu"), Feed(data, n_classes, seed)
+    place, feed = devices.device(device or settings.run.device), Feed(data, n_classes, seed)
     recipe = building.recipe(settings.classify, name)
     model = building.classifier(settings.classify, name, n_classes, settings.images.image_size, seed)
-    model = building.placed(model, device)
+    model = building.placed(model, place)
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = Checkpoint(Path(folder, "state"), "", every=steps)  # minutes of work: too few to resume
-        trainer.fit(model, feed, steps, recipe, device=device, checkpoint=checkpoint, label=label)
-    return float((trainer.predict(model, real.images, device).argmax(axis=1) == real.labels).mean())
+        trainer.fit(model, feed, steps, recipe, device=place, checkpoint=checkpoint, label=label)
+    return float((trainer.predict(model, real.images, place).argmax(axis=1) == real.labels).mean())

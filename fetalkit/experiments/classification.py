@@ -19,7 +19,7 @@ from fetalkit.experiments import building, engine
 from fetalkit.experiments.engine import Phase, Trainee
 from fetalkit.experiments.outcome import Outcome
 from fetalkit.experiments.phase_cache import PhaseCache
-from fetalkit.utils import devices, paths
+from fetalkit.utils import devices, parallel, paths
 from fetalkit.utils.files import replacing
 
 STAGE = "classify"
@@ -35,7 +35,7 @@ def train_all(cohort: str, settings: Params) -> list[Outcome]:
         _most_phases_first(settings, runs),
         dict(cohort=cohort, settings=settings, cache=cache),
         lambda run, error: Outcome.failed(run, image_ids, len(study.planes), error),
-        workers=devices.workers(settings.run.workers, devices.device(settings.run.device)),
+        workers=parallel.workers(settings.run),
         label="runs",
     )
     cache.keep(outcomes.values())

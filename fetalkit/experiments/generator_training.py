@@ -7,6 +7,7 @@ already is not trained again.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from fetalkit.data.study import Study, set_name
 from fetalkit.experiments import outputs, stopping
 from fetalkit.generators import Generator
 from fetalkit.generators.card import read_record
-from fetalkit.utils import paths, provenance
+from fetalkit.utils import paths, processes, provenance
 from fetalkit.utils.checkpoints import Checkpoint
 from fetalkit.utils.files import replacing
 
@@ -56,8 +57,8 @@ def train_all(cohort: str, settings: Params) -> list[Trained]:
     wanted = sets.jobs(settings)
     names = dict.fromkeys(job["generator"] for job in wanted)
     started = [name for name in names if settings.generators[name].start]
-    outputs.in_parallel(train_start, cohort, settings, [dict(generator=name) for name in started])
-    trained = outputs.in_parallel(train, cohort, settings, wanted, "generators")
+    outputs.in_parallel(train_start, cohort, settings, [dict(generator=name) for name in started], trainings=True)
+    trained = outputs.in_parallel(train, cohort, settings, wanted, "generators", trainings=True)
     outputs.remove_others(
         paths.data(cohort, "generators"), [*(item.name for item in trained), *(f"{name}-{START}" for name in started)]
     )
@@ -76,12 +77,10 @@ def train_start(cohort: str, settings: Params, generator: str) -> None:
     images, labels, domains = _start_images(cohort, settings, start)
     begun = spec.model_copy(update={"training": _shortened(spec.training, start.steps)})
     made, name = _untrained(settings, begun), f"{generator}-{START}"
-    print_of = _made_by(settings, begun, [0, start.model_dump()], [Labelled(images, labels).digest()])
-
-    def learn(checkpoint: Checkpoint) -> None:
-        made.pretrain(images, labels, domains, seed=0, checkpoint=checkpoint, label=f"{generator}: start")
-
-    _kept(cohort, made, name, print_of, learn)
+    shared = outputs.sharing(settings, generator)
+    print_of = _made_by(settings, begun, [0, start.model_dump()], [Labelled(images, labels).digest()], shared=shared)
+    learn = partial(_prepared, images, labels, domains, f"{generator}: start")
+    _kept(cohort, made, name, print_of, learn, shared)
 
 
 def _start_images(cohort: str, settings: Params, start: Start) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -131,15 +130,35 @@ def train(cohort: str, settings: Params, generator: str, k: str, seed: int) -> T
         follows.append(study.labelled(study.part("validation")).digest())
         modules.append(stopping.__name__)
 
-    def learn(checkpoint: Checkpoint) -> pd.DataFrame | None:
-        label = f"{generator} k={k} seed={seed}"
-        made.fit(data.images, data.labels, seed=seed, checkpoint=checkpoint, label=label, start=start)
-        return stopping.stop(made, data, study, seed, spec.sampling, spec.stopping) if spec.stopping else None
-
-    print_of = _made_by(settings, spec, also, follows, modules)
-    folder, losses, seconds = _kept(cohort, made, name, print_of, learn)
+    shared = outputs.sharing(settings, generator)
+    print_of = _made_by(settings, spec, also, follows, modules, shared)
+    learn = partial(_fitted, study, spec, data, seed, f"{generator} k={k} seed={seed}", start)
+    folder, losses, seconds = _kept(cohort, made, name, print_of, learn, shared)
     states = folder / STATES
     return Trained(generator, k, seed, losses, seconds, pd.read_csv(states) if states.exists() else pd.DataFrame())
+
+
+def _prepared(
+    images: np.ndarray, labels: np.ndarray, domains: np.ndarray, label: str, made: Generator, checkpoint: Checkpoint
+) -> None:
+    made.pretrain(images, labels, domains, seed=0, checkpoint=checkpoint, label=label)
+
+
+def _fitted(
+    study: Study,
+    spec: GeneratorSettings,
+    data: Labelled,
+    seed: int,
+    label: str,
+    start: Path | None,
+    made: Generator,
+    checkpoint: Checkpoint,
+) -> pd.DataFrame | None:
+    """Train `made`; the states that stopping has chosen from, if any."""
+    made.fit(data.images, data.labels, seed=seed, checkpoint=checkpoint, label=label, start=start)
+    if spec.stopping is None or processes.index():  # the first of several processes chooses, since it writes
+        return None
+    return stopping.stop(made, data, study, seed, spec.sampling, spec.stopping)
 
 
 def _untrained(settings: Params, spec: GeneratorSettings) -> Generator:
@@ -153,28 +172,43 @@ def _untrained(settings: Params, spec: GeneratorSettings) -> Generator:
     )
 
 
+Learn = Callable[[Generator, Checkpoint], pd.DataFrame | None]
+
+
 def _kept(
-    cohort: str, made: Generator, name: str, print_of: str, learn: Callable[[Checkpoint], pd.DataFrame | None]
+    cohort: str, made: Generator, name: str, print_of: str, learn: Learn, shared: int
 ) -> tuple[Path, list[float], float]:
     """Train `made` and keep it in ``data/<cohort>/generators``, unless the very same one is there.
 
-    Returns its folder, losses and seconds. `learn` trains it, and returns the states that stopping has chosen from, if any.
+    Returns its folder, losses and seconds. `learn` trains it, in as many processes as are to share the training, and returns
+    the states that stopping has chosen from, if any.
     """
     folder = paths.data(cohort, "generators", name)
     if outputs.fingerprint(folder) != print_of:
         checkpoint = Checkpoint(paths.work(cohort, "generators", f"{name}.checkpoint"), print_of)
-        states = learn(checkpoint)
+        processes.together(shared, made.device, _learnt, made, folder, print_of, checkpoint, learn)
+    return folder, *read_record(folder)
+
+
+def _learnt(made: Generator, folder: Path, print_of: str, checkpoint: Checkpoint, learn: Learn) -> None:
+    """The work of each process that shares a training; the first one writes."""
+    states = learn(made, checkpoint)
+    if processes.index() == 0:
         with replacing(folder) as temporary:
             made.save(temporary)
             if states is not None:
                 states.round(9).to_csv(temporary / STATES, index=False)
             (temporary / outputs.FINGERPRINT).write_text(print_of)
         checkpoint.clear()
-    return folder, *read_record(folder)
 
 
 def _made_by(
-    settings: Params, spec: GeneratorSettings, also: list, data: Sequence[str], modules: Sequence[str] = ()
+    settings: Params,
+    spec: GeneratorSettings,
+    also: list,
+    data: Sequence[str],
+    modules: Sequence[str] = (),
+    shared: int = 1,
 ) -> str:
     """Fingerprint of a training; `also` are settings and `modules` is code that it follows from beside those of its class."""
     about = [
@@ -184,5 +218,5 @@ def _made_by(
         spec.training.model_dump(mode="json"),
     ]
     return provenance.fingerprint(
-        [spec.class_path.partition(":")[0], *modules], [*about, *also, *outputs.rounding(settings)], data
+        [spec.class_path.partition(":")[0], *modules], [*about, *also, *outputs.rounding(settings, shared)], data
     )

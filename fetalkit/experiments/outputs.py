@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from fetalkit.config.generation import resolve
 from fetalkit.config.params import Params
 from fetalkit.utils import devices, parallel
 
@@ -12,11 +13,30 @@ FINGERPRINT = "made_by"  # file of a saved generator, and array of a stored set,
 
 
 def in_parallel(
-    function: Callable, cohort: str, settings: Params, jobs: Sequence[Mapping[str, Any]], label: str = ""
+    function: Callable,
+    cohort: str,
+    settings: Params,
+    jobs: Sequence[Mapping[str, Any]],
+    label: str = "",
+    trainings: bool = False,
 ) -> list:
-    """``function(cohort=cohort, settings=settings, **job)`` for every job, one process per core."""
-    workers = devices.workers(settings.run.workers, devices.device(settings.run.device))
-    return parallel.run(function, [dict(cohort=cohort, settings=settings, **job) for job in jobs], workers, label)
+    """``function(cohort=cohort, settings=settings, **job)`` for every job, one process per core or on the cluster.
+
+    Of `trainings`, those that several processes share come one after the other, with nothing beside them.
+    """
+    work, made = [dict(cohort=cohort, settings=settings, **job) for job in jobs], {}
+    shared = [trainings and sharing(settings, job["generator"]) > 1 for job in jobs]
+    for alone, place in ((False, parallel.workers(settings.run)), (True, 1)):
+        numbers = [number for number, one in enumerate(shared) if one == alone]
+        results = parallel.run(function, [work[number] for number in numbers], place, label)
+        made |= dict(zip(numbers, results, strict=True))
+    return [made[number] for number in range(len(work))]
+
+
+def sharing(settings: Params, generator: str) -> int:
+    """Number of processes that share the training of a generator: ``run.processes``, or 1 where its class cannot."""
+    able = getattr(resolve(settings.generators[generator].class_path), "shares_batches", False)
+    return settings.run.processes if able else 1
 
 
 def fingerprint(generator: Path) -> str:
@@ -32,7 +52,7 @@ def remove_others(folder: Path, names: Sequence[str]) -> None:
             shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
 
 
-def rounding(settings: Params) -> list[str]:
+def rounding(settings: Params, processes: int = 1) -> list[str]:
     """What decides how the numbers of a generator are rounded, on this machine."""
     device = devices.device(settings.run.device)
-    return devices.rounding(device, devices.precision(settings.run.precision, device))
+    return devices.rounding(device, devices.precision(settings.run.precision, device), processes)

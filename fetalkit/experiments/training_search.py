@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 
 from fetalkit.classifiers import trainer
 from fetalkit.config.params import Params
@@ -109,7 +108,7 @@ def compare(
         When a candidate names a setting that does not exist; or names the trainings that failed, after all others have
         finished.
     """
-    workers = devices.workers(settings.run.workers, torch.device("cpu"))
+    workers = parallel.workers(settings.run)
     controls = settings.controls
     used = (*controls, subject)
     own = {name: dict(cohort=cohort, settings=changed(settings, of)) for name, of in candidates.items()}

@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 from torch import nn
 
 from fetalkit.generators.settings import TrainingSettings
+from fetalkit.utils import devices
 from fetalkit.utils.errors import FetalkitError
 from fetalkit.utils.streams import rng
 
@@ -81,7 +82,7 @@ def complete(folder: Path) -> Iterator[None]:
 
 def pixels(images: np.ndarray, device: torch.device) -> torch.Tensor:
     """Float (n, 1, height, width) in [-1, 1] of uint8 images (n, height, width)."""
-    return torch.from_numpy(np.ascontiguousarray(images)).to(device)[:, None].float() / 127.5 - 1
+    return devices.send(torch.from_numpy(np.ascontiguousarray(images)), device)[:, None].float() / 127.5 - 1
 
 
 def as_images(values: torch.Tensor) -> np.ndarray:

@@ -21,13 +21,14 @@ from timm.scheduler.scheduler import Scheduler
 from torch import nn
 
 from fetalkit.generators import optimisers
-from fetalkit.utils import devices
+from fetalkit.utils import devices, processes
 from fetalkit.utils.checkpoints import Checkpoint
-from fetalkit.utils.errors import FetalkitError
+from fetalkit.utils.losses import Losses
 from fetalkit.utils.progress import Progress
 
 # Steps between two lines of the log.
 REPORT_EVERY = 100
+MEMORY = "lower training.batch_size of this generator, or run.workers, in params.yaml"
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,7 @@ class Average:
     def __init__(self, network: nn.Module, length: float):
         self.parameters = list(network.parameters())
         # With power 1 the decay is 1 - 1 / (1 + t * length): a power-function average [1].
+        self.device = self.parameters[0].device
         self._ema = EMAModel(self.parameters, use_ema_warmup=True, inv_gamma=1 / length, power=1, foreach=True)
 
     def update(self) -> None:
@@ -101,7 +103,7 @@ class Average:
     def restore(self, state: dict[str, Any]) -> None:
         """Go back to a saved `state`."""
         self._ema.load_state_dict(state)
-        self._ema.to(self.parameters[0].device)
+        self._ema.to(self.device)
 
 
 def snapshot_step(share: float, steps: int) -> int:
@@ -120,11 +122,12 @@ class Trainer(Protocol):
 
     average: Average
 
-    def step(self, number: int) -> float | None:
-        """Make step `number`, counted from 0; the loss, or None when it or its gradient is not a number.
+    def step(self, number: int) -> torch.Tensor:
+        """Make step `number`, counted from 0; the loss, a scalar, or NaN when it or its gradient is not a number.
 
-        All its randomness must follow from its number.
+        All its randomness must follow from its number. It stays on its device: who reads it waits for a GPU.
         """
+        ...
 
     def state(self) -> dict[str, Any]:
         """Tensors and plain values only, as `Checkpoint` asks for."""
@@ -163,7 +166,7 @@ def run(
     Raises
     ------
     FetalkitError
-        When the loss is no longer a number.
+        When the loss is no longer a number, or memory runs out.
     """
     result = TrainingResult()
     saved = checkpoint.load() if checkpoint else None
@@ -171,35 +174,36 @@ def run(
         trainer.restore(saved)
         result = TrainingResult(list(saved["losses"]), saved["seconds"], dict(saved["snapshots"]))
     due = {snapshot_step(share, steps): share for share in snapshots}
-    began, first = time.monotonic() - result.seconds, len(result.losses)
-    with Progress(label, steps, done=first) as progress, devices.reproducible():
+    began, first, on = time.monotonic() - result.seconds, len(result.losses), trainer.average.device
+    losses, saves = Losses(first, on, label, advice), checkpoint if processes.index() == 0 else None
+    with Progress(label, steps, done=first) as progress, devices.reproducible(on), devices.enough_memory(label, MEMORY):
         for number in range(first, steps):
-            value, done = trainer.step(number), number + 1
-            if value is None:
-                raise FetalkitError(f"{label}: the loss is not a number at step {done}; {advice}")
-            result.losses.append(value)
-            result.seconds = time.monotonic() - began
+            losses.add(trainer.step(number))
+            progress.update()
+            done = number + 1
+            reported = done == steps or done % REPORT_EVERY == 0
+            saved = done == steps or (checkpoint is not None and checkpoint.due(done))
+            if losses.due or reported or saved or done in due:
+                result.losses += losses.read()
+                result.seconds = time.monotonic() - began
             if done in due:
                 result.snapshots[due[done]] = trainer.average.weights()
-            progress.update()
-            if done == steps or done % REPORT_EVERY == 0:
+            if reported:
                 progress.report(loss=float(np.mean(result.losses[-REPORT_EVERY:])))
-            if checkpoint and (done == steps or checkpoint.due(done)):
-                checkpoint.save(trainer.state() | vars(result))
+            if saves and saved:
+                saves.save(trainer.state() | vars(result))
     trainer.average.apply()
     return result
 
 
-def gradient_step(loss: torch.Tensor, optimiser: torch.optim.Optimizer, limit: float = math.inf) -> bool:
-    """Step down the gradient of `loss`, whose norm is cut to `limit`; False when either is not a number."""
+def gradient_step(loss: torch.Tensor, optimiser: torch.optim.Optimizer, limit: float = math.inf) -> torch.Tensor:
+    """Step down the gradient of `loss`, whose norm is cut to `limit`; the loss, or NaN where the norm is not a number."""
     loss.backward()
     parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
     norm = torch.nn.utils.clip_grad_norm_(parameters, limit)
-    if not (torch.isfinite(loss) and torch.isfinite(norm)):
-        return False
     optimiser.step()
     optimiser.zero_grad(set_to_none=True)
-    return True
+    return torch.where(torch.isfinite(norm), loss.detach(), torch.nan)
 
 
 class SingleNetworkTraining:
@@ -211,13 +215,11 @@ class SingleNetworkTraining:
         self.rates = schedule.rates(self.optimiser)
         self.average = Average(network, schedule.ema_length)
 
-    def step(self, number: int) -> float | None:
+    def step(self, number: int) -> torch.Tensor:
         self.rates.step_update(number)
-        value = self.loss(number)
-        if not gradient_step(value, self.optimiser, limit=1.0):
-            return None
+        value = gradient_step(self.loss(number), self.optimiser, limit=1.0)
         self.average.update()
-        return value.item()
+        return value
 
     def state(self) -> dict[str, Any]:
         return {
@@ -251,7 +253,7 @@ def train_network(
     Raises
     ------
     FetalkitError
-        When the loss is no longer a number.
+        As `run` does.
     """
     result = run(SingleNetworkTraining(network.train(), loss, schedule), schedule.steps, **options)
     network.eval()

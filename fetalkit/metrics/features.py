@@ -65,7 +65,7 @@ class FeatureSpace:
         images = _checked(images)
         self.network.eval()
         parts = []
-        with devices.reproducible():
+        with devices.reproducible(self.device):
             for start in range(0, len(images), self.batch_size):
                 batch = torch.from_numpy(np.ascontiguousarray(images[start : start + self.batch_size]))
                 scale = 255 if batch.dtype == torch.uint8 else 1

@@ -1,17 +1,37 @@
 """Where tensors live, in which precision networks compute, and how many processes may work at one time."""
 
 import os
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from fetalkit.utils.errors import FetalkitError
+
+# cuBLAS repeats its sums in one order only with a workspace of fixed size; it reads this when a process first uses the GPU.
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+# What libraries say when memory is short without raising an error of its own type.
+_SHORT = ("out of memory", "can't allocate memory", "not enough memory", "STATUS_ALLOC_FAILED")
 
 
 def device(name: str) -> torch.device:
-    """Device by name; ``"auto"`` is the GPU where there is one, else the CPU."""
+    """Device by name; ``"auto"`` is the GPU where there is one, else the CPU.
+
+    Raises
+    ------
+    FetalkitError
+        When torch does not find the device on this machine.
+    """
+    there = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
+    elif name in there and not there[name]():
+        raise FetalkitError(
+            f"run.device = {name!r}: torch finds no such device on this machine; "
+            "set it to auto or cpu in params.yaml, or install a driver and a torch that fit"
+        )
     return torch.device(name)
 
 
@@ -45,14 +65,76 @@ def _processor_is_faster_in_bfloat16(capabilities: Mapping[str, Any]) -> bool:
     return capabilities.get("avx512_bf16", False) and not capabilities.get("cpu_name", "").startswith("Intel")
 
 
-def rounding(on: torch.device, computing: torch.dtype) -> list[str]:
-    """What decides, beside data and settings, how the numbers of a training or a sampling are rounded."""
-    return [on.type, torch.__version__, str(computing)]
+def rounding(on: torch.device, computing: torch.dtype, processes: int = 1) -> list[str]:
+    """What decides, beside data and settings, how the numbers of a training or a sampling are rounded.
+
+    Processes that share a training add up the parts of every gradient in an order of their own.
+    """
+    shared = [f"{processes} processes"] if processes > 1 else []
+    return [on.type, torch.__version__, str(computing), *shared]
 
 
-def reproducible() -> AbstractContextManager:
-    """Within it, a GPU's convolutions take the same algorithm, hence the same bits, in every run; no effect on a CPU."""
-    return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True)
+@contextmanager
+def reproducible(on: torch.device) -> Iterator[None]:
+    """Within it, a GPU computes the same bits in every run, and float32 means float32; no effect on a CPU.
+
+    Convolutions keep to one algorithm and do not round their inputs to TF32, which torch does by default. Attention is
+    written out, since the backward pass of the memory-saving kernel adds up in any order. Operations that torch knows in one
+    order only warn.
+    """
+    if on.type != "cuda":
+        yield
+        return
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    filled = torch.utils.deterministic.fill_uninitialized_memory
+    with ExitStack() as stack:
+        stack.callback(torch.use_deterministic_algorithms, before[0], warn_only=before[1])
+        stack.callback(setattr, torch.utils.deterministic, "fill_uninitialized_memory", filled)
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.utils.deterministic.fill_uninitialized_memory = False  # costs a kernel for each new tensor
+        stack.enter_context(
+            torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
+        )
+        stack.enter_context(sdpa_kernel(SDPBackend.MATH))
+        yield
+
+
+def send(tensor: torch.Tensor, on: torch.device) -> torch.Tensor:
+    """`tensor` on a device. On its way to a GPU it lies in pinned memory, so that neither side waits for the other."""
+    if on.type == "cuda" and tensor.device.type == "cpu":
+        return tensor.pin_memory().to(on, non_blocking=True)
+    return tensor.to(on)
+
+
+@contextmanager
+def enough_memory(what: str, advice: str) -> Iterator[None]:
+    """Within it, memory that runs out, on a GPU or not, ends in one line: `what` was being done, and `advice`.
+
+    Raises
+    ------
+    FetalkitError
+        Instead of the error of torch, of numpy or of Python.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_short_of_memory(error):
+            raise
+        reason = (str(error).strip().splitlines() or ["no details"])[0].split(". ")[0]
+        raise FetalkitError(f"{what}: out of memory ({reason}); {advice}") from error
+
+
+def is_short_of_memory(error: BaseException) -> bool:
+    """Whether the cause of an error is that memory ran out."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError) and any(text in str(error) for text in _SHORT)
+    )
+
+
+def free() -> None:
+    """Give memory that torch keeps for later back to the GPU, which other processes share."""
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
 
 
 def workers(setting: str | int, on: torch.device) -> int:

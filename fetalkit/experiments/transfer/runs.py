@@ -57,7 +57,7 @@ def train_all(study: str, plan: Transfer) -> list[Outcome]:
 
     Each predicts the validation part of the source and the test part of the target.
     """
-    workers = devices.workers(plan.run.workers, devices.device(plan.run.device))
+    workers = parallel.workers(plan.run)
     cache, runs = PhaseCache.of(study, STAGE), all_runs(plan)
     shared = dict(study=study, plan=plan, cache=cache)
 

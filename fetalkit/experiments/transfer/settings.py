@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from fetalkit.config import params
-from fetalkit.config.params import Machine, Params, Seeds, Training
+from fetalkit.config.machine import Machine
+from fetalkit.config.params import Params, Seeds, Training
 from fetalkit.config.sections import TRANSFER, Rate, Section, Steps, read, transfer_sections, unique, validated
 from fetalkit.experiments.transfer.domains import Direction, Domain
 from fetalkit.experiments.transfer.methods import CONTROL, METHODS, SUBJECT

@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from fetalkit.utils import devices
+
 # Standard deviations: shift across and down (share of the side), logarithm of the size, angle (rad), logarithm of the
 # aspect ratio.
 SPREAD = torch.tensor([0.06, 0.06, 0.12, 0.12, 0.08])
@@ -47,6 +49,7 @@ def move(images: torch.Tensor, share: float, generator: torch.Generator) -> tupl
     across, down, size, angle, aspect = (moves * SPREAD).unbind(dim=1)
     wide, high = torch.exp(-size - aspect / 2), torch.exp(-size + aspect / 2)
     rows = [wide * angle.cos(), -wide * angle.sin(), 2 * across, high * angle.sin(), high * angle.cos(), 2 * down]
-    grid = functional.affine_grid(torch.stack(rows, 1).view(-1, 2, 3).to(images), list(images.shape), False)
+    matrices = devices.send(torch.stack(rows, 1).view(-1, 2, 3), images.device)
+    grid = functional.affine_grid(matrices, list(images.shape), False)
     black = images.amin(dim=(2, 3), keepdim=True)
-    return functional.grid_sample(images - black, grid, align_corners=False) + black, moves.to(images)
+    return functional.grid_sample(images - black, grid, align_corners=False) + black, devices.send(moves, images.device)

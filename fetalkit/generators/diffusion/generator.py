@@ -22,7 +22,7 @@ from fetalkit.generators.diffusion.denoiser import Denoiser, NoisyClassifier
 from fetalkit.generators.diffusion.guidance import predictor
 from fetalkit.generators.diffusion.settings import SIGMA_MAX, DiffusionSampling, DiffusionTraining, snapshot_name
 from fetalkit.generators.diffusion.training import Losses, PixelScale
-from fetalkit.utils import devices
+from fetalkit.utils import devices, processes
 from fetalkit.utils.checkpoints import Checkpoint
 from fetalkit.utils.streams import rng
 
@@ -56,6 +56,7 @@ class DiffusionGenerator(Generator[DiffusionTraining, DiffusionSampling]):
     Training = DiffusionTraining
     Sampling = DiffusionSampling
     start_needs = SHAPE
+    shares_batches = True
 
     denoiser: Denoiser | None = None
     guide: NoisyClassifier | None = None
@@ -88,7 +89,7 @@ class DiffusionGenerator(Generator[DiffusionTraining, DiffusionSampling]):
             denoiser.begin_with(initial.denoiser)
         result = trainer.train_network(
             denoiser,
-            losses.denoising(denoiser),
+            losses.denoising(processes.sharing(denoiser)),
             self._schedule(training.steps),
             checkpoint=checkpoint,
             label=label,
@@ -103,7 +104,7 @@ class DiffusionGenerator(Generator[DiffusionTraining, DiffusionSampling]):
                 guide.load_state_dict(initial.guide.state_dict())
             guided = trainer.train_network(
                 guide,
-                losses.classification(guide),
+                losses.classification(processes.sharing(guide)),
                 self._schedule(training.guide_steps),
                 checkpoint=checkpoint.part("guide") if checkpoint else None,
                 label=f"{label}: guide",
@@ -223,7 +224,7 @@ class DiffusionGenerator(Generator[DiffusionTraining, DiffusionSampling]):
             shape = (1, self.image_size, self.image_size)
             noise = [torch.randn(shape, generator=rng(seed, "image", first + row)) for row in range(len(classes))]
             predict = predictor(self._trained(), self.guide, classes, self.n_classes, sampling)
-            with networks.autocast(self.device, self.precision), devices.reproducible():
+            with networks.autocast(self.device, self.precision), devices.reproducible(self.device):
                 of = None if begin is None else begin[first : first + batch_size].to(self.device)
                 drawn = edm.denoise(predict, solver, torch.stack(noise).to(self.device), sampling.steps, of)
             parts.append(self.scale.as_images(drawn))

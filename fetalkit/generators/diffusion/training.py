@@ -13,6 +13,7 @@ from fetalkit.data import sampling
 from fetalkit.generators import networks
 from fetalkit.generators.diffusion import augmentation, edm
 from fetalkit.generators.diffusion.settings import DiffusionTraining
+from fetalkit.utils import devices, processes
 from fetalkit.utils.streams import rng
 
 
@@ -112,7 +113,10 @@ class Losses:
         return loss
 
     def _batch(self, step: int, purpose: str) -> Batch:
-        """All its randomness comes from the number of the step, on the CPU: resuming needs no random state."""
+        """All its randomness comes from the number of the step, on the CPU: resuming needs no random state.
+
+        Processes that share the training draw the whole batch alike, and each takes its part.
+        """
         training = self.training
         rows = sampling.indices(len(self.images), training.batch_size, step, f"{self.seed}-{purpose}").numpy()
         random = rng(self.seed, purpose, step)
@@ -126,4 +130,5 @@ class Losses:
             classes = torch.where(dropped, classes // n_labels * n_labels + self.no_class, classes)
         sigma = edm.noise_levels(len(rows), training.sigma_mean, training.sigma_std, random)
         noise = torch.randn(clean.shape, generator=random)
-        return Batch(clean, classes.to(self.device), moves, sigma.to(self.device), noise.to(self.device))
+        whole = Batch(clean, *(devices.send(values, self.device) for values in (classes, moves, sigma, noise)))
+        return Batch(*(values[processes.part(len(rows))] for values in whole))

@@ -22,6 +22,7 @@ from fetalkit.generators import networks, trainer
 from fetalkit.generators.gan.diffaugment import augment
 from fetalkit.generators.gan.networks import Discriminator, GeneratorNetwork
 from fetalkit.generators.gan.settings import GanTraining
+from fetalkit.utils import devices
 from fetalkit.utils.streams import rng
 
 
@@ -64,28 +65,26 @@ class AdversarialTraining:
         ]
         self.average = trainer.Average(network, training.ema_length)
 
-    def step(self, number: int) -> float | None:
+    def step(self, number: int) -> torch.Tensor:
         """Both networks learn once, from the same drawn images; that saves drawing others."""
         for optimiser, rate in zip(self.optimisers, self.rates, strict=True):
             optimiser.param_groups[0]["lr"] = rate * min(1.0, 2 * (1 - number / self.training.steps))
         real, labels = self.batch(number)
         random = rng(self.seed, "gan", number)
-        latent = torch.randn(len(real), self.training.latent, generator=random).to(real.device)
+        latent = devices.send(torch.randn(len(real), self.training.latent, generator=random), real.device)
         self.discriminator.requires_grad_(True)
         with networks.autocast(real.device, self.precision):
             drawn = self.network(latent, labels)
             loss = self._discriminator_loss(
                 self._augmented(real, random), self._augmented(drawn.detach(), random), labels, number
             )
-        if not trainer.gradient_step(loss, self.optimisers[1]):
-            return None
+        value = trainer.gradient_step(loss, self.optimisers[1])
         self.discriminator.requires_grad_(False)
         with networks.autocast(real.device, self.precision):
             generator_loss = -self.discriminator(self._augmented(drawn, random), labels).mean()
-        if not trainer.gradient_step(generator_loss, self.optimisers[0]):
-            return None
+        other = trainer.gradient_step(generator_loss, self.optimisers[0])
         self.average.update()
-        return loss.item()
+        return torch.where(torch.isfinite(other), value, torch.nan)
 
     def _augmented(self, images: torch.Tensor, random: torch.Generator) -> torch.Tensor:
         return augment(images, self.training.augment, random)

@@ -87,7 +87,7 @@ class GanGenerator(Generator[GanTraining, GanSampling]):
         n = NORM_BATCHES * training.batch_size
         rows = torch.randint(len(labels), (n,), generator=random).numpy()
         latents = torch.randn(n, training.latent, generator=random).to(self.device)
-        with networks.autocast(self.device, self.precision), devices.reproducible():
+        with networks.autocast(self.device, self.precision), devices.reproducible(self.device):
             recompute_batch_norm(network, latents, self._classes(labels[rows]), training.batch_size)
 
     def _network(self) -> GeneratorNetwork:
@@ -108,7 +108,7 @@ class GanGenerator(Generator[GanTraining, GanSampling]):
             classes = self._classes(labels[first : first + batch_size])
             rows = range(first, first + len(classes))
             latent = [torch.randn(self.training.latent, generator=rng(seed, "image", row)) for row in rows]
-            with networks.autocast(self.device, self.precision), devices.reproducible():
+            with networks.autocast(self.device, self.precision), devices.reproducible(self.device):
                 drawn = network(sampling.temperature * torch.stack(latent).to(self.device), classes)
             parts.append(networks.as_images(drawn))
         return np.concatenate(parts)
