@@ -156,8 +156,11 @@ WHOLE = dict(guide_steps=6, snapshots=(0.3,))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("killed_at", [1, 5, 8, 16])
-def test_sigkill_and_resume_gives_the_same_bits(tmp_path, killed_at):
+@pytest.mark.parametrize(
+    ("killed_at", "precision"), [(1, "float32"), (5, "float32"), (8, "float32"), (16, "float32"), (8, "bfloat16")]
+)
+def test_sigkill_and_resume_gives_the_same_bits(tmp_path, killed_at, precision):
+    options = WHOLE | dict(precision=precision)
     script = (
         "import os, signal, sys, torch; torch.set_num_threads(1); sys.path.insert(0, 'tests')\n"
         "import test_generators as t\n"
@@ -169,14 +172,14 @@ def test_sigkill_and_resume_gives_the_same_bits(tmp_path, killed_at):
         "    calls.append(1)\n"
         "    return step(*args)\n"
         "trainer.SingleNetworkTraining.step = deadly\n"
-        f"t.train(checkpoint=Checkpoint({str(tmp_path / 'state')!r}, 'x', every=3), **t.WHOLE)\n"
+        f"t.train(checkpoint=Checkpoint({str(tmp_path / 'state')!r}, 'x', every=3), **{options})\n"
     )
     top = Path(__file__).parents[1]
     process = subprocess.run([sys.executable, "-c", script], cwd=top, capture_output=True, text=True)
     assert process.returncode == -signal.SIGKILL, process.stderr
     assert (tmp_path / "state").exists() == (killed_at > 3)
-    resumed = train(checkpoint=Checkpoint(tmp_path / "state", "x", every=3), **WHOLE)
-    undisturbed = train(**WHOLE)
+    resumed = train(checkpoint=Checkpoint(tmp_path / "state", "x", every=3), **options)
+    undisturbed = train(**options)
     assert torch.equal(bits(resumed), bits(undisturbed))
     for ours, theirs in [(resumed.guide, undisturbed.guide), (resumed.snapshots[0.3], undisturbed.snapshots[0.3])]:
         assert all(torch.equal(a, b) for a, b in zip(ours.parameters(), theirs.parameters(), strict=True))

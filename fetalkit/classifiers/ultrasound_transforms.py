@@ -14,6 +14,7 @@ import torch
 from torch.nn import functional
 
 from fetalkit.classifiers.transforms import crop, tone, uniform
+from fetalkit.utils import devices
 from fetalkit.utils.errors import FetalkitError
 
 DARK = 8 / 255  # the black around the fan, and what compression made of it, is not brighter
@@ -140,7 +141,7 @@ def haze(
     x, y = _coordinates(mask)
     depth = ((x - 0.5) ** 2 + y**2).sqrt()
     band = _gaussian(depth - _each(radius, images, generator), _each(thickness, images, generator))
-    noise = torch.rand(images.shape, generator=generator).to(images.device)
+    noise = devices.send(torch.rand(images.shape, generator=generator), images.device)
     return torch.where(mask, (images + strength * noise * band).clamp(max=1), images)
 
 
@@ -209,8 +210,9 @@ def augment(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     mask = scan_mask(moved)
     changed = tone(moved, generator)
     for transform, probability in PROBABILITY.items():
-        chosen = (torch.rand(len(images), generator=generator) < probability).nonzero()[:, 0].to(images.device)
+        chosen = (torch.rand(len(images), generator=generator) < probability).nonzero()[:, 0]
         if len(chosen):
+            chosen = devices.send(chosen, images.device)
             changed[chosen] = transform(changed[chosen], mask[chosen], generator)
     return changed
 

@@ -16,6 +16,7 @@ from fetalkit.data.images import Labelled
 from fetalkit.experiments.outcome import Outcome
 from fetalkit.experiments.phase_cache import PhaseCache, finished
 from fetalkit.utils import devices, parallel, provenance
+from fetalkit.utils.cluster import Cluster
 
 R = TypeVar("R")
 # What trains a phase; what it imports is found from it. Augmentations and pretrained weights are followed where they are used.
@@ -151,7 +152,7 @@ def attempt(
     shared: Mapping[str, Any],
     failed: Callable[[R, str], Outcome],
     *,
-    workers: int,
+    workers: int | Cluster,
     label: str,
 ) -> dict[R, Outcome]:
     """``function(run=run, **shared)`` for every run, one process per core; one that fails is among the outcomes.

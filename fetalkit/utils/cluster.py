@@ -118,7 +118,8 @@ def outcomes(place: Cluster, function: Callable[..., Any], jobs: Sequence[tuple]
             for number, job in enumerate(jobs)
         }
         try:
-            done, seen = as_completed(list(futures), with_results=True, raise_errors=False), time.monotonic()
+            done = as_completed(list(futures), loop=client.loop, with_results=True, raise_errors=False)
+            seen = time.monotonic()
             while done.count():
                 if not done.has_ready():
                     time.sleep(0.05)
@@ -228,7 +229,7 @@ def _client(address: str) -> Any:
 @cache
 def _in_slurm(settings: str) -> Any:
     """A client of a cluster in SLURM's queue, which ends with this process."""
-    import dask
+    import dask.config
     from distributed import Client
 
     if shutil.which("sbatch") is None:
@@ -241,7 +242,7 @@ def _in_slurm(settings: str) -> Any:
 
 def slurm_cluster(settings: Mapping[str, Any]) -> Any:
     """`dask_jobqueue.SLURMCluster` of workers with one process per core and one thread per process, not yet in the queue."""
-    from dask_jobqueue import SLURMCluster
+    from dask_jobqueue.slurm import SLURMCluster
 
     logs = paths.ROOT / "work" / "slurm"
     logs.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,7 @@
 """Where tensors live, in which precision networks compute, and how many processes may work at one time."""
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -86,12 +87,13 @@ def reproducible(on: torch.device) -> Iterator[None]:
         yield
         return
     before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
-    filled = torch.utils.deterministic.fill_uninitialized_memory
+    deterministic: Any = torch.utils.deterministic
+    filled = deterministic.fill_uninitialized_memory
     with ExitStack() as stack:
         stack.callback(torch.use_deterministic_algorithms, before[0], warn_only=before[1])
-        stack.callback(setattr, torch.utils.deterministic, "fill_uninitialized_memory", filled)
+        stack.callback(setattr, deterministic, "fill_uninitialized_memory", filled)
         torch.use_deterministic_algorithms(True, warn_only=True)
-        torch.utils.deterministic.fill_uninitialized_memory = False  # costs a kernel for each new tensor
+        deterministic.fill_uninitialized_memory = False  # costs a kernel for each new tensor
         stack.enter_context(
             torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
         )
@@ -120,7 +122,8 @@ def enough_memory(what: str, advice: str) -> Iterator[None]:
     except (MemoryError, RuntimeError) as error:
         if not is_short_of_memory(error):
             raise
-        reason = (str(error).strip().splitlines() or ["no details"])[0].split(". ")[0]
+        first = (str(error).strip().splitlines() or ["no details"])[0]
+        reason = re.sub(r"^\[enforce fail[^\]]*\] .*?\. ", "", first)[:200]
         raise FetalkitError(f"{what}: out of memory ({reason}); {advice}") from error
 
 

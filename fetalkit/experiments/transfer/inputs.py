@@ -15,6 +15,7 @@ import torch
 from fetalkit.classifiers.loader import Feed, as_input
 from fetalkit.classifiers.transforms import uniform
 from fetalkit.classifiers.ultrasound_transforms import scan_mask
+from fetalkit.utils import devices
 from fetalkit.utils.errors import FetalkitError
 from fetalkit.utils.streams import rng
 
@@ -160,8 +161,9 @@ class Styled:
         """The batch of a step, as `fetalkit.classifiers.loader.Feed.batch` gives it."""
         inputs, targets = self.feed.batch(step, batch_size, label_smoothing, device)
         generator = rng(self.feed.seed, "style", step)
-        chosen = (torch.rand(len(inputs), generator=generator) < self.share).nonzero()[:, 0].to(device)
+        chosen = (torch.rand(len(inputs), generator=generator) < self.share).nonzero()[:, 0]
         if len(chosen):
+            chosen = devices.send(chosen, device)
             inputs[chosen] = STYLES[self.style](inputs[chosen], self.references, generator)
         return inputs, targets
 

@@ -11,6 +11,8 @@ References
 import torch
 from torch.nn import functional
 
+from fetalkit.utils import devices
+
 # Largest shift and side of the hole (shares of the side of the image), half-ranges of brightness and of the contrast around 1.
 SHIFT, HOLE, BRIGHTNESS, CONTRAST = 0.125, 0.5, 0.5, 0.5
 
@@ -34,7 +36,7 @@ def augment(images: torch.Tensor, share: float, random: torch.Generator) -> torc
     """
     for change in (_colour, _shift, _cut):
         chosen = torch.rand(len(images), 1, 1, 1, generator=random) < share
-        images = torch.where(chosen.to(images.device), change(images, random), images)
+        images = torch.where(devices.send(chosen, images.device), change(images, random), images)
     return images
 
 
@@ -44,15 +46,15 @@ def _uniform(n: int, reach: float, random: torch.Generator) -> torch.Tensor:
 
 
 def _colour(images: torch.Tensor, random: torch.Generator) -> torch.Tensor:
-    brightness = _uniform(len(images), BRIGHTNESS, random).to(images)
-    contrast = 1 + _uniform(len(images), CONTRAST, random).to(images)
+    brightness = devices.send(_uniform(len(images), BRIGHTNESS, random), images.device).to(images.dtype)
+    contrast = 1 + devices.send(_uniform(len(images), CONTRAST, random), images.device).to(images.dtype)
     mean = images.mean(dim=(1, 2, 3), keepdim=True)
     return (images - mean) * contrast + mean + brightness
 
 
 def _positions(n: int, reach: int, random: torch.Generator, device: torch.device) -> torch.Tensor:
     """Whole numbers (n, 1) in [0, reach]."""
-    return torch.randint(reach + 1, (n, 1), generator=random).to(device)
+    return devices.send(torch.randint(reach + 1, (n, 1), generator=random), device)
 
 
 def _shift(images: torch.Tensor, random: torch.Generator) -> torch.Tensor:

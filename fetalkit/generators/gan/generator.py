@@ -79,7 +79,7 @@ class GanGenerator(Generator[GanTraining, GanSampling]):
         return self.network is not None
 
     def _classes(self, labels: np.ndarray) -> torch.Tensor:
-        return torch.from_numpy(labels.astype(np.int64)).to(self.device)
+        return devices.send(torch.from_numpy(labels.astype(np.int64)), self.device)
 
     def _recompute_batch_norm(self, network: GeneratorNetwork, labels: np.ndarray, seed: int) -> None:
         """Classes are drawn as in training, from those of the training images."""
