@@ -12,7 +12,7 @@ import torch
 
 from fetalkit import generators
 from fetalkit.config import params
-from fetalkit.experiments import fitting
+from fetalkit.experiments import generator_training, outputs
 from fetalkit.generators.diffusion.generator import DiffusionGenerator
 from fetalkit.utils import paths, processes
 from fetalkit.utils.errors import FetalkitError
@@ -23,12 +23,13 @@ NETWORK = dict(channels=(16, 32), attention=(False, True), batch_size=4, guide_s
 
 
 def trained(name, n, steps=30, seed=0, **changes):
-    """A generator that `n` processes have trained, as `fetalkit.experiments.synthesis` does; and its losses."""
+    """A generator that `n` processes have trained, as the study does; and its losses."""
     random = np.random.default_rng(0)
     images, labels = random.integers(0, 256, (12, 16, 16), np.uint8), np.arange(12) % 2
     training = NETWORK | dict(steps=steps) | changes
     made = DiffusionGenerator(PLANES, 16, training, device="cpu", precision="float32")
-    losses, _ = fitting.fit("phantom", made, name, "print", images, labels, n=n, seed=seed, label=name)
+    learning = generator_training._Learning("fit", (images, labels), dict(seed=seed, label=name))
+    losses, _ = generator_training._kept("phantom", made, name, "print", learning, n)
     return generators.load(paths.data("phantom", "generators", name), device="cpu", precision="float32"), losses
 
 
@@ -90,7 +91,7 @@ def test_a_batch_that_cannot_be_parted_is_one_line(elsewhere):
 def test_only_generators_that_can_be_shared_are(elsewhere):
     settings = params.load("phantom")
     settings = settings.model_copy(update={"run": settings.run.model_copy(update={"processes": 2})})
-    shared = {name: fitting.sharing(settings, spec) for name, spec in settings.generators.items()}
+    shared = {name: outputs.sharing(settings, name) for name in settings.generators}
     assert shared == {"diffusion": 2, "diffusion-phantoms": 2, "gan": 1, "interpolation": 1, "simulation": 1}
 
 
