@@ -18,7 +18,6 @@ from fetalkit.utils.errors import FetalkitError
 from fetalkit.utils.files import replacing
 
 DEFAULTS: Mapping[str, Any] = MappingProxyType({})
-DRAWING = "lower run.workers in params.yaml, or the argument batch_size"
 
 
 class Generator(ABC, Generic[TrainingT, SamplingT]):
@@ -46,8 +45,6 @@ class Generator(ABC, Generic[TrainingT, SamplingT]):
         Models of the settings.
     sees_images : bool
         False for a generator that learns nothing of the images: its sets are equal whatever it was given.
-    shares_batches : bool
-        Whether several processes can share its training (``run.processes``): no number follows from how a batch is parted.
     start_needs : tuple of str or None
         Settings in which a saved generator must be equal so that a training can begin from it; None where none can.
     training
@@ -66,7 +63,6 @@ class Generator(ABC, Generic[TrainingT, SamplingT]):
     Training: ClassVar[type[TrainingSettings]] = TrainingSettings
     Sampling: ClassVar[type[SamplingSettings]] = SamplingSettings
     sees_images: ClassVar[bool] = True
-    shares_batches: ClassVar[bool] = False
     start_needs: ClassVar[tuple[str, ...] | None] = None
 
     def __init__(
@@ -184,8 +180,7 @@ class Generator(ABC, Generic[TrainingT, SamplingT]):
         Raises
         ------
         FetalkitError
-            When the images, labels or domains are not as above, the loss is no longer a number, or the class cannot begin
-            from another training.
+            As `fit` does, and when the domains are not as above.
         """
         check_start_set(images, labels, domains, self.n_classes, self.image_size)
         name = type(self).__name__
@@ -222,13 +217,12 @@ class Generator(ABC, Generic[TrainingT, SamplingT]):
         Raises
         ------
         FetalkitError
-            When the generator has not been trained, a label is not valid, a setting is not known or not allowed, or memory
-        runs out.
+            When the generator has not been trained, memory runs out, or a label or a setting is not known or not allowed.
         """
         self._require_training()
         check_labels(labels, self.n_classes)
         settings = cast(SamplingT, given(self.Sampling, sampling, f"{type(self).__name__}: sampling"))
-        with devices.enough_memory(f"{type(self).__name__}: drawing", DRAWING):
+        with devices.enough_memory(f"{type(self).__name__}: drawing", devices.DRAWING):
             return self._sample(labels, seed=seed, sampling=settings, batch_size=batch_size)
 
     def save(self, folder: Path) -> None:

@@ -13,6 +13,7 @@ from fetalkit.utils.errors import FetalkitError
 
 # cuBLAS repeats its sums in one order only with a workspace of fixed size; it reads this when a process first uses the GPU.
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+DRAWING = "lower run.workers in params.yaml, or the argument batch_size"
 # What libraries say when memory is short without raising an error of its own type.
 _SHORT = ("out of memory", "can't allocate memory", "not enough memory", "STATUS_ALLOC_FAILED")
 

@@ -56,7 +56,7 @@ class DiffusionGenerator(Generator[DiffusionTraining, DiffusionSampling]):
     Training = DiffusionTraining
     Sampling = DiffusionSampling
     start_needs = SHAPE
-    shares_batches = True
+    shares_batches = True  # no number follows from how a batch is parted: processes can share a training
 
     denoiser: Denoiser | None = None
     guide: NoisyClassifier | None = None

@@ -1,0 +1,253 @@
+"""Training and drawing on this machine's device: images per second, share of its peak matrix rate, times over one core.
+
+Operations are counted by torch, not estimated. They are held against two rates: that of a large matrix product, measured here
+in the same precision, and that of the card's data sheet. One core of the CPU does the same work beside it, if only for a step
+or two. `--tiny` takes the smallest sizes, which need under a minute on a CPU. Nothing is downloaded.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from fetalkit import generators
+from fetalkit.classifiers import trainer
+from fetalkit.classifiers.loader import Feed
+from fetalkit.config import params
+from fetalkit.data.images import Labelled
+from fetalkit.experiments import building
+from fetalkit.utils import devices, parallel, progress
+from fetalkit.utils.checkpoints import Checkpoint
+from fetalkit.utils.errors import FetalkitError
+
+os.environ[progress.VARIABLE] = os.devnull  # no bars between the numbers
+ROUNDS = 3
+# Dense TFLOP/s by the data sheets: name in the card's name -> bfloat16, float32 without TF32.
+PEAKS = {"H200": (989, 67), "H100 PCIe": (756, 51), "H100": (989, 67), "A100": (312, 19.5), "L40S": (362, 91.6)}
+# A network of a size that a large device is made for, beside those of params.yaml.
+LARGE = {"channels": (128, 256, 384), "blocks": 2}
+CPU = torch.device("cpu")
+
+
+def seconds_of(work: Callable[[], object], on: torch.device, rounds: int = ROUNDS) -> float:
+    """Median over rounds, after one to warm up; until the device has done all."""
+    taken = []
+    for number in range(rounds + 1):
+        began = time.perf_counter()
+        work()
+        if on.type == "cuda":
+            torch.cuda.synchronize()
+        if number or rounds == 0:
+            taken.append(time.perf_counter() - began)
+    return statistics.median(taken)
+
+
+@contextmanager
+def threads(number: int) -> Iterator[None]:
+    """So many threads within it."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def product_rate(on: torch.device, precision: torch.dtype, side: int) -> float:
+    """TFLOP/s of a square matrix product."""
+    a, b = (torch.rand(side, side, device=on).to(precision) for _ in range(2))
+    return 2 * side**3 / seconds_of(lambda: a @ b, on) / 1e12
+
+
+def operations(work: Callable[[], object]) -> float:
+    """Floating point operations of matrix products and convolutions."""
+    with FlopCounterMode(display=False) as counter:
+        work()
+    return counter.get_total_flops()
+
+
+class Bench:
+    """The works, on a device or on one core of the CPU."""
+
+    def __init__(self, on: torch.device, tiny: bool):
+        self.settings, self.on, self.tiny = params.load("phantom" if tiny else "spain"), on, tiny
+        self.size, self.planes = self.settings.images.image_size, self.settings.cohort.planes
+        random = np.random.default_rng(0)
+        images = random.integers(0, 256, (256, self.size, self.size), np.uint8)
+        self.data = Labelled(images, np.arange(256) % len(self.planes))
+        self.folder = tempfile.mkdtemp()
+
+    def works(self) -> Iterator[tuple[str, int, Callable[[torch.device, int], Callable[[], object]]]]:
+        """Name, batch size, and a function of device and steps that makes the work."""
+        batches = (8,) if self.tiny else (8, 64, 512)
+        for kind, changes in {"diffusion": {}, "diffusion, large": LARGE}.items():
+            for batch in batches[: None if changes else 2]:
+                if not (self.tiny and changes):
+                    yield f"train {kind}", batch, lambda on, steps, b=batch, c=changes: self.training(on, steps, b, c)
+        yield "train gan", batches[0], lambda on, steps, b=batches[0]: self.training(on, steps, b, {}, "gan")
+        for batch in (16,) if self.tiny else (64, 512):
+            yield "draw diffusion", batch, lambda on, steps, b=batch: self.drawing(on, b)
+        for name in list(self.settings.classify.classifiers)[: 1 if self.tiny else None]:
+            for batch in (32,) if self.tiny else (32, 256):
+                yield f"train {name}", batch, lambda on, steps, b=batch, n=name: self.classifying(on, steps, b, n)
+
+    def training(self, on: torch.device, steps: int, batch: int, changes: dict, kind: str = "diffusion"):
+        spec = self.settings.generators[kind]
+        few = {"steps": steps, "batch_size": batch} | changes
+        if kind == "diffusion":
+            few |= {"guide_steps": 0, "snapshots": ()}
+        training = dict(spec.training) | few
+        made = generators.create(spec.class_path, self.planes, self.size, training, device=on.type)
+        return lambda: made.fit(self.data.images, self.data.labels, seed=0)
+
+    def drawing(self, on: torch.device, count: int):
+        spec = self.settings.generators["diffusion"]
+        few = spec.training.model_copy(update={"steps": 1, "guide_steps": 0, "snapshots": ()})
+        made = generators.create(spec.class_path, self.planes, self.size, few, device=on.type)
+        made.fit(self.data.images, self.data.labels, seed=0)
+        labels = np.arange(count) % len(self.planes)
+        return lambda: made.sample(labels, seed=0, sampling=spec.sampling, batch_size=count)
+
+    def classifying(self, on: torch.device, steps: int, batch: int, name: str):
+        given = self.settings.classify.model_copy(update={"batch_size": batch})
+        recipe = building.recipe(given, name)
+        model = building.placed(building.classifier(given, name, len(self.planes), self.size, seed=0), on)
+        feed = Feed(self.data, len(self.planes), 0)
+
+        def work() -> None:
+            checkpoint = Checkpoint(Path(self.folder, "state"), "x", every=10**9)
+            trainer.fit(model, feed, steps, recipe, device=on, checkpoint=checkpoint, label=name, curve_points=1)
+
+        return work
+
+    def row(self, name: str, batch: int, make: Callable, peaks: dict[str, float]) -> dict:
+        """One line of the table."""
+        drawn, steps = name.startswith("draw"), 2 if self.tiny else 40
+        steps = 1 if drawn else steps
+        precision = (
+            torch.float32 if "diffusion" not in name and "gan" not in name else devices.precision("auto", self.on)
+        )
+        spent = seconds_of(make(self.on, steps), self.on)
+        # The counter adds up one step; a step more tells it from what is done once.
+        flops = operations(make(self.on, 1)) / batch
+        rate = batch * steps / spent
+        with threads(1):
+            core = batch / seconds_of(make(CPU, 1), CPU, rounds=1 if self.tiny or batch * flops < 1e11 else 0)
+        measured, sheet = peaks[f"measured {precision}"], peaks.get(f"sheet {precision}")
+        return {
+            "work": name,
+            "batch": batch,
+            "precision": str(precision).removeprefix("torch."),
+            "images_per_second": round(rate, 1),
+            "gflop_per_image": round(flops / 1e9, 3),
+            "tflops": round(rate * flops / 1e12, 3),
+            "of_matrix_product": round(rate * flops / 1e12 / measured, 4),
+            "of_data_sheet": round(rate * flops / 1e12 / sheet, 4) if sheet else None,
+            "times_one_core": round(rate / core, 1),
+        }
+
+
+def _one_run(tiny: bool, steps: int) -> None:
+    bench = Bench(devices.device("auto"), tiny)
+    bench.classifying(bench.on, steps, 32, next(iter(bench.settings.classify.classifiers)))()
+
+
+def side_by_side(tiny: bool) -> dict[str, float]:
+    """Small trainings per minute with so many workers on the device: what `run.workers` is best set to."""
+    found, steps = {}, 5 if tiny else 300
+    for workers in (1, 2) if tiny else (1, 2, 4, 8):
+        jobs = [dict(tiny=tiny, steps=steps)] * (workers if tiny else 2 * workers)
+        parallel.run(_one_run, jobs[:workers], workers)  # processes start, libraries load
+        began = time.perf_counter()
+        parallel.run(_one_run, jobs, workers)
+        found[str(workers)] = round(60 * len(jobs) / (time.perf_counter() - began), 2)
+    return found
+
+
+def compiled(bench: Bench) -> dict[str, float] | None:
+    """Seconds of a step of the denoiser, forwards and backwards, as it is and by torch.compile with CUDA graphs."""
+    if bench.on.type != "cuda":
+        return None
+    spec = bench.settings.generators["diffusion"]
+    made = generators.create(spec.class_path, bench.planes, bench.size, spec.training, device="cuda")
+    network = made._denoiser().cuda()  # type: ignore[attr-defined]
+    noisy = torch.randn(8, 1, bench.size, bench.size, device="cuda")
+    time_, labels, moves = (
+        torch.zeros(8, device="cuda"), torch.zeros(8, dtype=torch.long, device="cuda"), torch.zeros(8, 5, device="cuda")
+    )  # fmt: skip
+
+    def step(of: Callable) -> None:
+        with torch.autocast("cuda", torch.bfloat16):
+            of(noisy, time_, labels, moves).sample.square().mean().backward()
+
+    fast = torch.compile(network, mode="reduce-overhead")
+    return {
+        name: round(seconds_of(lambda of=of: [step(of) for _ in range(20)], bench.on) / 20, 5)
+        for name, of in (("as it is", network), ("compiled", fast))
+    }
+
+
+def host_share(bench: Bench) -> float:
+    """Seconds in which the CPU prepares a batch of 64 of the denoiser: the GPU waits where its step is shorter."""
+    from fetalkit.generators.diffusion.training import Losses, PixelScale
+
+    training = bench.settings.generators["diffusion"].training.model_copy(update={"batch_size": 64})
+    scale, labels = PixelScale.of(bench.data.images), bench.data.labels
+    losses = Losses(bench.data.images, labels, len(bench.planes), scale, training, 0, bench.on, torch.float32)
+    return round(seconds_of(lambda: [losses._batch(step, "diffusion") for step in range(5)], bench.on) / 5, 5)
+
+
+def attempted(work: Callable[[], object]) -> object:
+    """Its result, or why there is none: the other numbers are still wanted."""
+    try:
+        return work()
+    except (FetalkitError, RuntimeError) as error:
+        return f"failed: {str(error).splitlines()[0]}"
+
+
+def main() -> None:
+    """Measure, print a table, and write JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
+    parser.add_argument("--tiny", action="store_true", help="smallest sizes: under a minute on a CPU")
+    parser.add_argument("--out", type=Path, default=Path("work/device.json"))
+    given = parser.parse_args()
+    on = devices.device(given.device)
+    if on.type == "cpu":
+        torch.set_num_threads(1)
+    name = torch.cuda.get_device_name() if on.type == "cuda" else torch.cpu.get_capabilities().get("cpu_name", "CPU")
+    bench, side = Bench(on, given.tiny), 512 if given.tiny else 8192 if on.type == "cuda" else 1024
+    peaks = {f"measured {kind}": product_rate(on, kind, side) for kind in (torch.float32, torch.bfloat16)}
+    sheet = next((of for card, of in PEAKS.items() if card in name), None)
+    if sheet:
+        peaks |= {"sheet torch.bfloat16": sheet[0], "sheet torch.float32": sheet[1]}
+    rows = []
+    for work, batch, make in bench.works():
+        row = attempted(lambda work=work, batch=batch, make=make: bench.row(work, batch, make, peaks))
+        rows.append(row if isinstance(row, dict) else {"work": work, "batch": batch, "images_per_second": row})
+        print(" | ".join(f"{key} {value}" for key, value in rows[-1].items()), flush=True)
+    result = {
+        "date": str(date.today()), "device": name, "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "torch": torch.__version__, "tiny": given.tiny, "tflops": {key: round(value, 2) for key, value in peaks.items()},
+        "works": rows, "seconds_per_prepared_batch_of_64": attempted(lambda: host_share(bench)),
+        "trainings_per_minute_by_workers": attempted(lambda: side_by_side(given.tiny)),
+        "seconds_per_step_of_the_denoiser": attempted(lambda: compiled(bench)),
+    }  # fmt: skip
+    print(json.dumps({key: value for key, value in result.items() if key != "works"}, indent=2))
+    given.out.parent.mkdir(parents=True, exist_ok=True)
+    given.out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
