@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 import time
+from functools import partial
 
 import numpy as np
 import psutil
@@ -22,14 +23,18 @@ PLANES = ("plane 0", "plane 1")
 NETWORK = dict(channels=(16, 32), attention=(False, True), batch_size=4, guide_steps=4, snapshots=(0.5,))
 
 
+def learnt(images, labels, seed, label, made, checkpoint):
+    made.fit(images, labels, seed=seed, label=label, checkpoint=checkpoint)
+
+
 def trained(name, n, steps=30, seed=0, **changes):
     """A generator that `n` processes have trained, as the study does; and its losses."""
     random = np.random.default_rng(0)
     images, labels = random.integers(0, 256, (12, 16, 16), np.uint8), np.arange(12) % 2
     training = NETWORK | dict(steps=steps) | changes
     made = DiffusionGenerator(PLANES, 16, training, device="cpu", precision="float32")
-    learning = generator_training._Learning("fit", (images, labels), dict(seed=seed, label=name))
-    losses, _ = generator_training._kept("phantom", made, name, "print", learning, n)
+    learn = partial(learnt, images, labels, seed, name)
+    _, losses, _ = generator_training._kept("phantom", made, name, "print", learn, n)
     return generators.load(paths.data("phantom", "generators", name), device="cpu", precision="float32"), losses
 
 
