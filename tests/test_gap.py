@@ -6,7 +6,7 @@ import pytest
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
 
-from fetalkit.metrics import domain_gap, separability
+from fetalkit.metrics import domain_gap, outline, separability
 from fetalkit.utils.errors import FetalkitError
 
 PLANES = ("Fetal abdomen", "Fetal brain")
@@ -299,3 +299,17 @@ def test_bad_images_and_draws():
         domain_gap.frechet_between(*places({"a": 0, "b": 0}), seed=0, draws=1)
     with pytest.raises(FetalkitError, match="but planes of shape"):
         domain_gap.frechet_between(*places({"a": 0, "b": 0})[:3], planes=["x"], seed=0)
+
+
+def test_places_of_few_patients_are_gaps_and_end_nothing():
+    """Small hospitals: what cannot be measured is missing, beside what can."""
+    patients = np.array([f"{name}{number}" for name, many in (("a", 6), ("b", 6), ("c", 4)) for number in range(many)])
+    places = np.array([name[0] for name in patients])
+    features = np.random.default_rng(0).normal(size=(len(places), 3))
+    table = separability.proxy_between(features, places, patients, 0).set_index(["a", "b"]).distance
+    assert table["a", "b"] >= 0 and np.isnan(table["a", "c"]) and np.isnan(table["b", "c"])
+    told = outline.centre_table({"size": features}, places, patients, 0).iloc[0]
+    assert 0 <= told.balanced_accuracy <= 1 and told.chance == 0.5, "among a and b"
+    few = separability.large_enough(places, patients)
+    nothing = outline.centre_table({"size": features[~few]}, places[~few], patients[~few], 0).iloc[0]
+    assert np.isnan(nothing.balanced_accuracy) and nothing.chance == 1

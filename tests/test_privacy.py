@@ -25,8 +25,8 @@ WORDS = (PATIENT, CENTRE, OPERATOR)
 TABLE = f"{CENTRE}.csv"
 
 
-def write_ward(folder, patients=18, each=4):
-    """Images and a table of a ward: three centres, six patients each; files are named after patients. Returns its section."""
+def write_ward(folder, patients=24, each=4):
+    """Images and a table of a ward: three centres, eight patients each; files are named after patients. Returns its section."""
     folder.mkdir()
     random, rows = np.random.default_rng(0), []
     for patient in range(patients):
@@ -35,7 +35,7 @@ def write_ward(folder, patients=18, each=4):
             base = random.integers(0, 255, (6, 8), np.uint8)  # large patches, so that no two look alike
             Image.fromarray(base).resize((64, 48), Image.Resampling.NEAREST).save(folder / file)
             site = f"{CENTRE} {'ABC'[patient % 3]}"
-            part = "test" if patient >= patients * 2 // 3 else "train"
+            part = "test" if patient >= patients * 3 // 4 else "train"
             rows.append((file, f"{PATIENT}{patient:02d}", "ab" if number % 2 else "br", site, OPERATOR, part))
     columns = ["file", "mrn", "label", "site", "by", "set"]
     pd.DataFrame(rows, columns=columns).to_csv(folder / TABLE, index=False)
@@ -95,7 +95,7 @@ def test_tables_have_pseudonyms_and_the_key_says_whose(project):
     table, key = cohort.table(settings, root), cohort.key(settings, root)
     shown = table.drop(columns="source").to_csv()
     assert not any(word in shown for word in WORDS)
-    assert set(table.patient) == {f"patient-{number:02d}" for number in range(1, 19)}
+    assert set(table.patient) == {f"patient-{number:02d}" for number in range(1, 25)}
     assert set(table.centre) == {"centre-1", "centre-2", "centre-3"} and set(table.operator) == {"operator-1"}
     assert table.image_id.is_monotonic_increasing and table.image_id.is_unique
     # The same persons and places behind them.

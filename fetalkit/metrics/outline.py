@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from fetalkit.classifiers.ultrasound_transforms import scan_mask
 from fetalkit.metrics.grouped import Names
-from fetalkit.metrics.separability import Separability, tell_apart
+from fetalkit.metrics.separability import Separability, large_enough, tell_apart
 from fetalkit.utils.errors import FetalkitError
 
 TREES = 100
@@ -167,15 +167,21 @@ def centre_table(features: Mapping[str, np.ndarray], centres: Names, patients: N
     Returns
     -------
     pandas.DataFrame
-        ``features``, ``balanced_accuracy``, ``low``, ``high``, ``spread``, ``chance`` (all 0-1), one row per kind.
-
-    Raises
-    ------
-    FetalkitError
-        As `centre_from` does.
+        ``features``, ``balanced_accuracy``, ``low``, ``high``, ``spread``, ``chance`` (all 0-1), one row per kind. Centres with
+        fewer than five patients are left out; NaN where that leaves fewer than two.
     """
+    places, people = np.asarray(centres), np.asarray(patients)
+    used = large_enough(places, people)
+    several = len(set(places[used])) > 1
+    missing = Separability(*[np.nan] * 4, chance=1 / max(len(set(places)), 1))
     return pd.DataFrame(
-        [{"features": name, **asdict(centre_from(of, centres, patients, seed))} for name, of in features.items()]
+        [
+            {
+                "features": name,
+                **asdict(centre_from(of[used], places[used], people[used], seed) if several else missing),
+            }
+            for name, of in features.items()
+        ]
     )
 
 

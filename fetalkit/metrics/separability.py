@@ -98,6 +98,12 @@ def tell_apart(
     return Separability(mean, max(mean - half, 0.0), min(mean + half, 1.0), spread, 1 / len(of))
 
 
+def large_enough(places: np.ndarray, patients: np.ndarray) -> np.ndarray:
+    """Which rows, (n,) of bool, are of places with the five patients that `tell_apart` needs."""
+    numbers = pd.DataFrame({"place": places, "patient": patients}).groupby("place").patient.nunique()
+    return numbers.loc[places].to_numpy() >= FOLDS
+
+
 def proxy_a_distance(a: np.ndarray, b: np.ndarray, groups_a: Names, groups_b: Names, seed: int) -> ProxyDistance:
     """Proxy A-distance: ``2 (1 - 2 err)``, where err is the error of a linear classifier that tells two places apart.
 
@@ -153,8 +159,8 @@ def proxy_between(features: np.ndarray, centres: Names, patients: Names, seed: i
     -------
     pandas.DataFrame
         ``a``, ``b`` (the same name twice for the halves of a centre), ``n_a``, ``n_b`` (images), ``distance``, ``low``,
-        ``high`` (0-2), ``balanced_accuracy``, ``spread`` (0-1). Pairs first, then halves. NaN for halves with fewer than five
-        patients each.
+        ``high`` (0-2), ``balanced_accuracy``, ``spread`` (0-1). Pairs first, then halves. NaN where either
+        side has fewer than five patients, as small hospitals have.
 
     Raises
     ------
@@ -168,7 +174,7 @@ def proxy_between(features: np.ndarray, centres: Names, patients: Names, seed: i
     rows = []
     for a, b, of_a, of_b in sides:
         row = {"a": a, "b": b, "n_a": len(of_a), "n_b": len(of_b)}
-        if a != b or min(len(set(patients[of_a])), len(set(patients[of_b]))) >= FOLDS:
+        if min(len(set(patients[of_a])), len(set(patients[of_b]))) >= FOLDS:
             proxy = proxy_a_distance(features[of_a], features[of_b], patients[of_a], patients[of_b], seed)
             row |= {"distance": proxy.distance, "low": proxy.low, "high": proxy.high}
             row |= {"balanced_accuracy": proxy.separability.balanced_accuracy, "spread": proxy.separability.spread}
