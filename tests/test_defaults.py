@@ -61,6 +61,14 @@ def test_what_the_section_says_takes_the_place_of_a_default(ward):
     assert list(settings.generators) == ["interpolation"]
 
 
+def test_a_study_without_generators(ward):
+    settings, depends = ward(generators=None, classify={"arms": ["real", "real-long", "mixup"]})
+    assert settings.generators == {} and settings.fidelity.varied == ""
+    assert "train-generators" not in depends and "classify" in depends
+    with pytest.raises(FetalkitError, match="arms.diffusion: source 'diffusion' is no generator of this cohort"):
+        ward(generators=None)
+
+
 def test_a_change_deep_in_a_section_leaves_the_rest(ward):
     before, _ = ward()
     after, depends = ward(generators={"diffusion": {"training": {"steps": 7}}})

@@ -156,9 +156,9 @@ class Params(Section):
     @model_validator(mode="before")
     @classmethod
     def _without_generators(cls, value: Any) -> Any:
-        """Where there are no generators, nothing need be said of what they draw."""
+        """Where there are no generators, nothing need be said of what they draw, and what is said means nothing."""
         if isinstance(value, dict) and value.get("generators") == {}:
-            return _NOTHING_DRAWN | value
+            return value | _NOTHING_DRAWN
         return value
 
     @model_validator(mode="after")

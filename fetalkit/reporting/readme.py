@@ -41,7 +41,8 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def _of_cohorts() -> list[dict[str, Any]]:
-    return list(_summaries("shots").values())
+    """Summaries of the studies whose test patients have been read; numbers of validation patients are no results."""
+    return [summary for summary in _summaries("shots").values() if summary.get("tested_on", "test") == "test"]
 
 
 def _table(columns: list[str], lines: list[list[str]]) -> str:

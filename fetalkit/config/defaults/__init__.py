@@ -48,7 +48,8 @@ def completed(own: Mapping[str, Any]) -> dict[str, Any]:
     if KEY not in own:
         return dict(own)
     given = {key: value for key, value in own.items() if key != KEY}
-    return _merged(_read(file(own[KEY])), given)
+    merged = _merged(_read(file(own[KEY])), given)
+    return merged if "generators" in merged else merged | {"generators": {}}
 
 
 def _merged(default: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
