@@ -218,6 +218,18 @@ BAD = {
         "kind = 'fetalkit.utils.files:replacing' is not known",
     ),
     "no section": ({"sets": None}, "sets"),
+    "mixed into synthetic images": (
+        {"arms/diffusion/phases": [{"source": "gan", "steps": "P", "synthetic": "diffusion", "share": 0.5}]},
+        "arms.diffusion.phases.0: synthetic: diffusion is mixed into source: gan; synthetic images are mixed into real",
+    ),
+    "real mixed into real": (
+        {"arms/diffusion/phases": [{"source": "real", "steps": "P", "synthetic": "real", "share": 0.5}]},
+        "arms.diffusion.phases.0: synthetic: real is mixed into source: real",
+    ),
+    "nothing to train": (
+        {"phantom/classify/further": [{"arms": ["gan"], "shots": [10], "classifiers": []}]},
+        "classify.further.0: names no classifier, so that nothing is trained; remove it",
+    ),
     "reversed interval": (
         {"phantom/generators/diffusion/sampling": {"guidance_interval": [5, 0.2]}},
         "phantom.generators.diffusion: sampling: guidance_interval: [5, 0.2] is reversed; write the lowest",

@@ -42,7 +42,7 @@ class PhaseOfArm(Section):
     mixing
         ``"mixup"``, ``"cutmix"`` or ``""`` for none.
     synthetic, share
-        Set that this share of every batch is drawn from, in [0, 1); ``""`` and 0 for none.
+        Set that this share of every batch of real images is drawn from, in [0, 1); ``""`` and 0 for none.
     """
 
     source: str
@@ -56,6 +56,10 @@ class PhaseOfArm(Section):
     def _both_or_none(self):
         if bool(self.synthetic) != bool(self.share):
             raise ValueError("synthetic and share belong together; give both or none")
+        if self.synthetic and (self.source != REAL or self.synthetic == REAL):
+            raise ValueError(
+                f"synthetic: {self.synthetic} is mixed into source: {self.source}; synthetic images are mixed into real ones"
+            )
         return self
 
 

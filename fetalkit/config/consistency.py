@@ -83,6 +83,10 @@ def _arms(settings: Params) -> Iterator[str]:
                     yield f"arms.{name}: source {source!r} is no generator of this cohort and no set; there are: {known}"
                 elif settings.sets.get(source) and settings.sets[source].leaks and EVERY not in settings.splits.shots:
                     yield f"classify.arms: {name} needs {EVERY!r} among splits.shots; add it"
+    for number, block in enumerate(given.further):
+        if not block.arms or not block.classifiers:
+            lacking = "classifier" if block.arms else "arm"
+            yield f"classify.further.{number}: names no {lacking}, so that nothing is trained; remove it"
     if not settings.controls:
         controls = ", ".join(name for name, arm in settings.arms.items() if arm.control)
         yield f"classify.arms: no control; add one of: {controls}"
