@@ -23,9 +23,10 @@ from common import RESULTS
 from fetalkit import generators
 from fetalkit.classifiers import trainer, weights
 from fetalkit.classifiers.loader import Feed
-from fetalkit.config import arms, params, runs, variants
+from fetalkit.config import arms, params, runs, sets, variants
 from fetalkit.data.images import Labelled
-from fetalkit.experiments import building, synthesis
+from fetalkit.data.study import set_name
+from fetalkit.experiments import building
 from fetalkit.utils.checkpoints import Checkpoint
 
 MEASURED = RESULTS.with_name("schedule.json")
@@ -120,22 +121,35 @@ def study(measured: dict) -> Jobs:
     sizes, size_of_set = measured["bytes"], measured["bytes"]["set"]
     made = Jobs()
     made.spread["generators"] = [
-        Job([(synthesis.set_name(**job), measured["generators"].get(job["generator"], 0.1))], 0, sizes["generator"])
-        for job in synthesis.jobs(settings)
+        Job([(set_name(**job), _training(settings, measured, **job))], 0, sizes["generator"])
+        for job in sets.jobs(settings)
     ]
-    sets = [*synthesis.jobs(settings), *synthesis.drawable(settings, variants.all_variants(settings))]
+    drawn = [*sets.jobs(settings), *sets.drawable(settings, variants.all_variants(settings))]
     made.spread["sets"] = [
-        Job([(str(number), measured["drawing"])], sizes["generator"], size_of_set) for number in range(len(sets))
+        Job([(str(number), measured["drawing"])], sizes["generator"], size_of_set) for number in range(len(drawn))
     ]
     ordered = sorted(runs.all_runs(settings), key=lambda run: -len(settings.arms[run.arm].phases))
     made.spread["runs"] = [_run(settings, measured, run) for run in ordered]
     serial = measured["serial"]
     made.alone = {
         "cohort, images, splits": serial["before"],
-        "fidelity": serial["per_set"] * len(sets),
+        "fidelity": serial["per_set"] * len(drawn),
         "tables and report": serial["per_run"] * len(ordered),
     }
     return made
+
+
+def _training(settings: params.Params, measured: dict, generator: str, k: str, seed: int) -> float:
+    """Seconds of a generator's training; those that learn nothing take a moment."""
+    spec = settings.generators[generator]
+    kind = spec.class_path.rpartition(":")[2]
+    if kind not in measured["seconds_per_image"]:
+        return 0.1
+    n = len(settings.cohort.planes) * int(k) if k.isdigit() else measured["train_images"]
+    steps, batch = spec.training.steps, spec.training.batch_size
+    if spec.budget:
+        steps = spec.budget.steps(n, batch, steps)
+    return steps * batch * measured["seconds_per_image"][kind]
 
 
 def _run(settings: params.Params, measured: dict, run: runs.Run) -> Job:
@@ -184,18 +198,19 @@ def measure() -> dict:
             made = generators.create(spec.class_path, planes, size, short, device="cpu")
             began = time.process_time()
             made.fit(data.images, data.labels, seed=0)
-            trained[name] = round((time.process_time() - began) / 10 * spec.training.steps, 1)
+            spent = time.process_time() - began
+            trained[type(made).__name__] = round(spent / 10 / spec.training.batch_size, 5)
             if name == "diffusion":
                 began = time.process_time()
                 made.sample(data.labels[:16], seed=0, sampling=spec.sampling)
                 drawing = (time.process_time() - began) / 16 * settings.synthesis.images_per_plane * len(planes)
                 made.save(Path(folder, "generator"))
         size_of = sum(path.stat().st_size for path in Path(folder, "generator").rglob("*") if path.is_file())
-    trained["diffusion-phantoms"] = trained["diffusion"]
     images = settings.synthesis.images_per_plane * len(planes) * size**2
     return known | {
         "seconds_per_step": per_step,
-        "generators": trained,
+        "seconds_per_image": trained,
+        "train_images": 760,
         "drawing": round(drawing, 1),
         "bytes": {"weights": weight, "generator": size_of, "set": images, "images": 1_743 * size**2},
         "latency": _latency(),

@@ -16,7 +16,7 @@ import small_study
 
 from fetalkit.config.machine import Machine, Slurm
 from fetalkit.config.sections import validated
-from fetalkit.experiments import classification, synthesis
+from fetalkit.experiments import classification, generator_training, synthesis
 from fetalkit.utils import cluster, parallel, paths
 from fetalkit.utils.cluster import Cluster
 from fetalkit.utils.errors import FetalkitError
@@ -179,7 +179,7 @@ def worked(study, run, sign=None, client=None):
     killed = []
     if client:
         threading.Thread(target=kill_whoever_works, args=(client, sign, killed), daemon=True).start()
-    trained = synthesis.train_all("phantom", settings)
+    trained = generator_training.train_all("phantom", settings)
     synthesis.draw_all("phantom", settings)
     outcomes = classification.train_all("phantom", settings)
     losses = {one.name: one.losses for one in trained}

@@ -53,9 +53,9 @@ def test_two_processes_train_what_one_trains(elsewhere):
     labels = np.array([0, 1, 1])
     drawn = [of.sample(labels, seed=3).astype(int) for of in (one, two)]
     assert np.abs(drawn[0] - drawn[1]).max() <= 2
-    snapshots = [paths.data("phantom", "generators", name, "snapshots", "50") for name in ("one", "two")]
+    snapshots = [paths.data("phantom", "generators", name, "snapshots", "50") for name in ("one", "two", "other")]
     halfway = [weights(generators.load(folder, device="cpu")) for folder in snapshots]
-    assert torch.allclose(*halfway, atol=1e-4)
+    assert (halfway[0] - halfway[1]).abs().max() < 1e-2 * (halfway[0] - halfway[2]).abs().max()
 
 
 @pytest.mark.slow
