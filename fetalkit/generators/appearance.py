@@ -2,7 +2,7 @@
 
 Phantoms show the right anatomy in the wrong light: brighter than clinical images, in a whole fan, where clinics store the
 part that they look at. Each phantom is given the look of one real image of its plane: it is moved and scaled, in proportion,
-until it covers the field of view of that image, cut to it, and its grey levels are matched [1]_. Nothing is learnt of what
+until its fan is as large as the field of view of that image, cut to it, and its grey levels are matched [1]_. Nothing is learnt of what
 the field of view shows, so that a phantom's anatomy, and with it its label, stays.
 
 References
@@ -93,7 +93,7 @@ class Appearance:
         for row, (phantom, plane) in enumerate(zip(phantoms, labels, strict=True)):
             mine = np.flatnonzero(self.planes == plane)
             look = mine[int(torch.randint(len(mine), (), generator=rng(seed, "look", row)))]
-            given[row] = _matched(_covering(phantom, self.fields[look]), self.fields[look], self.levels[look])
+            given[row] = _matched(_placed(phantom, self.fields[look]), self.fields[look], self.levels[look])
         return given
 
     def save(self, folder: Path) -> None:
@@ -126,13 +126,16 @@ def field_of_view(image: np.ndarray) -> np.ndarray:
     return np.asarray(canvas)
 
 
-def _covering(phantom: np.ndarray, field: np.ndarray) -> np.ndarray:
-    """A phantom moved and scaled in proportion, until the box around its fan covers the box around the field."""
+def _placed(phantom: np.ndarray, field: np.ndarray) -> np.ndarray:
+    """A phantom moved and scaled in proportion, until the box around its fan has place and area of that around the field.
+
+    Were it to cover the field, much of a narrow fan's anatomy would be cut off.
+    """
     lit = phantom >= BLACK
     if not (lit.any() and field.any()):
         return phantom
     (top, left, high, wide), (to_top, to_left, to_high, to_wide) = _box(lit), _box(field)
-    zoom = float(np.clip(max(to_high / high, to_wide / wide), *_ZOOM))
+    zoom = float(np.clip(((to_high * to_wide) / (high * wide)) ** 0.5, *_ZOOM))
     side = phantom.shape[0]
     # Of a pixel of the result, in units of half the side from its centre, the place in the phantom.
     across = (2 * (left + wide / 2) - side - (2 * (to_left + to_wide / 2) - side) / zoom) / side
