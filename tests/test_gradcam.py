@@ -8,6 +8,8 @@ from torch import nn
 from fetalkit.classifiers import models
 from fetalkit.classifiers.gradcam import gradcam
 from fetalkit.classifiers.loader import as_input
+from fetalkit.config import params
+from fetalkit.experiments import building
 from fetalkit.utils.errors import FetalkitError
 
 pytestmark = pytest.mark.slow
@@ -138,3 +140,8 @@ def test_a_network_without_maps_is_one_clear_line(name, arguments, size):
 def test_one_class_per_image():
     with pytest.raises(FetalkitError, match="Grad-CAM: 4 images but 1 classes; give one class per image"):
         gradcam(models.Normalised(Quadrants(64)), random_images(), np.array([0]), CPU)
+
+
+def test_what_will_have_no_grad_cam_is_known_before_training():
+    settings = params.load("phantom")
+    assert building.without_gradcam(settings.classify, settings.images.image_size) == ["vit-96x4-p8"]

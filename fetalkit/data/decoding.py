@@ -46,7 +46,7 @@ class Picture:
     format
         ``"PNG"``, ``"DICOM"`` and so on.
     mode
-        How the file holds pixels, in Pillow's words: ``"L"`` is 8-bit grey.
+        How the file holds pixels, in Pillow's words, of which ``"L"`` is 8-bit grey, or in those of DICOM.
     frames
         Number of frames that the file holds.
     masked_share

@@ -186,4 +186,5 @@ def _mask(path: Path, shown: np.ndarray, header: Dataset) -> float:
 
 
 def _mode(header: Dataset) -> str:
-    return f"{header.PhotometricInterpretation};{header.BitsStored}"
+    kind, bits = str(header.PhotometricInterpretation), int(header.BitsStored)
+    return "L" if kind.startswith("MONOCHROME") and bits == 8 else f"{kind};{bits}"
