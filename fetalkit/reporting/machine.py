@@ -34,6 +34,7 @@ def kind(study: str, notebooks: Sequence[str]) -> dict[str, Any]:
         ``processor``, ``instructions``, ``device``, ``precision``, ``blas``, ``python``, ``libraries`` (name → version); text.
     """
     # Here, not above: a comparison, with which every run ends, waits for none of them.
+    import scipy.linalg  # noqa: F401 - it has a BLAS of its own, which is seen once it is loaded
     import threadpoolctl
     import torch
 
