@@ -216,6 +216,14 @@ def test_a_data_set_that_another_section_has_is_not_fetched_again(tmp_path, else
     assert download.locate(archive, paths.data("another", "source")) == first
 
 
+def test_a_mirror_may_hold_the_archive_itself(tmp_path, served, monkeypatch):
+    (tmp_path / "mirror" / "x").mkdir(parents=True)
+    served.rename(tmp_path / "mirror" / "x" / "x.tar.xz")
+    monkeypatch.setenv("FETALKIT_MIRROR", str(tmp_path / "mirror"))
+    root = download.locate(Archive("x", "10.5281/zenodo.1", "x.tar.xz", "Top", md5="0" * 32), tmp_path / "source")
+    assert (root / "table.csv").read_text() == "a,b\n" and root.is_relative_to(tmp_path / "source")
+
+
 def test_a_corrupt_archive_is_refused(tmp_path, served):
     served.write_bytes(b"not an archive")
     archive = Archive("x", "10.5281/zenodo.1", "x.tar.xz", "Top", md5=pooch.file_hash(str(served), "md5"))

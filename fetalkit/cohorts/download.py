@@ -44,6 +44,8 @@ class Archive:
 def locate(archive: Archive, folder: Path) -> Path:
     """Folder with the unpacked `archive`: in the mirror if ``FETALKIT_MIRROR`` is set, else downloaded into `folder`.
 
+    A mirror may also hold the archive itself, which is then unpacked into `folder`.
+
     Raises
     ------
     FetalkitError
@@ -73,6 +75,9 @@ def _unpacked(archive: Archive, folder: Path) -> Path:
     if mirror is None:
         return _download(archive, folder)
     root = mirror / archive.cohort / archive.folder
+    packed = root.with_name(archive.file)
+    if not root.is_dir() and packed.exists():
+        return archives.unpacked(packed, folder / "archive")
     if not root.is_dir():
         raise FetalkitError(f"{root}: not found; unpack {archive.file} there, or unset FETALKIT_MIRROR to download it")
     return root
