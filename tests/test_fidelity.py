@@ -10,6 +10,7 @@ import pytest
 import torch
 from scipy import linalg, ndimage, stats
 from sklearn.datasets import load_sample_image
+from small_study import trainable
 from torch import nn
 from torch.nn import functional
 from torchmetrics.image.fid import FrechetInceptionDistance
@@ -18,7 +19,7 @@ from fetalkit.analysis import fidelity_conclusions
 from fetalkit.classifiers import models, pretrained, trainer
 from fetalkit.config import params
 from fetalkit.config.shots import Shots
-from fetalkit.experiments import own_features
+from fetalkit.experiments import cas, own_features
 from fetalkit.metrics import compare, distances, features, memorisation, precision_recall, speckle
 from fetalkit.utils import paths
 from fetalkit.utils.errors import FetalkitError
@@ -245,6 +246,28 @@ def test_the_classifier_of_the_grid_is_trained_once(small_study, monkeypatch):
 
     monkeypatch.setattr(trainer, "fit", fail)
     assert np.array_equal(own_features.trained("phantom", small_study).features(images), measured)
+
+
+@pytest.mark.slow
+def test_scores_of_sets_are_those_of_classifiers_that_learn_from_them_alone(elsewhere, monkeypatch):
+    study = trainable()
+    steps = []
+    fit = trainer.fit
+
+    def noted(model, feed, n, *arguments, **options):
+        steps.append((len(feed.data.labels), n))
+        return fit(model, feed, n, *arguments, **options)
+
+    monkeypatch.setattr(trainer, "fit", noted)
+    table = cas.of_sets(study, ["diffusion"])
+    assert list(table.set) == ["real", "diffusion"] and list(table.seed) == [0, 0]
+    assert table.accuracy.between(0, 1).all() and table.share[0] == 1
+    assert table.share[1] == pytest.approx(table.accuracy[1] / table.accuracy[0])
+    real, drawn = len(study.train("all", 0).labels), len(study.synthetic("diffusion", "all", 0).labels)
+    # N steps for the network that judges; P + N on the real images and on the set.
+    assert sorted(steps) == sorted([(real, 2), (real, 3), (drawn, 3)])
+    steps.clear()
+    assert cas.of_sets(study, ["diffusion"]).equals(table) and not steps
 
 
 # --- distances

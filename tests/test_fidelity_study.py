@@ -11,7 +11,7 @@ from torch import nn
 from fetalkit.classifiers import models
 from fetalkit.config import params, variants
 from fetalkit.data.study import Study, set_name
-from fetalkit.experiments import fidelity, own_features, training_search
+from fetalkit.experiments import cas, fidelity, own_features, training_search
 from fetalkit.metrics import compare, features
 from fetalkit.reporting import card_contents
 from fetalkit.utils import devices, paths
@@ -85,7 +85,15 @@ def study(elsewhere, monkeypatch):
         save(each.name, each.k, each.seed, SMALL)
     monkeypatch.setattr(features, "imagenet", lambda _: _space(features.FeatureSpace, features.IMAGENET))
     monkeypatch.setattr(own_features, "trained", lambda *_: _judge())
+    monkeypatch.setattr(cas, "of_sets", _scores)
     return study
+
+
+def _scores(study, names):
+    """Stands in for trainings: the first set teaches half of what the real images do in one seed, all of it in the other."""
+    return pd.DataFrame(
+        dict(set=name, seed=seed, accuracy=0.4, share=0.5 + seed / 2) for name in names for seed in (0, 1)
+    )
 
 
 def _space(kind, name):
@@ -189,11 +197,20 @@ def test_guidance_has_a_row_per_scale(evaluation):
 
 def test_files_have_what_was_promised(evaluation, study):
     content = evaluation.summary()
-    assert set(content) == {features.IMAGENET, "judge", "memorisation"}
+    assert set(content) == {features.IMAGENET, "judge", "memorisation", "recognised", "recognised_by_k", "cas_share"}
     assert set(content["judge"]) == {"diffusion", "simulation", "diffusion-novel", "real_train"}
     assert set(content["judge"]["diffusion"]) == {*compare.METRICS, "n"}
     assert set(content["memorisation"]) == {"diffusion", "simulation", "diffusion-novel"}
     assert content["memorisation"]["diffusion"]["n"] == 4 * DRAWN
+    assert content["cas_share"] == dict.fromkeys(["diffusion", "simulation", "diffusion-novel"], 0.75)
+    called = evaluation.called
+    mine = called[(called.set == "diffusion") & (called.k == "all")]
+    for plane in (compare.ALL, *PLANES):
+        expected = mine[mine.plane == plane].accuracy.mean()
+        assert content["recognised"]["diffusion"][plane] == pytest.approx(expected, abs=1e-4)
+    assert content["recognised_by_k"]["all"] == content["recognised"]
+    assert content["recognised_by_k"]["5"]["diffusion"] != content["recognised"]["diffusion"]
+    assert set(content["recognised"]) == {"diffusion", "simulation", "diffusion-novel", compare.REFERENCE}
     by_set = evaluation.by_set()
     measures = "fd kid precision recall density coverage n share low high threshold n_memorisation"
     assert " ".join(by_set.columns) == f"generator k seed feature_space {measures}"
