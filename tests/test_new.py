@@ -1,12 +1,13 @@
 """fetalkit new: what is proposed for a folder of images, and what is said to be wrong with it."""
 
 import shutil
+from pathlib import Path
 
 import pytest
 import ward
 import yaml
 
-from fetalkit import cli
+from fetalkit import cli, cohorts
 from fetalkit.cohorts import proposal
 from fetalkit.config import params
 from fetalkit.utils import paths
@@ -104,6 +105,34 @@ def test_what_is_wrong_is_told_at_once(here):
     (here / "extra.png").touch()
     assert any("1 images of the folder are in no row that is used, such as extra.png" in line for line in
                proposal.propose("ward", here).wrong)  # fmt: skip
+
+
+def test_numbers_that_centres_give_each_for_itself(here):
+    """As in the table of africa: number 1 of one centre is for training, that of another one for testing."""
+    lines = [(line[0], str(int(line[1][1:]) // 3), *line[2:]) for line in ward.rows(patients=36)]
+    ward.write(here, lines, columns=("Filename", "Patient_num", "Plane", "Center", "machine", "Train"))
+    made = proposal.propose("ward", here)
+    assert made.section["cohort"]["patients_per_centre"] is True and made.wrong == []
+    assert made.table is not None and made.table.patient.nunique() == 36
+    assert any("one patient of each centre, since labels.csv: patient" in line for line in made.remarks)
+
+
+@pytest.mark.slow
+def test_what_is_proposed_for_africa_is_the_cohort_africa(mirror):
+    made = proposal.propose("own-africa", mirror / "africa" / "Zenodo_dataset", Path("African_planes_database.csv"))
+    cohort, settings = cohorts.load("africa"), params.load_cohort("africa")
+    theirs = cohort.table(settings, cohort.fetch(settings, mirror))
+    assert made.table is not None and made.wrong == []
+    for column in ("source", "patient", "plane", "centre", "official_split"):
+        assert made.table[column].tolist() == theirs[column].tolist(), column
+
+
+def test_the_column_that_is_called_like_what_it_says_comes_first(here):
+    lines = [(*line[:3], "x" + line[2], *line[3:]) for line in ward.rows(patients=20)]
+    ward.write(
+        here, lines, columns=("Image_name", "Patient_num", "Plane", "Brain_plane", "Center", "US_Machine", "Train")
+    )
+    assert proposal.propose("ward", here).section["cohort"]["columns"]["plane"] == "Plane"
 
 
 @pytest.mark.parametrize(

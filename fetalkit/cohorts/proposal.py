@@ -51,6 +51,7 @@ _PATIENT_IN_NAME = (
 )
 _SAMPLE = 200  # rows that tell which column names the images
 _FEW = 10  # images of a plane: fewer can hardly be divided
+_PER_CENTRE = "patients_per_centre"
 _NAME = re.compile(r"[A-Za-z][\w-]*")
 
 
@@ -156,12 +157,12 @@ def guess(raw: pd.DataFrame, files: ImageFiles) -> dict[str, str]:
         chosen["image"] = image
     for what, words in _WORDS.items():
         fitting = [
-            (rank, column)
+            (*rank, column)
             for column in raw.columns
             if column not in chosen.values() and (rank := _rank(column, words)) is not None and _fits(raw[column], what)
         ]
         if fitting:
-            chosen[what] = min(fitting)[1]
+            chosen[what] = min(fitting)[-1]
     return chosen
 
 
@@ -172,12 +173,12 @@ def _found(files: ImageFiles, name: str) -> bool:
         return True  # several images of that name: it is one all the same
 
 
-def _rank(column: str, words: Sequence[str]) -> int | None:
-    """Place of the first word that is in a column's name; None where none is."""
+def _rank(column: str, words: Sequence[str]) -> tuple[int, int] | None:
+    """Place of the first word that is in a column's name, and length of the name; None where none is."""
     parts = re.sub(r"[\W_]+", " ", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", column)).casefold().split()
     whole = "".join(parts)
     fitting = (number for number, word in enumerate(words) if word in parts or (len(word) > 4 and word in whole))
-    return next(fitting, None)
+    return next(((number, len(whole)) for number in fitting), None)
 
 
 def _fits(cells: pd.Series, what: str) -> bool:
@@ -205,13 +206,17 @@ def _patient_from_names(made: Proposal, files: ImageFiles) -> None:
 
 def _try(made: Proposal, root: Path, files: ImageFiles) -> None:
     """Make the table that the section asks for, and note what is wrong with it."""
+    cohort = made.section["cohort"]
     try:
-        # With the real names: who looks is whoever has the files.
-        settings = validated(TableSettings, made.section["cohort"] | {"public": True}, "", f"{made.name}.cohort")
-        table = Table().table(settings, root)
+        settings, table = _tried(made.name, cohort, root)
     except FetalkitError as error:
-        made.wrong += str(error).splitlines()
-        return
+        try:  # The same number of two centres may be two persons.
+            settings, table = _tried(made.name, cohort | {_PER_CENTRE: True}, root)
+        except FetalkitError:
+            made.wrong += str(error).splitlines()
+            return
+        cohort[_PER_CENTRE] = True
+        made.remarks.append(f"a number is taken for one patient of each centre, since {str(error).partition('; ')[0]}")
     made.table = table
     train = table[table.official_split == "train"].plane.value_counts()
     # A fifth of them will be validation.
@@ -219,6 +224,12 @@ def _try(made: Proposal, root: Path, files: ImageFiles) -> None:
     made.section["splits"] = {"shots": [few, "all"]}
     made.remarks += [note.replace("`", "") for note in Table().notes(settings, root)[1 if settings.table else 0 :]]
     made.wrong += _faults(settings, table, root, files)
+
+
+def _tried(name: str, cohort: dict[str, Any], root: Path) -> tuple[TableSettings, pd.DataFrame]:
+    """Settings and table of a section, with the real names: who looks is whoever has the files."""
+    settings = validated(TableSettings, cohort | {"public": True}, "", f"{name}.cohort")
+    return settings, Table().table(settings, root)
 
 
 def _faults(settings: TableSettings, table: pd.DataFrame, root: Path, files: ImageFiles) -> Iterator[str]:
@@ -232,7 +243,7 @@ def _faults(settings: TableSettings, table: pd.DataFrame, root: Path, files: Ima
     if several := audit.patients_of_several_centres(table):
         yield (
             f"{len(several)} patients have images from more than one centre, such as {several[0]}; where centres number their "
-            "patients each for itself, add patients_per_centre: true"
+            f"patients each for itself, add {_PER_CENTRE}: true"
         )
     for part in ("train", "test"):
         counts = table[table.official_split == part].plane.value_counts()

@@ -211,7 +211,10 @@ def _one_side(rows: pd.DataFrame, where: str) -> None:
         lines = [
             rows.index[(rows.patient == both[0]) & (rows.official_split == part)].min() for part in split_words.WORDS
         ]
+        advice = "put all images of a patient on one side, or leave out columns.split and the study divides them"
+        if rows.centre[rows.patient == both[0]].nunique() > 1:
+            advice += ", or add patients_per_centre: true if centres number theirs each for itself"
         raise FetalkitError(
-            f"{where}: patient {both[0]} is for training (line {lines[0]}) and for testing (line {lines[1]}); put all images "
-            f"of a patient on one side, or leave out columns.split and the study divides them ({len(both)} such patients)"
+            f"{where}: patient {both[0]} is for training (line {lines[0]}) and for testing (line {lines[1]}); {advice} "
+            f"({len(both)} such patients)"
         )
