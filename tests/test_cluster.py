@@ -127,7 +127,9 @@ def place(two_workers, elsewhere):
     from distributed import WorkerPlugin
 
     two_workers.register_plugin(type("Moved", (Elsewhere, WorkerPlugin), {})(elsewhere), name="elsewhere")
-    yield Cluster(two_workers.scheduler.address)
+    place = Cluster(two_workers.scheduler.address)
+    yield place
+    cluster._client(place.address).close()
     cluster._client.cache_clear()
 
 
