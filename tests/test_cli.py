@@ -134,6 +134,7 @@ def test_a_stage_does_not_work_beside_another_process(command, module, name, cal
 
 
 def test_export_readme_and_fetch(calls, elsewhere):
+    shutil.copyfile(ROOT / "dvc.yaml", elsewhere / "dvc.yaml")
     noted = calls(export, "export")
     calls(readme, "update")
     calls(source, "fetch")
