@@ -2,8 +2,8 @@
 
 Phantoms show the right anatomy in the wrong light: brighter than clinical images, in a whole fan, where clinics store the
 part that they look at. Each phantom is given the look of one real image of its plane: it is moved and scaled, in proportion,
-until its fan is as large as the field of view of that image, cut to it, and its grey levels are matched [1]_. Nothing is learnt of what
-the field of view shows, so that a phantom's anatomy, and with it its label, stays.
+until its fan is as large as the field of view of that image, cut to it, and its grey levels are matched [1]_. Nothing is
+learnt of what the field of view shows, so that a phantom's anatomy, and with it its label, stays.
 
 References
 ----------
