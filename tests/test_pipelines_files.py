@@ -133,7 +133,7 @@ def status():
 def repro(*arguments, code=0):
     """Run ``fetalkit repro``; return the names of the stages that ran, and what was printed."""
     process = start("repro", *arguments)
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=600)
     assert process.returncode == code, out + err
     return (
         [line.split("'")[1].split(":")[-1] for line in out.splitlines() if line.startswith("Running stage")],
