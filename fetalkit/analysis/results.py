@@ -105,8 +105,8 @@ def read(path: Path) -> pd.DataFrame:
     """A stored long table: names as text, values that are missing as NaN."""
     if not path.exists():
         raise FetalkitError(f"{path}: not found; run 07_classify first, or `dvc repro`")
-    text = dict.fromkeys(["cohort", "arm", "classifier", "k", "metric"], str)
-    return pd.read_csv(path, dtype=text, keep_default_na=False, na_values={"value": [""]})
+    text = ("cohort", "arm", "classifier", "k", "metric")
+    return pd.read_csv(path, dtype=dict.fromkeys(text, str), keep_default_na=False, na_values={"value": [""]})
 
 
 def mean(table: pd.DataFrame, keys: list[str]) -> pd.Series:

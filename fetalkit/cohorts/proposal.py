@@ -185,7 +185,7 @@ def _fits(cells: pd.Series, what: str) -> bool:
     """Whether cells may be what a column's name says."""
     different = cells[~unknown(cells)].nunique()
     if what == "split":
-        return split_words.parts(cells, str(cells.name)).notna().all()
+        return bool(split_words.parts(cells, str(cells.name)).notna().all())
     if what == "plane":
         return 2 <= different <= max(2, len(cells) // 2)
     return different >= (2 if what == "patient" else 1)
