@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import nbformat
@@ -37,7 +38,7 @@ def pixels(picture):
 
 def upload(panel, name, content):
     """What the browser sends."""
-    file = dict(name=name, type="image/png", size=len(content), content=memoryview(content), last_modified=0)
+    file = dict(name=name, type="image/png", size=len(content), content=memoryview(content), last_modified=datetime.now(UTC))
     panel.upload.value = (file,)
 
 
