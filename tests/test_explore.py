@@ -38,7 +38,9 @@ def pixels(picture):
 
 def upload(panel, name, content):
     """What the browser sends."""
-    file = dict(name=name, type="image/png", size=len(content), content=memoryview(content), last_modified=datetime.now(UTC))
+    file = dict(
+        name=name, type="image/png", size=len(content), content=memoryview(content), last_modified=datetime.now(UTC)
+    )
     panel.upload.value = (file,)
 
 
