@@ -4,7 +4,6 @@ What a command needs is imported when it runs: `fetalkit run`, which every stage
 """
 
 import io
-import json
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -64,22 +63,6 @@ app = typer.Typer(
 Study = Annotated[str, typer.Argument(metavar="COHORT", help="A section of params.yaml, or a study between cohorts.")]
 
 
-def _parameters(given: Sequence[str]) -> dict[str, Any]:
-    """Parse ``NAME=VALUE``; a value is JSON if it can be read as such (numbers, true, lists), else text."""
-    parameters: dict[str, Any] = {}
-    for text in given:
-        name, equals, value = text.partition("=")
-        if not equals or not name.isidentifier():
-            raise FetalkitError(f"-p {text}: is not of the form NAME=VALUE")
-        if name in parameters:
-            raise FetalkitError(f"-p {text}: {name} is given twice")
-        try:
-            parameters[name] = json.loads(value)
-        except ValueError:
-            parameters[name] = value
-    return parameters
-
-
 @contextmanager
 def _alone(study: str, stage: str) -> Iterator[None]:
     """Refuse to run a stage that is no notebook beside another process that works on the study."""
@@ -101,9 +84,9 @@ def run(
     ] = None,
 ) -> None:
     """Run one notebook; its executed copy is then in data/COHORT/executed/."""
-    from fetalkit.runner import execute
+    from fetalkit.runner import execute, parameters
 
-    execute.run(notebook, cohort, _parameters(parameter or []))
+    execute.run(notebook, cohort, parameters.given(parameter or []))
 
 
 @app.command()
@@ -216,13 +199,45 @@ def verify(
 @app.command()
 def export(
     cohort: Study,
-    name: Annotated[str, typer.Argument(help="Of the generator and its set, e.g. diffusion-kall-seed0.")],
+    name: Annotated[str, typer.Argument(help="Of a generator, e.g. diffusion-kall-seed0, or of a classifier's run.")],
     folder: Annotated[Path, typer.Argument(help="New or empty.")],
 ) -> None:
-    """Hand a trained generator and its synthetic images to others."""
+    """Hand a trained generator and its synthetic images, or a trained classifier, to others."""
     from fetalkit.reporting.export import export
 
     export(cohort, name, folder)
+
+
+@app.command()
+def predict(
+    model: Annotated[str, typer.Argument(help="Folder of an exported classifier, or COHORT/RUN of this checkout.")],
+    folder: Annotated[Path, typer.Argument(help="With images, also in folders within it.")],
+    out: Annotated[Path, typer.Option(help="The table to write.")] = Path("predictions.csv"),
+    frame: Annotated[str, typer.Option(help="Of files with several: first, middle or a number from 1.")] = "",
+) -> None:
+    """Say of every image which plane it shows, and whether it is unlike those that the classifier was trained on."""
+    from fetalkit.reporting.predictions import predict
+
+    print(predict(model, folder, out, frame))
+
+
+@app.command()
+def draw(
+    generator: Annotated[str, typer.Argument(help="Folder, COHORT/NAME of this checkout, or a name below models/.")],
+    plane: Annotated[str, typer.Option(help="What the images are to show.")],
+    n: Annotated[int, typer.Option("-n", help="Number of images.")] = 16,
+    seed: Annotated[int, typer.Option(help="Another seed, other images.")] = 0,
+    guidance: Annotated[float | None, typer.Option(help="How much the plane counts.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Of the sampler.")] = None,
+    phantom_sigma: Annotated[float | None, typer.Option(help="Noise level that phantoms are drawn from.")] = None,
+    out: Annotated[Path | None, typer.Option(help="New or empty folder; one below drawn/ by default.")] = None,
+) -> None:
+    """Draw images of a plane with a trained generator; what is not given is as in its study."""
+    from fetalkit.reporting.drawings import draw
+
+    options = {"guidance": guidance, "steps": steps, "phantom_sigma": phantom_sigma}
+    folder = draw(generator, plane, n, seed, options, out)
+    print(f"{n} images and sheet.png are in {folder}")
 
 
 @app.command()

@@ -139,7 +139,7 @@ CASES = {
     "a strip": ("x.png", saved(np.zeros((20, 2000), np.uint8)), "and none be 10 times the other"),
     "nan": ("x.tif", saved(NAN), "of its pixels are no number (NaN or infinite)"),
     "infinite": ("x.tif", saved(np.where(SCAN > 250, np.inf, 0).astype(np.float32)), "of its pixels are no number"),
-    "animated webp": ("x.webp", animated, "holds 3 frames; say in params.yaml which is meant"),
+    "animated webp": ("x.webp", animated, "holds 3 frames; say which is meant"),
     "animated png": ("x.png", animated, "holds 3 frames"),
     "sweep in a tiff": ("x.tif", animated, "holds 3 frames"),
     "deep colours in a tiff": ("x.tif", deep_colour_tiff, "colours of more than 8 bits in a TIFF are not read"),

@@ -306,7 +306,7 @@ def test_a_failed_export_leaves_nothing(elsewhere, tmp_path):
             "phantom",
             "gan-k5-seed9",
             "out",
-            "no synthetic set is called 'gan-k5-seed9'; there are: diffusion-kall-seed0",
+            "no synthetic set or classifier is called 'gan-k5-seed9'; there are: diffusion-kall-seed0",
         ),
         ("africa", None, "out", "there is none yet; run 05_synthesis first"),
         ("phantom", None, "full", "full: is there already and not an empty folder; name a new one"),

@@ -16,7 +16,10 @@ from fetalkit.runner import execute, lock, pipeline, reproduce
 from fetalkit.utils.errors import FetalkitError
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = ("run", "repro", "new", "fetch", "report", "publish", "verify", "export", "readme", "list", "pipelines")
+COMMANDS = (
+    "run", "repro", "new", "fetch", "report", "publish", "verify", "export", "predict", "draw", "readme",
+    "list", "pipelines",
+)  # fmt: skip
 
 
 @pytest.fixture

@@ -207,12 +207,12 @@ def sweep(path, **options):
 def test_of_several_frames_one_must_be_chosen(tmp_path, name, options):
     path = sweep(tmp_path / name, **options)
     with pytest.raises(
-        FetalkitError, match=r"holds 4 frames; say in params.yaml which is meant \(frame, .*first, middle"
+        FetalkitError, match=r"holds 4 frames; say which is meant: first, middle or a number \(in params.yaml: frame"
     ):
         images.read(path)
     for frame, level in (("first", 50), ("middle", 100), (1, 50), (4, 200)):
         assert np.abs(grey(path, frame).astype(int) - level).max() <= 1
-    with pytest.raises(FetalkitError, match="holds 4 frames, and params.yaml asks for frame 5"):
+    with pytest.raises(FetalkitError, match="holds 4 frames, and frame 5 is asked for"):
         images.read(path, 5)
     assert decoding.read(path, 2).frames == 4
 

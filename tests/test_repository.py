@@ -14,7 +14,8 @@ from fetalkit.runner import dependencies, pipeline
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-STAGES = [path for path in NOTEBOOKS if path.stem[0].isdigit()]  # the others need a person, or are run by hand
+# 00_explore and those without a number need a person, or are run by hand.
+STAGES = [path for path in NOTEBOOKS if path.stem[0].isdigit() and path.stem != "00_explore"]
 PIPELINES = [ROOT / "dvc.yaml", *sorted((ROOT / "reports").glob("*/dvc.yaml"))]
 
 

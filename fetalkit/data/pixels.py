@@ -33,15 +33,15 @@ def chosen(path: Path, frame: Frame | None, frames: int) -> int:
     """
     if frame is None:
         raise FetalkitError(
-            f"{path}: holds {frames} frames; say in params.yaml which is meant (frame, in the cohort's section: first, middle "
-            "or a number), or leave it out"
+            f"{path}: holds {frames} frames; say which is meant: first, middle or a number (in params.yaml: frame, in the "
+            "cohort's section), or leave it out"
         )
     if frame == "first":
         return 0
     if frame == "middle":
         return (frames - 1) // 2
     if not 1 <= frame <= frames:
-        raise FetalkitError(f"{path}: holds {frames} frames, and params.yaml asks for frame {frame}")
+        raise FetalkitError(f"{path}: holds {frames} frames, and frame {frame} is asked for")
     return frame - 1
 
 

@@ -31,7 +31,7 @@ from fetalkit.utils import paths
 from fetalkit.utils.errors import FetalkitError
 from fetalkit.utils.files import replacing, write_json, write_table
 
-FRONT, CLASSIFIED, TRANSFER = "09_report", "07_classify", "08_transfer"
+FRONT, CLASSIFIED, TRANSFER, EXPLORE = "09_report", "07_classify", "08_transfer", "00_explore"
 DRAWING = ("04_generator", "05_synthesis", "06_fidelity")  # of cohorts that have generators
 
 
@@ -91,8 +91,8 @@ def _build_between(study: str) -> Path:
 
 
 def stages(cohort: str) -> list[str]:
-    """Names of the notebooks of a cohort's pipeline, in order."""
-    names = sorted(path.stem for path in paths.NOTEBOOKS.glob("[0-9]*.ipynb"))
+    """Names of the notebooks of a cohort's pipeline, in order; 00_explore, which needs a person, is none of them."""
+    names = sorted(path.stem for path in paths.NOTEBOOKS.glob("[0-9]*.ipynb") if path.stem != EXPLORE)
     lacking = () if cohort_settings(cohort)["generators"] else DRAWING
     return [name for name in names if name not in lacking and (name != TRANSFER or cohort in transfers.names())]
 

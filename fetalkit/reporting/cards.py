@@ -1,4 +1,4 @@
-"""Cards of trained generators and synthetic sets, in the format of the Hugging Face Hub: README.md with YAML front matter.
+"""Cards of generators, synthetic sets and classifiers in the format of the Hugging Face Hub: README.md with YAML front matter.
 
 The functions are pure: they are told what was measured, and say so where nothing was. The text is in ``templates/*_card.md.j2``
 and follows Mitchell et al., Model Cards for Model Reporting, FAT* 2019, arXiv 1810.03993, and Gebru et al., Datasheets for
@@ -162,9 +162,25 @@ def dataset_card(
     return str(DatasetCard(_joined(data, text)))
 
 
+def classifier_card(card: Mapping[str, Any]) -> str:
+    """Card of a saved classifier, from its ``fetalkit.json``: Markdown with YAML front matter."""
+    about, names = card["trained_on"], list(dict.fromkeys(name for of in card["measured"].values() for name in of))
+    data = ModelCardData(
+        library_name="timm",
+        pipeline_tag="image-classification",
+        tags=[tag for tag in TAGS if tag != "synthetic"],
+        **_licence_named(str(about.get("licence", "MIT"))),
+    )
+    text = _environment().get_template("classifier_card.md.j2").render(card=card, about=about, names=names)
+    return str(ModelCard(_joined(data, text)))
+
+
 def _licence(source: Source) -> dict[str, Any]:
     """Metadata of the licence: that of the images seen, since derived images inherit it; else that of the project."""
-    name = source.licence if source.seen else "MIT"
+    return _licence_named(source.licence if source.seen else "MIT")
+
+
+def _licence_named(name: str) -> dict[str, Any]:
     for begin, identifier in LICENCES.items():
         if name.startswith(begin):
             return {"license": identifier}

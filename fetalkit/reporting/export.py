@@ -1,5 +1,6 @@
-"""Hand a trained generator and its synthetic set to others: ``fetalkit export COHORT NAME FOLDER``.
+"""Hand a trained generator with its synthetic set, or a trained classifier, to others: ``fetalkit export COHORT NAME FOLDER``.
 
+A classifier becomes `FOLDER` itself, as `fetalkit.classifiers.saved` reads it, with a card (README.md). Of a generator,
 ``FOLDER/generator/`` and ``FOLDER/images/`` are made as repositories of the Hugging Face Hub are: a card (README.md) beside
 the weights, and an image folder [1]_ with ``train/metadata.csv``. Real images are never exported.
 
@@ -8,8 +9,10 @@ References
 .. [1] https://huggingface.co/docs/datasets/image_dataset#imagefolder
 """
 
+import difflib
 import re
 import shutil
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,8 +21,10 @@ import pandas as pd
 from PIL import Image
 
 from fetalkit import generators
+from fetalkit.classifiers.saved import SavedClassifier
 from fetalkit.config import params, privacy, variants
 from fetalkit.data.study import Study
+from fetalkit.experiments import trained
 from fetalkit.generators.card import read_record
 from fetalkit.generators.smote import IMAGES
 from fetalkit.reporting import card_contents, cards
@@ -31,17 +36,19 @@ from fetalkit.utils.files import replacing
 NAME = re.compile(r"(?P<generator>.+)-k(?P<k>all|\d+)-seed(?P<seed>\d+)")
 UNTRACKED = ("data", "work", "reports-private")  # folders that git ignores
 TRAINED_BY = "04_generator"
+_SHOWN = 10  # names that a message lists
 
 
 def export(cohort: str, name: str, folder: Path) -> None:
-    """Write generator and synthetic set `name` of `cohort` to `folder`, all or nothing.
+    """Write generator and synthetic set, or classifier, `name` of `cohort` to `folder`, all or nothing.
 
     Parameters
     ----------
     cohort
         Name of the cohort.
     name
-        Of the generator and its set, e.g. ``"diffusion-kall-seed0"``.
+        Of the generator and its set, e.g. ``"diffusion-kall-seed0"``, or of the run of a classifier, e.g.
+        ``"real_resnet10t-half_kall_seed0"``.
     folder
         New or empty. ``generator/`` gets a card where it holds weights.
 
@@ -52,11 +59,9 @@ def export(cohort: str, name: str, folder: Path) -> None:
         `folder` is not empty, cannot be written, or is one that git versions and the cohort is private.
     """
     settings = params.load(cohort)
-    made = _sets(cohort, settings)
-    if name not in made:
-        there = f"there are: {', '.join(made)}" if made else "there is none yet; run 05_synthesis first"
-        raise FetalkitError(f"{cohort}: no synthetic set is called {name!r}; {there}")
-    generator, k, seed = made[name]
+    made, runs = _sets(cohort, settings), trained.classifiers(cohort)
+    if name not in made and name not in runs:
+        raise FetalkitError(f"{cohort}: no synthetic set or classifier is called {name!r}; {_there(name, made, runs)}")
     folder = Path(folder).resolve()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise FetalkitError(f"{folder}: is there already and not an empty folder; name a new one")
@@ -66,6 +71,10 @@ def export(cohort: str, name: str, folder: Path) -> None:
             raise FetalkitError(
                 f"{folder}: git would version it, and {cohort} is not public; name a folder outside of the project, or in work/"
             )
+    if name in runs:
+        _write_classifier(trained.of_run(cohort, name), folder)
+        return
+    generator, k, seed = made[name]
     study = Study(cohort, settings)
     source = card_contents.source(study, generator, k, seed)
     origin = card_contents.origin(study, source)
@@ -75,6 +84,24 @@ def export(cohort: str, name: str, folder: Path) -> None:
         temporary.mkdir()
         _write_generator(study, origin, temporary / "generator")
         _write_images(study, source, temporary / "images")
+
+
+def _there(name: str, made: Iterable[str], runs: Iterable[str]) -> str:
+    """Names of the kind that was asked for, those near it first."""
+    kind = runs if "_" in name else made
+    there = sorted(kind, key=lambda other: -difflib.SequenceMatcher(None, name, other).ratio())
+    if not there:
+        return f"there is none yet; run {'07_classify' if kind is runs else '05_synthesis'} first"
+    more = len(there) - _SHOWN
+    return f"there are: {', '.join(there[:_SHOWN])}" + (f" and {more} more" if more > 0 else "")
+
+
+def _write_classifier(classifier: SavedClassifier, folder: Path) -> None:
+    with replacing(folder) as temporary:
+        classifier.save(temporary)
+        (temporary / "README.md").write_text(
+            cards.classifier_card(classifier.card.model_dump(mode="json")), encoding="utf-8"
+        )
 
 
 def _sets(cohort: str, settings: params.Params) -> dict[str, tuple[str, str, int]]:

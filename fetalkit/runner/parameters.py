@@ -1,7 +1,8 @@
 """Parameters of a notebook: those that its tagged cell sets, which papermill only warns about."""
 
 import ast
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fetalkit.runner.records import read
@@ -44,3 +45,25 @@ def declared(name: str, source: str) -> dict[str, bool]:
         elif isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
             names[statement.target.id] = statement.value is not None
     return names
+
+
+def given(texts: Sequence[str]) -> dict[str, Any]:
+    """Parse ``NAME=VALUE``; a value is JSON if it can be read as such (numbers, true, lists), else text.
+
+    Raises
+    ------
+    FetalkitError
+        When one is of another form, or is given twice.
+    """
+    parameters: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name.isidentifier():
+            raise FetalkitError(f"-p {text}: is not of the form NAME=VALUE")
+        if name in parameters:
+            raise FetalkitError(f"-p {text}: {name} is given twice")
+        try:
+            parameters[name] = json.loads(value)
+        except ValueError:
+            parameters[name] = value
+    return parameters

@@ -2,7 +2,7 @@
 
 ``data/`` holds what DVC versions (stage outputs), ``work/`` what may be thrown away (checkpoints, logs, finished runs),
 ``reports/`` what was published and git versions (pages, figures, small tables), ``reports-private/`` the same of cohorts that
-are not public, which git ignores.
+are not public, which git ignores; ``models/`` what is released with the project.
 """
 
 import os
@@ -32,6 +32,11 @@ def reports(cohort: str, *parts: str) -> Path:
 def private_reports(cohort: str, *parts: str) -> Path:
     """The same of a `cohort` that is not public."""
     return ROOT.joinpath("reports-private", cohort, *parts)
+
+
+def released(*parts: str) -> Path:
+    """Path of a trained model that comes with the project."""
+    return ROOT.joinpath("models", *parts)
 
 
 def executed(cohort: str, notebook: str) -> Path:
