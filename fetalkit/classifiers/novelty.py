@@ -14,6 +14,7 @@ References
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError
@@ -63,7 +64,8 @@ class TrainingSet:
         planes = np.unique(labels)
         means = np.stack([features[labels == plane].mean(axis=0) for plane in planes])
         within = features - means[np.searchsorted(planes, labels)]
-        precision = LedoitWolf(assume_centered=True).fit(within.astype(np.float64)).get_precision()
+        fit: Any = LedoitWolf(assume_centered=True).fit(within.astype(np.float64))
+        precision = fit.get_precision()
         fitted = cls(means.astype(np.float32), precision.astype(np.float32), np.inf)
         threshold = float(np.quantile(fitted.distances(held_out), QUANTILE, method="higher"))
         return cls(fitted.means, fitted.precision, threshold)

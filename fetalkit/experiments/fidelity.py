@@ -270,7 +270,7 @@ class Evaluation(SyntheticSets):
         """
         table = self.called[self.called.k.isin([k, ""]) & self.called.set.isin([*self.names, compare.REFERENCE])]
         shares = table.groupby(["set", "plane"], sort=False).accuracy.mean().round(4).unstack("plane")
-        return {str(name): {str(plane): float(row[plane]) for plane in shares} for name, row in shares.iterrows()}
+        return cast(dict[str, dict[str, float]], shares.to_dict("index"))
 
 
 def _kept(study: Study, part: str) -> Labelled:

@@ -15,20 +15,19 @@ from fetalkit.config.sections import Section
 from fetalkit.data.images import Labelled
 from fetalkit.data.study import Study
 from fetalkit.experiments import drawing
-from fetalkit.generators import Generator
 from fetalkit.generators.trainer import snapshot_step
 from fetalkit.metrics import compare, distances, features, memorisation
 
 COLUMNS = ["share", "step", "kid", "near_copies", "kept"]
 
 
-def stop(made: Generator, data: Labelled, study: Study, seed: int, sampling: Section, rule: Stopping) -> pd.DataFrame:
+def stop(made: Any, data: Labelled, study: Study, seed: int, sampling: Section, rule: Stopping) -> pd.DataFrame:
     """Let a trained generator go back to the state that the rule chooses.
 
     Parameters
     ----------
     made
-        Just trained, with ``snapshots`` and `keep_snapshot`.
+        A generator that has just been trained, with ``snapshots`` and `keep_snapshot`.
     data
         What it was trained on.
     study
@@ -46,13 +45,13 @@ def stop(made: Generator, data: Labelled, study: Study, seed: int, sampling: Sec
         A row per state, in the order of the training: ``share`` of the training, ``step``, ``kid`` (kernel distance from
         validation images in ImageNet features), ``near_copies`` (share), ``kept`` (one of them is True).
     """
-    states: dict[float, Any] = {**getattr(made, "snapshots", {}), 1.0: None}
+    states: dict[float, Any] = {**made.snapshots, 1.0: None}
     validation = study.labelled(study.part("validation"))
     space = features.imagenet(study.params.run.device)
     drawn: dict[str, np.ndarray] = {"real": validation.images}
     labels = {"real": validation.labels}
     for share in sorted(states):
-        state = copy.copy(made)
+        state: Any = copy.copy(made)
         if share < 1:
             state.keep_snapshot(share)
         name = f"state {100 * share:.0f}%"

@@ -112,7 +112,8 @@ class Appearance:
 def field_of_view(image: np.ndarray) -> np.ndarray:
     """Convex hull of the largest part of an image that is not black, after gaps are closed: bool, of the same shape."""
     closed = ndimage.binary_closing(np.pad(image >= BLACK, 4), iterations=3)[4:-4, 4:-4]
-    parts, _ = ndimage.label(closed)
+    parts: np.ndarray
+    parts, _ = ndimage.label(closed)  # pyright: ignore[reportGeneralTypeIssues]  # its types tell a number alone
     sizes = np.bincount(parts.ravel())
     sizes[0] = 0  # the background
     rows, columns = np.nonzero(parts == sizes.argmax()) if sizes.any() else (np.array([], int),) * 2
@@ -148,8 +149,8 @@ def _placed(phantom: np.ndarray, field: np.ndarray) -> np.ndarray:
 
 def _box(mask: np.ndarray) -> tuple[int, int, int, int]:
     """Top, left, height and width of what is true."""
-    (rows, columns) = ndimage.find_objects(mask.astype(np.int8))[0]
-    return rows.start, columns.start, rows.stop - rows.start, columns.stop - columns.start
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return rows[0], columns[0], rows[-1] - rows[0] + 1, columns[-1] - columns[0] + 1
 
 
 def _matched(phantom: np.ndarray, field: np.ndarray, levels: np.ndarray) -> np.ndarray:

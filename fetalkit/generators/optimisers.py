@@ -13,7 +13,7 @@ References
 from typing import Literal
 
 import torch
-from timm.optim import param_groups_weight_decay
+from timm.optim import param_groups_weight_decay  # pyright: ignore[reportPrivateImportUsage]  # documented there
 from timm.optim.muon import Muon
 from torch import nn
 

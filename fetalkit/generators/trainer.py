@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from diffusers.training_utils import EMAModel
-from timm.scheduler import PolyLRScheduler
+from timm.scheduler.poly_lr import PolyLRScheduler
 from timm.scheduler.scheduler import Scheduler
 from torch import nn
 

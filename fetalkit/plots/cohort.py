@@ -1,6 +1,7 @@
 """Figures of images, cohorts and generators. Each function draws from tables and arrays; none trains, loads or saves."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -169,7 +170,7 @@ def states(judged: pd.DataFrame) -> Figure:
     colours = styles(named.name.unique())
     figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 3.2), sharex=True)
     for axis, column, label in zip(axes, ("kid", "percent"), ("KID", "near-copies, %"), strict=True):
-        for (name, _), of in named.groupby(["name", "seed"], sort=False):
+        for (name, _), of in cast(Any, named.groupby(["name", "seed"], sort=False)):
             style = colours[name]
             axis.plot(of.step, of[column], color=style.colour, linestyle=style.linestyle, linewidth=1.2, label=name)
             for kept, face in ((of[of.kept], style.colour), (of[~of.kept], "white")):

@@ -134,7 +134,7 @@ class Drawing:
         try:
             made, usual = self._loaded(self.generator.value)
             options = {name: control.value for name, control in self._options.items() if not control.disabled}
-            labels = np.full(DRAWN, trained.plane_number(made.planes, self.plane.value))
+            labels = np.full(DRAWN, trained.plane_number(made.planes, str(self.plane.value)))
             images = made.sample(labels, seed=self.seed.value, sampling=usual | options)
         except FetalkitError as error:
             self.status.value = _line(str(error), RED)
@@ -240,7 +240,7 @@ def _bars(planes: Sequence[str], probabilities: np.ndarray) -> str:
         share = float(probabilities[number])
         bar = f'<div style="background:{BLUE};height:12px;width:{max(1, round(160 * share))}px"></div>'
         rows.append(
-            f'<tr><td style="padding-right:12px">{escape(planes[number])}</td>'
+            f'<tr><td style="padding-right:12px">{escape(str(planes[int(number)]))}</td>'
             f'<td style="text-align:right;padding-right:12px">{100 * share:.1f} %</td><td>{bar}</td></tr>'
         )
     return f'<table style="line-height:1.5;margin:6px 0">{"".join(rows)}</table>'
