@@ -135,15 +135,13 @@ def kept_lock(study: str) -> Path:
     return paths.work(study, "pipeline", LOCK)
 
 
-def latest_lock(study: str) -> Path | None:
-    """The lock that a run goes on from in place of that in git; None where there is none but that."""
-    return next((path for path in (kept_lock(study), paths.private_reports(study, LOCK)) if path.exists()), None)
-
-
 def keep_published_lock(study: str) -> None:
-    """Put the lock of the latest run, and its pipeline, beside what it made and is being published."""
-    if kept_lock(study).exists():
-        path = file(study) if privacy.public(study) else paths.private_reports(study, FILE)
+    """Put the lock of the latest run, and its pipeline, where git looks: what it made is being published.
+
+    That of a private study stays in ``work/``: it quotes the section of the cohort, and no reader of the report needs it.
+    """
+    if kept_lock(study).exists() and privacy.public(study):
+        path = file(study)
         write(path, text(study))
         copy(kept_lock(study), path.with_name(LOCK))
 
