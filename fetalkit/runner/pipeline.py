@@ -43,6 +43,12 @@ def studies() -> list[str]:
     return [*params.names(), *_between()]
 
 
+def check(study: str) -> None:
+    """Raise `FetalkitError` unless ``params.yaml`` has the study."""
+    if study not in studies():
+        raise FetalkitError(f"{study}: there is no such study; {paths.PARAMS.name} has: {', '.join(studies())}")
+
+
 def file(study: str) -> Path:
     """Where DVC reads the pipeline of a study; its lock is beside it.
 
@@ -51,8 +57,7 @@ def file(study: str) -> Path:
     FetalkitError
         When ``params.yaml`` has no such study.
     """
-    if study not in studies():
-        raise FetalkitError(f"{study}: there is no such study; {paths.PARAMS.name} has: {', '.join(studies())}")
+    check(study)
     return paths.ROOT / FILE if study == default() else paths.reports(study, FILE)
 
 
