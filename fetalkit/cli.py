@@ -69,7 +69,7 @@ def _alone(study: str, stage: str) -> Iterator[None]:
     from fetalkit.runner import pipeline
     from fetalkit.runner.lock import study_lock
 
-    pipeline.file(study)  # There must be such a study.
+    pipeline.check(study)
     with study_lock(study, stage):
         yield
 
@@ -189,7 +189,7 @@ def verify(
     from fetalkit.reporting import verify
     from fetalkit.runner import pipeline
 
-    pipeline.file(cohort)  # There must be such a study.
+    pipeline.check(cohort)
     verdict = verify.verify(cohort)
     print(*verdict.lines, sep="\n")
     if not (verdict.tables_hold if tables else verdict.holds):

@@ -13,6 +13,7 @@ import yaml
 
 import fetalkit
 from fetalkit import cli
+from fetalkit.config import privacy
 from fetalkit.runner import lock, pipeline
 from fetalkit.utils import paths
 from fetalkit.utils.errors import FetalkitError
@@ -98,6 +99,7 @@ def root(tmp_path, monkeypatch):
     root.mkdir()
     monkeypatch.setattr(paths, "ROOT", root)
     monkeypatch.setattr(paths, "PARAMS", root / "params.yaml")
+    monkeypatch.setattr(privacy, "public", lambda study: True)  # the sections above are of no known kind
     monkeypatch.delenv("FETALKIT_MIRROR", raising=False)
     for who in ("AUTHOR", "COMMITTER"):
         monkeypatch.setenv(f"GIT_{who}_NAME", "test")

@@ -204,7 +204,7 @@ def test_no_name_leaves_the_folder_of_the_data(tmp_path):
 
     added = clone("git", "add", "--all", "--dry-run").stdout
     assert "ward" not in added and not (clone.folder / "reports" / "ward").exists()
-    assert "ward" not in (clone.folder / "README.md").read_text()
+    assert "[ward]" not in (clone.folder / "README.md").read_text()
     tracked = clone("git", "ls-files").stdout.split("\n")
     searched = [clone.folder / name for name in tracked if name]
     for place in (clone.folder / "reports-private", tmp_path / "out"):

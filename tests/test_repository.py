@@ -1,5 +1,6 @@
 """The tree keeps its rules: style, stripped notebooks, complete stage dependencies, nothing cached in git."""
 
+import ast
 import re
 import subprocess
 import sys
@@ -135,3 +136,14 @@ def test_locked_versions_are_installed():
     for name in ("torch", "diffusers", "timm", "papermill", "dvc", "pydantic", "scikit-learn"):
         assert version(name).split("+")[0] == locked[name], name
     assert sys.version_info >= (3, 11)
+
+
+@pytest.mark.parametrize("path", STAGES, ids=lambda path: path.stem)
+def test_no_variable_of_a_notebook_hides_what_it_imports(path):
+    """An import that a later cell assigns to is gone where a loop comes back to it."""
+    code = "\n".join(cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code")
+    tree = ast.parse(code)
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+    imported = {alias.asname or alias.name.partition(".")[0] for node in imports for alias in node.names}
+    assigned = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    assert imported.isdisjoint(assigned)

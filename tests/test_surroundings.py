@@ -330,8 +330,8 @@ def test_a_stage_whose_parameters_are_edited_is_not_finished(tmp_path, monkeypat
     shutil.copy(paths.PARAMS, tmp_path)
     monkeypatch.setattr(paths, "PARAMS", tmp_path / "params.yaml")
     edit = (
-        "from pathlib import Path\nfile = Path('params.yaml')\n"
-        "file.write_text(file.read_text().replace('train_patients: 60', 'train_patients: 61'))"
+        "import re\nfrom pathlib import Path\nfile = Path('params.yaml')\n"
+        "file.write_text(re.sub('train_patients: [0-9]+', 'train_patients: 7', file.read_text(), count=1))"
     )
     head = new_code_cell("cohort = 'phantom'", metadata={"tags": ["parameters"]})
     write(new_notebook(cells=[head, new_code_cell(edit)]), tmp_path / "01_cohort.ipynb")

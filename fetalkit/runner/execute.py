@@ -52,7 +52,7 @@ def run(name: str, cohort: str, parameters: Mapping[str, Any] | None = None) -> 
         meanwhile. The partly executed copy is then
         ``work/<cohort>/failed/<name>.ipynb``.
     """
-    pipeline.file(cohort)  # There must be such a study; nothing is made for another one.
+    pipeline.check(cohort)  # nothing is made for a study that there is not
     given = {"cohort": cohort, **(parameters or {})}
     if given["cohort"] != cohort:
         raise FetalkitError(f"{name}: two cohorts are given, {cohort} and {given['cohort']}; leave out the parameter")

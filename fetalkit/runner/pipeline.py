@@ -43,6 +43,12 @@ def studies() -> list[str]:
     return [*params.names(), *_between()]
 
 
+def check(study: str) -> None:
+    """Raise `FetalkitError` unless ``params.yaml`` has the study."""
+    if study not in studies():
+        raise FetalkitError(f"{study}: there is no such study; {paths.PARAMS.name} has: {', '.join(studies())}")
+
+
 def file(study: str) -> Path:
     """Where DVC reads the pipeline of a study; its lock is beside it.
 
@@ -51,8 +57,7 @@ def file(study: str) -> Path:
     FetalkitError
         When ``params.yaml`` has no such study.
     """
-    if study not in studies():
-        raise FetalkitError(f"{study}: there is no such study; {paths.PARAMS.name} has: {', '.join(studies())}")
+    check(study)
     return paths.ROOT / FILE if study == default() else paths.reports(study, FILE)
 
 
@@ -135,15 +140,13 @@ def kept_lock(study: str) -> Path:
     return paths.work(study, "pipeline", LOCK)
 
 
-def latest_lock(study: str) -> Path | None:
-    """The lock that a run goes on from in place of that in git; None where there is none but that."""
-    return next((path for path in (kept_lock(study), paths.private_reports(study, LOCK)) if path.exists()), None)
-
-
 def keep_published_lock(study: str) -> None:
-    """Put the lock of the latest run, and its pipeline, beside what it made and is being published."""
-    if kept_lock(study).exists():
-        path = file(study) if privacy.public(study) else paths.private_reports(study, FILE)
+    """Put the lock of the latest run, and its pipeline, where git looks: what it made is being published.
+
+    That of a private study stays in ``work/``: it quotes the section of the cohort, and no reader of the report needs it.
+    """
+    if kept_lock(study).exists() and privacy.public(study):
+        path = file(study)
         write(path, text(study))
         copy(kept_lock(study), path.with_name(LOCK))
 

@@ -82,15 +82,15 @@ def _in_place(study: str) -> Iterator[None]:
             _put_back(study)
         else:
             shutil.rmtree(_published(study))
-    latest = pipeline.latest_lock(study)
-    pipeline.check_lock(path.with_name(pipeline.LOCK) if latest is None else latest)
+    latest = pipeline.kept_lock(study)
+    pipeline.check_lock(latest if latest.exists() else path.with_name(pipeline.LOCK))
     with replacing(_published(study)) as temporary:
         temporary.mkdir()
         for file in _files(study):
             if file.exists():
                 shutil.copy2(file, temporary / file.name)
     try:
-        if latest is not None:
+        if latest.exists():
             pipeline.copy(latest, path.with_name(pipeline.LOCK))
         if not path.exists() or path.read_text(encoding="utf-8") != content:
             pipeline.write(path, content)
