@@ -268,9 +268,7 @@ class Generator(ABC, Generic[TrainingT, SamplingT]):
     ) -> None:
         """`fit` with checked images; `_initial` reads the generator to begin from, if there is a `start`."""
 
-    def _pretrain(
-        self, images: np.ndarray, labels: np.ndarray, domains: np.ndarray, *, seed: int, **options: Any
-    ) -> None:
+    def _pretrain(self, images: np.ndarray, labels: np.ndarray, domains: np.ndarray, **options: Any) -> None:
         """`pretrain` with checked arrays; for classes with `start_needs`."""
         raise NotImplementedError
 

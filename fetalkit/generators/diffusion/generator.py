@@ -112,11 +112,9 @@ class DiffusionGenerator(Generator[DiffusionTraining, DiffusionSampling]):
             )
             self.guide, self.seconds = guide, self.seconds + guided.seconds
 
-    def _pretrain(
-        self, images: np.ndarray, labels: np.ndarray, domains: np.ndarray, *, seed: int, **options: Any
-    ) -> None:
+    def _pretrain(self, images: np.ndarray, labels: np.ndarray, domains: np.ndarray, **options: Any) -> None:
         """The denoiser alone: a guide learns planes, which are not known of all these images."""
-        training, self.scale = self.training, PixelScale.of(images)
+        training, seed, self.scale = self.training, options.pop("seed"), PixelScale.of(images)
         conditions = domains * (self.n_classes + 1) + np.where(labels < 0, self.n_classes, labels)
         losses = Losses(images, conditions, self.n_classes, self.scale, training, seed, self.device, self.precision)
         denoiser = networks.seeded(lambda: self._denoiser(int(domains.max()) + 1), seed, self.device)
