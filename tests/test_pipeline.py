@@ -104,7 +104,11 @@ def test_budgets_are_those_of_the_arms(clone):
 def test_fidelity_of_every_set_is_published(clone):
     report = clone.folder / "data" / "phantom" / "pages"
     content = json.loads((report / "fidelity.json").read_text())
-    copies = content.pop("memorisation")
+    copies, recognised, by_k = (content.pop(key) for key in ("memorisation", "recognised", "recognised_by_k"))
+    learnt = content.pop("cas_share")
+    assert set(learnt) == {"diffusion", "simulation"} and all(share >= 0 for share in learnt.values())
+    assert set(recognised) == {"diffusion", "simulation", "real_test"} and set(by_k) == {"3", "all"}
+    assert all(len(of) == 7 and 0 <= min(of.values()) <= max(of.values()) <= 1 for of in recognised.values())
     assert set(copies) == {"diffusion", "simulation"} and len(content) == 2  # the generators at the largest k
     for by_set in content.values():
         assert set(by_set) == {"diffusion", "simulation", "real_train"}
