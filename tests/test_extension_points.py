@@ -44,7 +44,9 @@ def test_a_generator_is_trained_and_drawn(with_mean, monkeypatch):
     assert sets.jobs(settings) == [dict(generator="mean", k=k, seed=0)]
     (trained,) = generator_training.train_all("phantom", settings)
     assert (trained.name, trained.losses) == (f"mean-k{k}-seed0", [])
-    assert synthesis.draw_all("phantom", settings) == {f"mean-k{k}-seed0": 50 * len(with_mean.planes)}
+    assert synthesis.draw_all("phantom", settings) == {
+        f"mean-k{k}-seed0": settings.synthesis.images_per_plane * len(with_mean.planes)
+    }
     seen, drawn = with_mean.train(k, 0), with_mean.synthetic("mean", k, 0)
     for plane in range(len(with_mean.planes)):
         mean = np.floor(seen.images[seen.labels == plane].mean(axis=0) / 2) * 2 + 1

@@ -133,7 +133,7 @@ def test_a_sweep_without_a_choice_stops_the_study_in_one_line(ward, monkeypatch)
     ward(frame=None)
     source.fetch("ward")
     with pytest.raises(
-        FetalkitError, match=r"^1 of \d+ images cannot be read.*\n.*sweep.tif: holds 3 frames; say in params"
+        FetalkitError, match=r"^1 of \d+ images cannot be read.*\n.*sweep.tif: holds 3 frames; say which is meant"
     ):
         run_here.run("01_cohort", "ward", monkeypatch)
     assert not paths.data("ward", "cohort").exists()

@@ -18,7 +18,7 @@ from sklearn.ensemble import RandomForestClassifier
 from torch.nn import functional
 
 from fetalkit.classifiers.ultrasound_transforms import scan_mask
-from fetalkit.metrics.grouped import Names
+from fetalkit.metrics.grouped import Names, checked
 from fetalkit.metrics.separability import Separability, large_enough, tell_apart
 from fetalkit.utils.errors import FetalkitError
 
@@ -171,6 +171,8 @@ def centre_table(features: Mapping[str, np.ndarray], centres: Names, patients: N
         fewer than five patients are left out; NaN where that leaves fewer than two.
     """
     places, people = np.asarray(centres), np.asarray(patients)
+    for of in features.values():
+        checked(of, places=places, patients=people)
     used = large_enough(places, people)
     several = len(set(places[used])) > 1
     missing = Separability(*[np.nan] * 4, chance=1 / max(len(set(places)), 1))
