@@ -20,7 +20,9 @@ def cohort(pictures):
     images = np.stack(pictures)
     codes = [str(imagehash.phash(Image.fromarray(image), hash_size=HASH_SIDE)) for image in images]
     files = [f"{image.tobytes()!r}" for image in images]
-    index = pd.DataFrame({"image_id": [f"{row}" for row in range(len(images))], "sha256": files, "phash": codes, "blank": False})
+    index = pd.DataFrame(
+        {"image_id": [f"{row}" for row in range(len(images))], "sha256": files, "phash": codes, "blank": False}
+    )
     return index.assign(patient="p", plane="Fetal brain", official_split="train"), images
 
 
