@@ -203,7 +203,8 @@ def test_with_a_worker_killed_in_mid_run_a_cluster_ends_with_the_same_bits(place
         snapshots=(),
     )
     diffusion = study.params.generators["diffusion"]
-    diffusion = diffusion.model_copy(update={"training": diffusion.training.model_copy(update=network)})
+    training = diffusion.training.model_copy(update=network)
+    diffusion = diffusion.model_copy(update={"training": training, "budget": None, "stopping": None})
     changes = {
         "generators": study.params.generators | {"diffusion": diffusion},
         "synthesis": study.params.synthesis.model_copy(update={"images_per_plane": 3}),

@@ -20,14 +20,15 @@ PLANES, SIZE, EACH, K = ["Fetal brain", "Fetal femur"], 32, 6, 3
 def settings(elsewhere):
     settings = params.load("phantom", paths.NOTEBOOKS.parent / "params.yaml")
     network = dict(channels=[16, 32], attention=[False, True], steps=2, guide_steps=1, snapshots=[])
+    whole = dict(training=network, budget=None, stopping=None)
     changes = {
         "run": dict(device="cpu", precision="float32", workers=1),
         "cohort": dict(planes=PLANES),
         "images": dict(image_size=SIZE),
         "splits": dict(shots=[K, "all"], seeds=[0]),
         "generators": {
-            "diffusion": {"training": network},
-            "diffusion-phantoms": {"training": network, "start": dict(images_per_plane=1, steps=2)},
+            "diffusion": whole,
+            "diffusion-phantoms": whole | {"start": dict(images_per_plane=1, steps=2)},
             "gan": {"training": dict(channels=[16, 32], latent=8, steps=2, batch_size=2)},
         },
         # What asks for more than these two planes and two values of k.
