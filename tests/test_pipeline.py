@@ -218,7 +218,7 @@ def leaves(value, path=()):
 changed = {}
 try:
     for path in leaves(content):
-        if path[0] in ("africa", "spain") or path[:2] == ("transfer", "hospitals"):
+        if path[0] in ("africa", "brain", "spain") or path[:2] == ("transfer", "hospitals"):
             continue
         other = copy.deepcopy(content)
         at = other

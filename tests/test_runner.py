@@ -423,7 +423,7 @@ def test_papermill_reads_the_parameters_cell_too():
     ],
 )
 def test_values_of_the_command_line(text, value):
-    assert list(cli._parameters([text]).values()) == [value]
+    assert list(parameters.given([text]).values()) == [value]
 
 
 def test_record_of_something_else_is_refused():
