@@ -3,7 +3,7 @@
 # make verify [COHORT=...]                   compare the last run with the published tables
 # make publish [COHORT=...]                  put the report of the last run into reports/, which git versions
 # make check                                 style, types and the quick tests; under a minute
-# make test                                  the whole test suite
+# make test                                  the test suite; `make test-long` what takes minutes each
 # make lab [COHORT=...]                      explore the notebooks in JupyterLab
 # make bench                                 measure speed and quality of the generator; about two hours
 # make search                                compare settings of the generator on validation patients; an hour
@@ -19,7 +19,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # The training protocol is searched on a real cohort.
 SEARCHED := $(if $(filter phantom,$(COHORT)),spain,$(COHORT))
 
-.PHONY: repro verify publish check test lab lint bench search search-training readme docs pipelines lock
+.PHONY: repro verify publish check test test-long lab lint bench search search-training readme docs pipelines lock
 
 repro: $(READY)
 	fetalkit repro "$(COHORT)"
@@ -39,7 +39,11 @@ check: lint
 
 # Files side by side, one process per core; a file's tests share what they prepare, and stay together.
 test: $(READY)
-	pytest --numprocesses auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
+	pytest --numprocesses auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder -m "not long"
+
+# What takes minutes each: killed workers of a cluster, several processes on one generator, whole studies elsewhere.
+test-long: $(READY)
+	pytest -m long
 
 # Notebooks work in notebooks/, where a relative mirror is not found.
 lab: $(READY)

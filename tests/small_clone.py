@@ -26,10 +26,12 @@ TINY = {
     "images": {"image_size": 32},
     "splits": {"shots": [3, "all"], "seeds": [0, 1], "validation_fraction": 0.25},
     "generators": {
-        "diffusion": {"training": _DIFFUSION, "sampling": _SAMPLING},
+        "diffusion": {"training": _DIFFUSION, "sampling": _SAMPLING, "budget": None, "stopping": None},
         "diffusion-phantoms": {
             "training": _DIFFUSION,
             "sampling": _SAMPLING,
+            "budget": None,
+            "stopping": None,
             "start": {"images_per_plane": 2, "steps": 3},
         },
         "gan": {"training": {"channels": [16, 32], "latent": 8, "steps": 4}},

@@ -190,6 +190,7 @@ def worked(study, run, sign=None, client=None):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_with_a_worker_killed_in_mid_run_a_cluster_ends_with_the_same_bits(place, two_workers, elsewhere, monkeypatch):
     """Generators, sets and runs; the worker dies in a training, whose checkpoint another worker goes on from."""
     study = small_study.trainable()

@@ -178,6 +178,7 @@ def test_export_refuses_a_folder_that_git_versions(project):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_no_name_leaves_the_folder_of_the_data(tmp_path):
     """A whole study of a ward, published and exported: every file that git would add, and every page, is searched."""
     clone = small_clone.Clone(tmp_path / "clone")

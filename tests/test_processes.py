@@ -59,6 +59,7 @@ def test_two_processes_train_what_one_trains(elsewhere):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_one_of_two_is_killed_and_the_training_goes_on_from_its_checkpoint(elsewhere):
     pytest.importorskip("accelerate", reason="the extra `cluster` is not installed")
     checkpoint, killed = paths.work("phantom", "generators", "killed.checkpoint"), []

@@ -38,6 +38,7 @@ def without_git(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("program", [True, False], ids=["git", "no-git"])
+@pytest.mark.long
 def test_a_zip_of_the_project_runs(program, repository, tmp_path, monkeypatch):  # noqa: F811
     shutil.rmtree(repository / ".git")
     if not program:
@@ -49,6 +50,7 @@ def test_a_zip_of_the_project_runs(program, repository, tmp_path, monkeypatch): 
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_zip_that_becomes_a_repository_is_one(repository):  # noqa: F811
     shutil.rmtree(repository / ".git")
     small.repro("ward")
@@ -61,6 +63,7 @@ def test_a_zip_that_becomes_a_repository_is_one(repository):  # noqa: F811
 
 @pytest.mark.slow
 @pytest.mark.parametrize("why", ["no program", "no user", "owner"])
+@pytest.mark.long
 def test_a_repository_stays_clean_also_where_git_does_not_help(why, repository, tmp_path, monkeypatch):  # noqa: F811
     small.repro("ward")
     pipeline.keep_published_lock("phantom")
@@ -87,6 +90,7 @@ def test_a_repository_stays_clean_also_where_git_does_not_help(why, repository, 
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_project_that_has_moved_runs_nothing_again(repository, monkeypatch):  # noqa: F811
     small.repro("ward")
     moved = repository.parent / "else where"
