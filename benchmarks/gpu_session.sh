@@ -15,9 +15,9 @@ OUT=${OUT:-work/gpu}
 WHEELS=${WHEELS:-wheels}
 mkdir -p "$OUT"
 if compgen -G "$WHEELS/*.whl" >/dev/null; then
-    python -m pip install --quiet --no-index --no-deps --upgrade --target work/gpu-site "$WHEELS"/*.whl || exit 9
+    python -m pip install --quiet --no-index --no-deps --upgrade --target data/gpu-site "$WHEELS"/*.whl || exit 9
 fi
-export PYTHONPATH="$PWD:$PWD/work/gpu-site${PYTHONPATH:+:$PYTHONPATH}" OMP_NUM_THREADS=1 PIP_NO_INDEX=1 HF_HUB_OFFLINE=1
+export PYTHONPATH="$PWD:$PWD/data/gpu-site${PYTHONPATH:+:$PYTHONPATH}" OMP_NUM_THREADS=1 PIP_NO_INDEX=1 HF_HUB_OFFLINE=1
 python - <<'PYTHON' || exit 9
 import importlib.util, sys
 import torch

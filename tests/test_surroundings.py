@@ -275,7 +275,7 @@ def test_a_runner_on_a_read_only_disk_says_so(small_disk, monkeypatch, capsys):
     read_only(folder)
     assert cli.main(["run", "01_cohort", "--cohort", "phantom"]) == 1
     assert capsys.readouterr().err == (
-        f"fetalkit: {folder}/work/phantom/lock: cannot be locked (Read-only file system); check rights and space\n"
+        f"fetalkit: {folder / 'work' / 'phantom' / 'lock'}: cannot be locked (Read-only file system); check rights and space\n"
     )
     with pytest.raises(FetalkitError, match="cannot be locked"), lock.pipeline_lock("phantom"):
         pass
