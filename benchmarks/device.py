@@ -90,6 +90,7 @@ class Bench:
         images = random.integers(0, 256, (256, self.size, self.size), np.uint8)
         self.data = Labelled(images, np.arange(256) % len(self.planes))
         self.folder = tempfile.mkdtemp()
+        self.of_a_core: dict[str, tuple[float, float]] = {}
 
     def works(self) -> Iterator[tuple[str, int, Make]]:
         """Name, batch size, and a function of device, steps and batch size that makes the work."""
@@ -135,19 +136,25 @@ class Bench:
 
         return work
 
+    def on_one_core(self, name: str, make: Make, batch: int, steps: int) -> tuple[float, float]:
+        """Operations per image, and images per second of one core; measured once per work, since both hardly follow the batch."""
+        if name not in self.of_a_core:
+            with threads(1):  # few images: large networks take seconds for each
+                flops = operations(make(CPU, 1, batch)) / batch
+                rounds = 1 if flops < 2e9 else 0
+                self.of_a_core[name] = flops, batch * steps / seconds_of(make(CPU, steps, batch), CPU, rounds)
+        return self.of_a_core[name]
+
     def row(self, name: str, batch: int, make: Make, peaks: dict[str, float]) -> dict:
         """One line of the table."""
-        drawn, steps = name.startswith("draw"), 2 if self.tiny else 40
+        drawn, steps = name.startswith("draw"), 2 if self.tiny else min(40, max(5, 2560 // batch))
         steps = 1 if drawn else steps
         precision = (
             torch.float32 if "diffusion" not in name and "gan" not in name else devices.precision("auto", self.on)
         )
         spent = seconds_of(make(self.on, steps, batch), self.on)
-        flops = operations(make(self.on, 1, batch)) / batch
         rate = batch * steps / spent
-        with threads(1):  # few images: large networks take seconds for each
-            few, some = min(batch, 8), 1 if drawn else 2
-            core = few * some / seconds_of(make(CPU, some, few), CPU, rounds=1 if flops < 2e9 else 0)
+        flops, core = self.on_one_core(name, make, min(batch, 8), 1 if drawn else 2)
         measured, sheet = peaks[f"measured {precision}"], peaks.get(f"sheet {precision}")
         return {
             "work": name,
@@ -236,21 +243,32 @@ def main() -> None:
     sheet = next((of for card, of in PEAKS.items() if card in name), None)
     if sheet:
         peaks |= {"sheet torch.bfloat16": sheet[0], "sheet torch.float32": sheet[1]}
-    rows = []
+    rows: list[dict] = []
+    result = {
+        "date": str(date.today()), "device": name, "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "torch": torch.__version__, "tiny": given.tiny, "tflops": {key: round(value, 2) for key, value in peaks.items()},
+        "works": rows,
+    }  # fmt: skip
+    print(json.dumps(result["tflops"]), flush=True)
     for work, batch, make in bench.works():
         row = attempted(lambda work=work, batch=batch, make=make: bench.row(work, batch, make, peaks))
         rows.append(row if isinstance(row, dict) else {"work": work, "batch": batch, "images_per_second": row})
         print(" | ".join(f"{key} {value}" for key, value in rows[-1].items()), flush=True)
-    result = {
-        "date": str(date.today()), "device": name, "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "torch": torch.__version__, "tiny": given.tiny, "tflops": {key: round(value, 2) for key, value in peaks.items()},
-        "works": rows, "seconds_per_prepared_batch_of_64": attempted(lambda: host_share(bench)),
-        "trainings_per_minute_by_workers": attempted(lambda: side_by_side(given.tiny)),
-        "seconds_per_step_of_the_denoiser": attempted(lambda: compiled(bench)),
-    }  # fmt: skip
-    print(json.dumps({key: value for key, value in result.items() if key != "works"}, indent=2))
-    given.out.parent.mkdir(parents=True, exist_ok=True)
-    given.out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+        keep(given.out, result)
+    for key, measure in {
+        "seconds_per_prepared_batch_of_64": lambda: host_share(bench),
+        "trainings_per_minute_by_workers": lambda: side_by_side(given.tiny),
+        "seconds_per_step_of_the_denoiser": lambda: compiled(bench),
+    }.items():
+        result[key] = attempted(measure)
+        print(f"{key}: {json.dumps(result[key])}", flush=True)
+        keep(given.out, result)
+
+
+def keep(path: Path, result: dict) -> None:
+    """Write what has been measured so far: a session on a lent machine can end at any moment."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
