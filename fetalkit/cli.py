@@ -8,31 +8,17 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from typer.core import TyperGroup
 
 from fetalkit.utils.errors import FetalkitError
 
-
-class Search(StrEnum):
-    """Searches for good settings, which have reports of their own."""
-
-    training = "training"
-    generator = "generator"
-
-
-class Kind(StrEnum):
-    """What `fetalkit list` knows."""
-
-    arms = "arms"
-    generators = "generators"
-    classifiers = "classifiers"
-    cohorts = "cohorts"
-    metrics = "metrics"
+# Searches for good settings, which have reports of their own; and what `fetalkit list` knows.
+Search = Literal["training", "generator"]
+Kind = Literal["arms", "generators", "classifiers", "cohorts", "metrics"]
 
 
 class _Commands(TyperGroup):
@@ -167,7 +153,7 @@ def publish(
     from fetalkit.utils import paths
 
     if search is not None:
-        page = publish(cohort, search.value)
+        page = publish(cohort, search)
     else:
         pipeline.file(cohort)  # There must be such a study.
         with pipeline_lock(cohort):
@@ -206,6 +192,20 @@ def export(
     from fetalkit.reporting.export import export
 
     export(cohort, name, folder)
+
+
+@app.command()
+def release(
+    cohort: Study,
+    name: Annotated[str, typer.Argument(help="Of a generator, or its folder, called diffusion-kall-seed0 and so on.")],
+    folder: Annotated[Path, typer.Argument(help="New or empty; its name is that of the released generator.")],
+    about: Annotated[list[str] | None, typer.Option(metavar="LABEL=VALUE", help="For its card: Device=... .")] = None,
+) -> None:
+    """Measure a trained generator on validation patients, and write it in half precision, with its card."""
+    from fetalkit.reporting import release as releasing
+    from fetalkit.runner.parameters import given
+
+    releasing.release(cohort, name, folder, given(about or []))
 
 
 @app.command()
@@ -253,7 +253,7 @@ def list_(kind: Annotated[Kind, typer.Argument(help="Of what.")]) -> None:
     """Say what there is: name and one line."""
     from fetalkit.config import listing
 
-    rows = listing.rows(kind.value)
+    rows = listing.rows(kind)
     width = max((len(name) for name, _ in rows), default=0)
     for name, line in rows:
         print(f"{name:<{width}}  {line}".rstrip())
@@ -281,9 +281,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # A terminal that lacks a letter is no reason to end.
     # An exception instead of sudden death: no kernel may be left behind, and no file half-way.
-    numbers = [
-        getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)
-    ]  # Windows has no SIGHUP
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]  # not all have both
     earlier: dict[int, Callable | int | None] = {number: signal.signal(number, _stop) for number in numbers}
     try:
         app(arguments, prog_name="fetalkit")

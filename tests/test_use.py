@@ -346,6 +346,7 @@ def test_the_examples_of_the_documentation_run(study, ward, capsys):
     trained_study_set = paths.data("phantom", "synthetic", f"{GENERATOR}.npz")
     assert trained_study_set.exists()
     command(capsys, "export", "phantom", GENERATOR, "our-generator")
+    paths.released().symlink_to(ROOT / "models")
     text = (ROOT / "docs" / "use.md").read_text()
     size, outcomes = study.params.images.image_size, []
     for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
@@ -356,6 +357,6 @@ def test_the_examples_of_the_documentation_run(study, ward, capsys):
     pd.testing.assert_frame_equal(first, second)
     assert len(first) == 6 and drawn.shape == others.shape == (16, size, size)
     commands = [line.strip() for line in re.findall(r"(?m)^ {4}(fetalkit (?:predict|draw) .+)$", text)]
-    assert len(commands) == 4
+    assert len(commands) == 5
     for line in commands:
         assert command(capsys, *shlex.split(line)[1:])[0] == 0, line

@@ -1,13 +1,20 @@
 """What there is to choose from: arms, generators, classifiers, cohorts and metrics, each with one line."""
 
+import json
+from pathlib import Path
+from typing import Any
+
 from fetalkit.config import params
+from fetalkit.utils import paths
 from fetalkit.utils.errors import FetalkitError
 
 KINDS = ("arms", "generators", "classifiers", "cohorts", "metrics")
+CARD = "fetalkit.json"  # in the folder of every saved generator and classifier
 
 
 def rows(kind: str, cohort: str = "phantom") -> list[tuple[str, str]]:
-    """Name and one line of all that a cohort's study knows of a kind; its own ones, as ``params.yaml`` defines them, too.
+    """Name and one line of all that a cohort's study knows of a kind; its own ones, as ``params.yaml`` defines them, too, and
+    what is released with the project.
 
     Parameters
     ----------
@@ -30,7 +37,44 @@ def rows(kind: str, cohort: str = "phantom") -> list[tuple[str, str]]:
         marks = {name: " (control)" * arm.control + " (primary)" * arm.primary for name, arm in settings.arms.items()}
         return [(name, arm.title + marks[name]) for name, arm in settings.arms.items()]
     if kind == "generators":
-        return [(name, f"{of.title} [{of.class_path}]") for name, of in settings.generators.items()]
+        known = [(name, f"{of.title} [{of.class_path}]") for name, of in settings.generators.items()]
+        return known + _released("generator", "draw")
     if kind == "classifiers":
-        return [(name, of.model + ", pretrained" * of.pretrained) for name, of in settings.classify.classifiers.items()]
+        known = [
+            (name, of.model + ", pretrained" * of.pretrained) for name, of in settings.classify.classifiers.items()
+        ]
+        return known + _released("classifier", "predict")
     return list(params.resolve("fetalkit.metrics.classification:titles")(settings.metrics).items())
+
+
+def released(kind: str) -> list[str]:
+    """Names below ``models/`` of saved generators or classifiers (`kind` is ``"generator"`` or ``"classifier"``).
+
+    Those of the smallest images come first.
+    """
+    folders = [path.parent for path in sorted(paths.released().glob(f"*/{CARD}")) if saved_kind(path.parent) == kind]
+    return [folder.name for folder in sorted(folders, key=_size)]
+
+
+def saved_kind(folder: Path) -> str | None:
+    """What a folder holds by its card: ``"generator"`` or ``"classifier"``; None where it has none."""
+    content = _card(folder)
+    return content.get("kind", "generator") if content else None
+
+
+def _card(folder: Path) -> dict[str, Any]:
+    try:
+        content = json.loads((folder / CARD).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _size(folder: Path) -> int:
+    size = _card(folder).get("image_size")
+    return size if isinstance(size, int) else 0
+
+
+def _released(kind: str, command: str) -> list[tuple[str, str]]:
+    sizes = {name: _size(paths.released(name)) for name in released(kind)}
+    return [(name, f"released, trained already, {size} px [fetalkit {command} {name}]") for name, size in sizes.items()]

@@ -4,7 +4,6 @@ A classifier of a study is one of its runs of the first seed, whose weights stag
 """
 
 import difflib
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from fetalkit import cohorts, generators
 from fetalkit.classifiers import novelty, saved, weights
 from fetalkit.classifiers.novelty import TrainingSet
 from fetalkit.classifiers.saved import Card, SavedClassifier
-from fetalkit.config import params, sets
+from fetalkit.config import listing, params, sets
 from fetalkit.config.runs import Run, all_runs
 from fetalkit.config.sections import Frame
 from fetalkit.data.images import Labelled
@@ -44,24 +43,10 @@ def generators_of(cohort: str) -> list[str]:
     return [name for name in names if (paths.data(cohort, "generators", name) / CARD).exists()]
 
 
-def released(kind: str) -> list[str]:
-    """Names below ``models/`` of saved classifiers or generators: `kind` is ``"classifier"`` or ``"generator"``."""
-    return sorted(path.parent.name for path in paths.released().glob(f"*/{CARD}") if _kind(path.parent) == kind)
-
-
-def _kind(folder: Path) -> str | None:
-    """What a folder holds by its card; None where it has none."""
-    try:
-        content = json.loads((folder / CARD).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return content.get("kind", "generator") if isinstance(content, dict) else None
-
-
 def names(kind: str) -> list[str]:
     """All names of a `kind` (``"classifier"`` or ``"generator"``) that `classifier` or `generator` understands."""
     own = classifiers if kind == "classifier" else generators_of
-    return [f"{cohort}/{name}" for cohort in _cohorts() for name in own(cohort)] + released(kind)
+    return [f"{cohort}/{name}" for cohort in _cohorts() for name in own(cohort)] + listing.released(kind)
 
 
 def classifier(name: str | Path, device: str = "auto") -> SavedClassifier:
@@ -85,7 +70,7 @@ def generator(name: str | Path, device: str = "auto") -> tuple[Generator, dict[s
         As `classifier` does.
     """
     folder = _located("generator", str(name))
-    if _kind(folder) == "classifier":
+    if listing.saved_kind(folder) == "classifier":
         raise FetalkitError(f"{name}: a classifier, not a generator; `fetalkit predict` classifies with it")
     return generators.load(folder, device), _sampling(folder)
 
@@ -163,7 +148,7 @@ def _located(kind: str, name: str) -> Any:
             return paths.data(cohort, "generators", own)
         if kind == "classifier" and own.replace("/", "_") in classifiers(cohort):
             return of_run(cohort, own.replace("/", "_"))
-    if name in released(kind):
+    if name in listing.released(kind):
         return paths.released(name)
     raise FetalkitError(f"{name}: {_advice(kind, name)}")
 
@@ -175,20 +160,25 @@ def _advice(kind: str, name: str) -> str:
             f"no such folder, and no {kind} has been trained in this checkout; name an exported one, or run the study"
         )
     near = difflib.get_close_matches(name, there, n=3, cutoff=0.3) or there[:3]
+    near += [other for other in listing.released(kind) if other not in near]
+    more = len(there) - len(near)
     return f"no such folder, and no trained {kind} of this name; there are {', '.join(near)}" + (
-        f" and {len(there) - len(near)} more" if len(there) > len(near) else ""
+        f" and {more} more" if more > 0 else ""
     )
 
 
 def _sampling(folder: Path) -> dict[str, Any]:
-    """How the study of a generator draws from it; of a generator from elsewhere what its class does by default."""
+    """How the study of a generator draws from it, or what the card of a released one says; else as its class does."""
     for cohort in _cohorts():
         if folder.resolve().parent == paths.data(cohort, "generators").resolve():
             settings = params.load(cohort)
             for job in sets.jobs(settings):
                 if set_name(job["generator"], job["k"], job["seed"]) == folder.name:
                     return settings.generators[job["generator"]].sampling.model_dump()
-    return {}
+    usual = generators.read_card(folder).get("sampling", {})
+    if not isinstance(usual, dict):
+        raise FetalkitError(f"{folder / CARD}: sampling = {usual!r}: must be a mapping of options; drop it or mend it")
+    return usual
 
 
 def of_run(cohort: str, name: str) -> SavedClassifier:

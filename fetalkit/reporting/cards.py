@@ -77,12 +77,32 @@ class Source:
         return bool(self.seen) and self.cohort != "phantom"
 
 
+@dataclass(frozen=True)
+class Release:
+    """A generator as it is released with the project.
+
+    Attributes
+    ----------
+    name
+        Of its folder below ``models/``.
+    sampling
+        How it draws where nothing else is asked for.
+    alone
+        Whether diffusers can draw with it where fetalkit is not installed.
+    """
+
+    name: str
+    sampling: Mapping[str, Any]
+    alone: bool
+
+
 def model_card(
     source: Source,
     settings: Mapping[str, Any],
     training: Mapping[str, Any],
     components: Mapping[str, str],
     measures: Mapping[str, Any] | None = None,
+    release: Release | None = None,
 ) -> str:
     """Card of a saved generator.
 
@@ -99,7 +119,10 @@ def model_card(
     measures
         ``of`` (what was measured, a phrase), ``memorisation`` (``share``, ``low``, ``high`` in [0, 1], ``threshold``, ``n``)
         and ``fidelity`` (feature space -> ``fd``, ``kid``, ``precision``, ``recall``, ``density``, ``coverage``, ``n``);
-        missing parts are reported as not measured.
+        missing parts are reported as not measured. Where there is ``recognised`` (``judge``, ``real``, ``n``, ``by_plane``),
+        it is told how many images show the plane asked for.
+    release
+        Where it is released with the project.
 
     Returns
     -------
@@ -107,19 +130,18 @@ def model_card(
         Markdown with YAML front matter.
     """
     data = ModelCardData(
-        library_name="diffusers" if components and all(_of_diffusers(name) for name in components.values()) else None,
+        library_name="diffusers" if _of_diffusers(components) or (release and release.alone) else None,
         pipeline_tag="unconditional-image-generation",
         tags=[*TAGS, source.generator],
         **_licence(source),
     )
-    text = _text(
-        "model_card.md.j2", source, measures, settings=dict(settings), training=training, components=components
-    )
+    about = dict(settings=dict(settings), training=training, components=components, release=release)
+    text = _text("model_card.md.j2", source, measures, **about)
     return str(ModelCard(_joined(data, text)))
 
 
-def _of_diffusers(name: str) -> bool:
-    return name.startswith("diffusers.")
+def _of_diffusers(components: Mapping[str, str]) -> bool:
+    return bool(components) and all(name.startswith("diffusers.") for name in components.values())
 
 
 def dataset_card(
@@ -201,6 +223,7 @@ def _text(template: str, source: Source, measures: Mapping[str, Any] | None, **m
             licence=_licence(source),
             memorisation=measures.get("memorisation"),
             fidelity=measures.get("fidelity"),
+            recognised=measures.get("recognised"),
             of=measures.get("of", "this set"),
             **more,
         )

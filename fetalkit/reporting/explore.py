@@ -17,7 +17,7 @@ from PIL import Image
 
 from fetalkit.classifiers.gradcam import gradcam
 from fetalkit.classifiers.saved import SavedClassifier
-from fetalkit.config import params
+from fetalkit.config import listing, params
 from fetalkit.data import images as store
 from fetalkit.experiments import trained
 from fetalkit.plots.gradcam import overlay
@@ -45,7 +45,7 @@ def drawing(cohort: str) -> widgets.Widget:
     Raises
     ------
     FetalkitError
-        When `cohort`, whose generators come first, is unknown.
+        When `cohort`, whose generators come first after the released ones, is unknown.
     """
     names = _names("generator", cohort)
     return Drawing(names).widget if names else widgets.HTML(RUN["generator"].format(cohort=escape(cohort)))
@@ -57,16 +57,17 @@ def classifying(cohort: str) -> widgets.Widget:
     Raises
     ------
     FetalkitError
-        When `cohort`, whose classifiers come first, is unknown.
+        When `cohort`, whose classifiers come first after the released ones, is unknown.
     """
     names = _names("classifier", cohort)
     return Classifying(names).widget if names else widgets.HTML(RUN["classifier"].format(cohort=escape(cohort)))
 
 
 def _names(kind: str, cohort: str) -> list[str]:
-    """Names to choose from: those of `cohort` first, and of them first one that has seen most images."""
-    most = f"k{params.load(cohort).splits.shots.largest}"
-    return sorted(trained.names(kind), key=lambda name: (not name.startswith(f"{cohort}/"), most not in name))
+    """Names to choose from: what is released, then those of `cohort`, and of them first one that has seen most images."""
+    most, own = f"k{params.load(cohort).splits.shots.largest}", f"{cohort}/"
+    known, there = listing.released(kind), trained.names(kind)
+    return sorted(there, key=lambda name: (name not in known, not name.startswith(own), most not in name))
 
 
 class Drawing:

@@ -62,15 +62,7 @@ def export(cohort: str, name: str, folder: Path) -> None:
     made, runs = _sets(cohort, settings), trained.classifiers(cohort)
     if name not in made and name not in runs:
         raise FetalkitError(f"{cohort}: no synthetic set or classifier is called {name!r}; {_there(name, made, runs)}")
-    folder = Path(folder).resolve()
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise FetalkitError(f"{folder}: is there already and not an empty folder; name a new one")
-    if folder.is_relative_to(paths.ROOT) and not privacy.public(cohort):
-        inside = folder.relative_to(paths.ROOT).parts
-        if not inside or inside[0] not in UNTRACKED:
-            raise FetalkitError(
-                f"{folder}: git would version it, and {cohort} is not public; name a folder outside of the project, or in work/"
-            )
+    folder = target(cohort, folder)
     if name in runs:
         _write_classifier(trained.of_run(cohort, name), folder)
         return
@@ -84,6 +76,26 @@ def export(cohort: str, name: str, folder: Path) -> None:
         temporary.mkdir()
         _write_generator(study, origin, temporary / "generator")
         _write_images(study, source, temporary / "images")
+
+
+def target(cohort: str, folder: Path) -> Path:
+    """Folder that something of a cohort may be written to, absolute.
+
+    Raises
+    ------
+    FetalkitError
+        When it is not empty, or one that git versions and the cohort is private.
+    """
+    folder = Path(folder).resolve()
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise FetalkitError(f"{folder}: is there already and not an empty folder; name a new one")
+    if folder.is_relative_to(paths.ROOT) and not privacy.public(cohort):
+        inside = folder.relative_to(paths.ROOT).parts
+        if not inside or inside[0] not in UNTRACKED:
+            raise FetalkitError(
+                f"{folder}: git would version it, and {cohort} is not public; name a folder outside of the project, or in work/"
+            )
+    return folder
 
 
 def _there(name: str, made: Iterable[str], runs: Iterable[str]) -> str:
@@ -121,11 +133,11 @@ def _write_generator(study: Study, source: cards.Source, folder: Path) -> None:
     shutil.copytree(saved, folder, ignore=shutil.ignore_patterns("snapshots"))
     if card_contents.has_weights(folder):
         measures = card_contents.measured(study, source.generator, source.k, source.seed)
-        card = cards.model_card(source, settings, _training(source), card_contents.components(folder), measures)
+        card = cards.model_card(source, settings, training(source), card_contents.components(folder), measures)
         (folder / "README.md").write_text(card, encoding="utf-8")
 
 
-def _training(source: cards.Source) -> dict[str, Any]:
+def training(source: cards.Source) -> dict[str, Any]:
     """What the study has kept of the training; what it has not is left out."""
     known: dict[str, Any] = {}
     with suppress(FetalkitError):
