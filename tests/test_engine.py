@@ -168,7 +168,7 @@ def test_an_image_or_a_label_changes_the_fingerprint_of_what_reads_it(study, unt
     elif part == "label":
         path = paths.data("phantom", "splits", "splits.csv")
         table = Study("phantom", study.params).table
-        row = table.index[(table.part == "train") & (table.plane == "Other")][0]
+        row = table.index[(table.part == "train") & (table.plane == "Maternal cervix")][0]
         table.loc[row, "plane"] = "Fetal brain"
         table.to_csv(path, index=False)
     else:

@@ -193,7 +193,11 @@ BAD = {
         "classify.arms: no control; add one of: real, real-long",
     ),
     "leak": (
-        {"phantom/classify/arms": ["real", "diffusion-ceiling"], "phantom/splits/shots": [10]},
+        {
+            "phantom/classify/arms": ["real", "diffusion-ceiling"],
+            "phantom/classify/further": [],
+            "phantom/splits/shots": [10],
+        },
         "diffusion-ceiling needs 'all' among splits.shots",
     ),
     "batch": (
@@ -247,7 +251,7 @@ BAD = {
     ),
     "guidance without dropped labels": (
         {"phantom/generators/diffusion/training/label_dropout": 0},
-        "sampling.guidance = 1.5: classifier-free guidance other than 1 needs training.label_dropout > 0",
+        "sampling.guidance = 2: classifier-free guidance other than 1 needs training.label_dropout > 0",
     ),
     "varied guidance of what has none": (
         {"phantom/fidelity/varied": "gan"},
@@ -337,7 +341,7 @@ def test_a_cohort_of_a_kind_under_another_name(tmp_path):
     assert type(settings.cohort) is type(spain.cohort)
     assert type(cohorts.load("my-ward", settings.cohort)) is type(cohorts.load("spain", spain.cohort))
     assert params.load_cohort("my-ward", path) == settings.cohort
-    assert params.names(path) == ["phantom", "africa", "spain", "brain", "my-ward"]
+    assert params.names(path) == ["phantom", "africa", "spain", "brain", "spain-128", "brain-128", "my-ward"]
     with pytest.raises(FetalkitError, match="'my-ward' is not known; choose one of africa, phantom, spain"):
         cohorts.load("my-ward")
 
