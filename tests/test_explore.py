@@ -141,15 +141,38 @@ def test_the_notebook_runs_where_something_has_been_trained(study, elsewhere, mo
 
 
 def test_the_notebook_runs_where_nothing_has_been_trained(elsewhere):
-    """By the runner, as all notebooks do."""
+    shown = str(_run(_clone(elsewhere)))
+    assert "No generator has been trained in this checkout" in shown and "No classifier has been trained" in shown
+
+
+def test_the_notebook_opens_with_a_released_generator(elsewhere):
+    """Right after the install: nothing has been trained."""
     clone = _clone(elsewhere)
+    (clone / "models").symlink_to(ROOT / "models")
+    state = _run(clone)["application/vnd.jupyter.widget-state+json"]["state"].values()
+    dropdowns = [widget["state"] for widget in state if widget["model_name"] == "DropdownModel"]
+    generator, plane = (next(of for of in dropdowns if of["description"] == name) for name in ("Generator", "Plane"))
+    assert generator["_options_labels"] == ["spain-64", "spain-128"] and generator["index"] == 0
+    assert "Fetal brain" in plane["_options_labels"]
+    values = {widget["state"].get("description"): widget["state"].get("value") for widget in state}
+    assert values["Guidance"] == 2 and values["Steps"] == 12, "as its card says"
+    assert "8 synthetic images of 64 × 64 px." in str(state) and "No classifier has been trained" in str(state)
+
+
+def test_a_released_generator_comes_before_those_of_the_study(study, elsewhere):
+    (elsewhere / "models").symlink_to(ROOT / "models")
+    panel = explore.drawing("phantom")
+    assert panel.children[0].children[0].options == ("spain-64", "spain-128", OURS)
+
+
+def _run(clone):
+    """Run the notebook by the runner, as all notebooks are; return the state of its widgets."""
     shutil.copytree(ROOT / "notebooks", clone / "notebooks")
     command = [sys.executable, "-m", "fetalkit", "run", "00_explore", "--cohort", "phantom"]
     environment = os.environ | {"PYTHONPATH": str(clone)}
     done = subprocess.run(command, cwd=clone, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
-    shown = str(nbformat.read(paths.executed("phantom", "00_explore"), 4).metadata.widgets)
-    assert "No generator has been trained in this checkout" in shown and "No classifier has been trained" in shown
+    return nbformat.read(paths.executed("phantom", "00_explore"), 4).metadata.widgets
 
 
 def _clone(folder):

@@ -79,6 +79,7 @@ def test_a_release_is_what_its_card_says(study, capsys, elsewhere):
     assert "of real train images instead" in card.text and "test images were not read" in card.text
     assert {f"| {plane} |" in card.text for plane in study.planes} == {True}
     assert "{{" not in card.text and "{%" not in card.text and "\n\n\n\n" not in card.text
+    assert not [path for path in folder.rglob("*.json") if str(elsewhere) in path.read_text()], "a path of the machine"
     # Small on the disk, and single precision to compute with: the images are those of the trained network.
     weights = load_file(folder / "denoiser" / "diffusion_pytorch_model.safetensors")
     assert {tensor.dtype for tensor in weights.values()} == {torch.float16}

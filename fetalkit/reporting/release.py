@@ -79,6 +79,7 @@ def release(
         made.losses = [round(loss, _DIGITS) for loss in made.losses]
         made.save(temporary)
         _halve(temporary)
+        _forget(temporary)
         _say(temporary, {"sampling": sampling.model_dump(mode="json")})
         alone = isinstance(made, DiffusionGenerator) and _write_pipeline(temporary, made, sampling)
         known = {"Training time": f"{made.seconds:.0f} s"} if made.seconds else {}
@@ -117,6 +118,14 @@ def _halve(folder: Path) -> None:
         if wide := [key for key, of in halves.items() if not bool(torch.isfinite(of).all())]:
             raise FetalkitError(f"{path.name}: {wide[0]} has weights beyond the range of half precision")
         save_file(halves, path, about)
+
+
+def _forget(folder: Path) -> None:
+    """Leave out of the networks' settings from where they were read: a path of this machine."""
+    for path in sorted(folder.glob("*/config.json")):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        content.pop("_name_or_path", None)
+        path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def _say(folder: Path, more: Mapping[str, Any]) -> None:
