@@ -19,10 +19,13 @@ FURTHER = [
     "diffusion-phantoms", "diffusion-ceiling", "diffusion-mixed-50", "gan", "interpolation", "simulation", "mixup", "cutmix",
     "real+ultrasound",
 ]  # fmt: skip
+PLANES = ["Fetal abdomen", "Fetal brain", "Fetal femur", "Fetal thorax", "Maternal cervix", "Other"]
 _DIFFUSION = dict(channels=[16, 32], attention=[False, True], steps=6, guide_steps=3, snapshots=[0.5])
 _SAMPLING = dict(steps=3, guidance_kind="classifier-free", guidance=1.5, guidance_interval=[0, 100])
 TINY = {
-    "cohort": {"train_patients": 16, "test_patients": 8, "images_per_patient": 6, "image_size": 48},
+    "cohort": {
+        "planes": PLANES, "train_patients": 16, "test_patients": 8, "images_per_patient": 6, "image_size": 48,
+    },  # fmt: skip
     "images": {"image_size": 32},
     "splits": {"shots": [3, "all"], "seeds": [0, 1], "validation_fraction": 0.25},
     "generators": {
@@ -41,6 +44,7 @@ TINY = {
     "synthesis": {"images_per_plane": 4},
     "fidelity": {"guidance_scales": {"classifier-free": [1, 2], "classifier": [1]}, "variant_images_per_plane": 2},
     "classify": {
+        "arms": ["real", "real-long", "diffusion", "synthetic-only"],
         "further": [{"arms": FURTHER, "shots": [3], "classifiers": ["resnet10t"]}],
         "pretrain_steps": 3,
         "train_steps": 4,
