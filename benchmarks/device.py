@@ -215,7 +215,8 @@ def host_share(bench: Bench) -> float:
     from fetalkit.generators.diffusion.settings import DiffusionTraining
     from fetalkit.generators.diffusion.training import Losses, PixelScale
 
-    training = DiffusionTraining(**dict(bench.settings.generators["diffusion"].training) | {"batch_size": 64})
+    given = dict(bench.settings.generators["diffusion"].training) | {"batch_size": 64}
+    training = DiffusionTraining.model_validate(given)
     scale, labels = PixelScale.of(bench.data.images), bench.data.labels
     losses = Losses(bench.data.images, labels, len(bench.planes), scale, training, 0, bench.on, torch.float32)
     return round(seconds_of(lambda: [losses._batch(step, "diffusion") for step in range(5)], bench.on) / 5, 5)

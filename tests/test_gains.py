@@ -211,7 +211,7 @@ def test_a_failed_run_is_marked_and_never_vanishes_from_a_mean(study):
     assert "not measured, since a run failed" in " ".join(conclusions.opening(headline))
     pairs = pd.DataFrame(columns=["kind", "crosses_split"])
     content = summary.summary(comparison.predictions, table, pairs, gained, headline)
-    assert content["failed_cells"] == [name]
+    assert content["failed_runs"] == [name]
     assert content["arms"]["diffusion"]["resnet10t-half"]["10"]["accuracy"]["per_seed"]["1"] is None
     assert json.loads(json.dumps(content, allow_nan=False)) == content
 

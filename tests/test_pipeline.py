@@ -51,7 +51,7 @@ def test_the_summary_is_complete(clone):
     assert set(summary["duplicates"]) >= {"pairs", "cross_split"}
     assert summary["seeds"] == [0, 1]
     assert summary["wall_seconds"] > 0
-    assert summary["test_readings"] == 2 and summary["failed_cells"] == []
+    assert summary["test_readings"] == 2 and summary["failed_runs"] == []
     assert list(summary["headline"]) == ["diffusion", "gan", "interpolation", "mixup", "simulation"]
     for arm, of in summary["headline"].items():
         for over in (of, of["over_real"], of["over_real_long"]):
@@ -369,7 +369,7 @@ def test_a_failing_run_is_seen_from_the_training_to_the_readme(clone):
     assert table[(table.arm != "exploding") & (table.metric == "accuracy")].value.notna().all()
     summary = json.loads((pages / "summary.json").read_text())
     failed = [f"exploding_resnet10t_k3_seed{seed}" for seed in (0, 1)]
-    assert summary["failed_cells"] == failed
+    assert summary["failed_runs"] == failed
     assert summary["headline"]["exploding"]["few_shot"]["gain"] is None
     assert summary["arms"]["exploding"]["resnet10t"]["3"]["accuracy"]["mean"] is None
     for page in ("index.html", "07_classify.html"):

@@ -4,6 +4,7 @@ Everything works, or says in one line why not, and leaves nothing half-written.
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import run_here
+import small_study
 import test_pipelines_files as small
 import torch
 import yaml
@@ -21,7 +23,7 @@ from test_pipelines_files import repository, root  # noqa: F401
 from fetalkit import cli
 from fetalkit.config import params, sections
 from fetalkit.runner import execute, lock, pipeline, watched
-from fetalkit.utils import paths
+from fetalkit.utils import parallel, paths
 from fetalkit.utils.checkpoints import Checkpoint
 from fetalkit.utils.errors import FetalkitError
 from fetalkit.utils.files import replacing, write_json, write_table
@@ -355,9 +357,45 @@ def test_a_notebook_out_of_order_says_what_to_run_first(name, elsewhere, tmp_pat
     outside = tmp_path / "outside"
     outside.mkdir()
     monkeypatch.chdir(outside)
-    with pytest.raises(FetalkitError, match=r"run 0\d_\w+ (first|again)"):
+    with pytest.raises(FetalkitError, match=r"run 0\d_\w+ (first|again)") as error:
         run_here.run(name, "phantom", monkeypatch)
+    assert len(str(error.value).splitlines()) == 1
     assert not list(outside.iterdir())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("absent", "name", "message"),
+    [
+        ("splits", "04_generator", "splits/shots.csv: not found; run 03_splits first, or `dvc repro`"),
+        ("splits", "07_classify", "splits/splits.csv: not found; run 03_splits first, or `dvc repro`"),
+        ("images", "04_generator", "data/phantom/images: not found; run 02_images first, or `dvc repro`"),
+        ("images", "06_fidelity", "data/phantom/images: not found; run 02_images first, or `dvc repro`"),
+        ("images", "07_classify", "data/phantom/images: not found; run 02_images first, or `dvc repro`"),
+        ("generators", "05_synthesis", "-seed0 and [0-9]+ others: not found; run 04_generator first, or `dvc repro`"),
+        ("synthetic", "07_classify", "-seed0.npz and [0-9]+ others: not found; run 05_synthesis first, or `dvc repro`"),
+        ("synthetic", "06_fidelity", "-seed0.npz: not found; run 05_synthesis first, or `dvc repro`"),
+    ],
+)
+def test_one_line_names_the_stage_that_was_left_out(absent, name, message, elsewhere, monkeypatch):
+    """Before any job begins, however many would fail for it: here splits, images and one set are there, apart from one."""
+    small_study.write()
+    shutil.rmtree(paths.data("phantom", absent), ignore_errors=True)
+    began = set(paths.data("phantom").iterdir())
+    with pytest.raises(FetalkitError) as error:
+        run_here.run(name, "phantom", monkeypatch)
+    assert re.search(f"{message}$", str(error.value)) and len(str(error.value).splitlines()) == 1
+    assert set(paths.data("phantom").iterdir()) == began
+
+
+def _reads(name):
+    raise FetalkitError(f"{name}: not found")
+
+
+def test_a_reason_that_many_jobs_share_is_told_once():
+    with pytest.raises(FetalkitError) as error:
+        parallel.run(_reads, [{"name": name} for name in "aabaa"], 1)
+    assert str(error.value) == "5 of 5 jobs failed:\na: not found\nb: not found"
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ from fetalkit.config.runs import Run
 from fetalkit.data.study import Study
 from fetalkit.experiments.outcome import Outcome
 from fetalkit.metrics import classification
-from fetalkit.utils.errors import FetalkitError
+from fetalkit.utils.files import made_by
 
 KEYS = ["arm", "classifier", "k", "seed"]
 # Test sets by name: how rows of the test part are chosen. The first is the one that the study reports.
@@ -103,9 +103,8 @@ def long_table(study: Study, outcomes: Sequence[Outcome]) -> pd.DataFrame:
 
 def read(path: Path) -> pd.DataFrame:
     """A stored long table: names as text, values that are missing as NaN."""
-    if not path.exists():
-        raise FetalkitError(f"{path}: not found; run 07_classify first, or `dvc repro`")
     text = ("cohort", "arm", "classifier", "k", "metric")
+    made_by("07_classify", path)
     return pd.read_csv(path, dtype=dict.fromkeys(text, str), keep_default_na=False, na_values={"value": [""]})
 
 

@@ -51,7 +51,7 @@ def summary(
             "shots": list(study.params.splits.shots),
             "budget": study.params.classify.model_dump(include={"pretrain_steps", "train_steps", "batch_size"}),
             "headline": headline,
-            "failed_cells": failed(table),
+            "failed_runs": failed(table),
             "arms": _by_arm(predictions, table),
             "gains": gained.to_dict("records"),
         }

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from fetalkit.utils import paths
-from fetalkit.utils.errors import FetalkitError
+from fetalkit.utils.files import made_by
 
 COLUMNS = ("image_id", "patient", "plane", "centre", "machine", "operator", "official_split", "source")
 _TEXT = (*COLUMNS, "format", "mode", "sha256", "phash")
@@ -28,7 +28,4 @@ def duplicates(cohort: str) -> pd.DataFrame:
 
 
 def _made(cohort: str, name: str) -> Path:
-    path = paths.data(cohort, "cohort", name)
-    if not path.exists():
-        raise FetalkitError(f"{path}: not found; run 01_cohort first, or `dvc repro`")
-    return path
+    return made_by("01_cohort", paths.data(cohort, "cohort", name))

@@ -1,5 +1,6 @@
 """The tables and arrays of one cohort, as the stages after 03_splits read them. Images go by their ids everywhere."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +12,7 @@ from fetalkit.config.params import Params
 from fetalkit.data.images import ImageStore, Labelled
 from fetalkit.utils import paths
 from fetalkit.utils.errors import FetalkitError
+from fetalkit.utils.files import made_by
 
 
 class Study:
@@ -36,20 +38,20 @@ class Study:
     @cached_property
     def table(self) -> pd.DataFrame:
         """One row per image, in the order of the index; columns as `fetalkit.data.splits.split` makes them."""
-        path = _made(paths.data(self.cohort, "splits", "splits.csv"), "03_splits")
+        path = made_by("03_splits", paths.data(self.cohort, "splits", "splits.csv"))
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
         return table.assign(linked=table.linked == "True")
 
     @cached_property
     def shots(self) -> pd.DataFrame:
         """Nested subsets: ``seed``, ``k`` (text), ``plane``, ``image_id``."""
-        path = _made(paths.data(self.cohort, "splits", "shots.csv"), "03_splits")
+        path = made_by("03_splits", paths.data(self.cohort, "splits", "shots.csv"))
         return pd.read_csv(path, dtype=str, keep_default_na=False).astype({"seed": int})
 
     @cached_property
     def store(self) -> ImageStore:
         """All images of the cohort, by id; where `tested_on` is validation, test images are hidden."""
-        folder = _made(paths.data(self.cohort, "images"), "02_images")
+        folder = made_by("02_images", paths.data(self.cohort, "images"))
         store = ImageStore.load(folder, self.params.images.image_size)
         if missing := set(self.table.image_id) - set(store.image_ids):
             raise FetalkitError(
@@ -107,6 +109,19 @@ class Study:
             raise FetalkitError(f"{self.cohort}: no subset k = {k}, seed = {seed}; run 03_splits again")
         return set(chosen)
 
+    def ready(self, sets: Iterable[tuple[str, str, int]] = ()) -> None:
+        """Look for what jobs will read before they begin: the splits, the images, and `sets` (generator, k, seed).
+
+        Raises
+        ------
+        FetalkitError
+            Once, not for every job; names the notebook that has to run first.
+        """
+        _ = self.shots, self.store
+        files = [paths.data(self.cohort, "synthetic", f"{set_name(*one)}.npz") for one in sets]
+        if files:
+            made_by("05_synthesis", *files)
+
     def synthetic(self, generator: str, k: str, seed: int) -> Labelled:
         """Synthetic set of a generator of the run (`k`, `seed`)."""
         path = paths.data(self.cohort, "synthetic", f"{set_name(generator, k, seed)}.npz")
@@ -122,7 +137,7 @@ def read_set(path: Path, image_size: int) -> Labelled:
         When it is missing or damaged, or its images have another side than `image_size` px: then other parameters made it.
     """
     try:
-        with np.load(_made(path, "05_synthesis"), allow_pickle=False) as content:
+        with np.load(made_by("05_synthesis", path), allow_pickle=False) as content:
             data = Labelled(content["images"], content["labels"])
     except (OSError, ValueError, KeyError) as error:
         raise FetalkitError(f"{path}: not a complete synthetic set ({error}); run 05_synthesis again") from error
@@ -136,9 +151,3 @@ def read_set(path: Path, image_size: int) -> Labelled:
 def set_name(generator: str, k: str, seed: int) -> str:
     """Name of a trained generator and of its synthetic set, e.g. ``diffusion-k10-seed0``."""
     return f"{generator}-k{k}-seed{seed}"
-
-
-def _made(path: Path, notebook: str) -> Path:
-    if not path.exists():
-        raise FetalkitError(f"{path}: not found; run {notebook} first, or `dvc repro`")
-    return path

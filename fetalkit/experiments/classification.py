@@ -12,7 +12,7 @@ from fetalkit.classifiers.loader import Feed
 from fetalkit.config import arms
 from fetalkit.config.arms import REAL
 from fetalkit.config.params import Params
-from fetalkit.config.runs import Run, all_runs, stored
+from fetalkit.config.runs import Run, all_runs, stored, stored_sets
 from fetalkit.data.images import Labelled
 from fetalkit.data.study import Study, read_set
 from fetalkit.experiments import building, engine
@@ -28,6 +28,7 @@ STAGE = "classify"
 def train_all(cohort: str, settings: Params) -> list[Outcome]:
     """Train and apply every run, one process per core. A run that fails is among the outcomes, with its error."""
     study, runs = Study(cohort, settings), all_runs(settings)
+    study.ready(stored_sets(settings))
     image_ids = study.predicted
     cache = PhaseCache.of(cohort, STAGE)
     outcomes = engine.attempt(

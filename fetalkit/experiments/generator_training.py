@@ -54,6 +54,7 @@ class Trained:
 
 def train_all(cohort: str, settings: Params) -> list[Trained]:
     """Train all generators of the study, one process per core; those that are there already are taken."""
+    Study(cohort, settings).ready()
     wanted = sets.jobs(settings)
     names = dict.fromkeys(job["generator"] for job in wanted)
     started = [name for name in names if settings.generators[name].start]

@@ -20,7 +20,7 @@ from fetalkit.experiments.outputs import FINGERPRINT
 from fetalkit.metrics import memorisation
 from fetalkit.utils import paths, provenance
 from fetalkit.utils.errors import FetalkitError
-from fetalkit.utils.files import replacing
+from fetalkit.utils.files import made_by, replacing
 
 
 def draw_all(cohort: str, settings: Params) -> dict[str, int]:
@@ -28,8 +28,9 @@ def draw_all(cohort: str, settings: Params) -> dict[str, int]:
     each = settings.synthesis.images_per_plane
     own = [Variant(job["generator"], **job) for job in sets.jobs(settings)]
     own += sets.drawn_otherwise(settings)
-    if own and not (trained := paths.data(cohort, "generators")).is_dir():
-        raise FetalkitError(f"{trained}: not found; run 04_generator first, or `dvc repro`")
+    if own:
+        names = dict.fromkeys(set_name(variant.generator, variant.k, variant.seed) for variant in own)
+        made_by("04_generator", *(paths.data(cohort, "generators", name) for name in names))
     work = [dict(variant=variant, each=each) for variant in own]
     few = min(settings.fidelity.variant_images_per_plane, each)
     work += [dict(variant=variant, each=few) for variant in sets.drawable(settings, variants.all_variants(settings))]

@@ -149,10 +149,9 @@ class Generator(ABC, Generic[TrainingT, SamplingT]):
             the class cannot begin from another training.
         """
         check_training_set(images, labels, self.n_classes, self.image_size)
-        name = type(self).__name__
-        if start is not None and self.start_needs is None:
-            raise FetalkitError(f"{name}: cannot begin from another training; leave out its start")
-        self._fit(images, labels, seed=seed, checkpoint=checkpoint, label=label or name, start=start)
+        if start is not None:
+            self._check_begins()
+        self._fit(images, labels, seed=seed, checkpoint=checkpoint, label=label or type(self).__name__, start=start)
 
     def pretrain(
         self,
@@ -168,13 +167,11 @@ class Generator(ABC, Generic[TrainingT, SamplingT]):
 
         Parameters
         ----------
-        images
-            uint8, shape ``(n, image_size, image_size)``.
         labels
-            Integers, shape ``(n,)``, in ``[0, n_classes)``, or -1 where the plane is not known.
+            As for `fit`, or -1 where the plane is not known.
         domains
             Integers, shape ``(n,)``, at least 0: the source of every image. 0 are the images that `fit` will learn from.
-        seed, checkpoint, label
+        images, seed, checkpoint, label
             As for `fit`.
 
         Raises
@@ -183,10 +180,13 @@ class Generator(ABC, Generic[TrainingT, SamplingT]):
             As `fit` does, and when the domains are not as above.
         """
         check_start_set(images, labels, domains, self.n_classes, self.image_size)
-        name = type(self).__name__
+        self._check_begins()
+        label = label or type(self).__name__
+        self._pretrain(images, labels, domains, seed=seed, checkpoint=checkpoint, label=label)
+
+    def _check_begins(self) -> None:
         if self.start_needs is None:
-            raise FetalkitError(f"{name}: cannot begin from another training; leave out its start")
-        self._pretrain(images, labels, domains, seed=seed, checkpoint=checkpoint, label=label or name)
+            raise FetalkitError(f"{type(self).__name__}: cannot begin from another training; leave out its start")
 
     def sample(
         self,

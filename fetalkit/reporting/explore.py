@@ -31,12 +31,10 @@ PHANTOMS = (("none", 0.0), ("a trace", 3.0), ("a little", 1.5), ("half", 0.8), (
 LABEL = {"description_width": "86px"}
 WIDE = {"width": "420px"}
 BLUE, RED, AMBER = "#1f5fa8", "#b3261e", "#8a5a00"
-RUN = {
-    "generator": "No generator has been trained in this checkout: run <code>make repro</code> (or <code>fetalkit repro "
-    "{cohort} train-generators</code>), and open this notebook again.",
-    "classifier": "No classifier has been trained in this checkout: run <code>make repro</code> (or <code>fetalkit repro "
-    "{cohort}</code>), and open this notebook again.",
-}
+RUN = (
+    "No {kind} has been trained in this checkout: run <code>make repro</code> (or <code>fetalkit repro {command}</code>), "
+    "and open this notebook again."
+)
 
 
 def drawing(cohort: str) -> widgets.Widget:
@@ -47,20 +45,16 @@ def drawing(cohort: str) -> widgets.Widget:
     FetalkitError
         When `cohort`, whose generators come first after the released ones, is unknown.
     """
-    names = _names("generator", cohort)
-    return Drawing(names).widget if names else widgets.HTML(RUN["generator"].format(cohort=escape(cohort)))
+    return _panel("generator", f"{cohort} train-generators", _names("generator", cohort), Drawing)
 
 
 def classifying(cohort: str) -> widgets.Widget:
-    """A button for an image to classify, or a sentence that says what to run where no classifier has been trained.
+    """A button for an image to classify, or a sentence as of `drawing`, which raises the same."""
+    return _panel("classifier", cohort, _names("classifier", cohort), Classifying)
 
-    Raises
-    ------
-    FetalkitError
-        When `cohort`, whose classifiers come first after the released ones, is unknown.
-    """
-    names = _names("classifier", cohort)
-    return Classifying(names).widget if names else widgets.HTML(RUN["classifier"].format(cohort=escape(cohort)))
+
+def _panel(kind: str, command: str, names: list[str], made: "type[Drawing | Classifying]") -> widgets.Widget:
+    return made(names).widget if names else widgets.HTML(RUN.format(kind=kind, command=escape(command)))
 
 
 def _names(kind: str, cohort: str) -> list[str]:

@@ -62,6 +62,21 @@ def _of_full_disk(error: Exception, folder: Path) -> bool:
     return isinstance(error, RuntimeError) and shutil.disk_usage(folder).free < _LITTLE
 
 
+def made_by(notebook: str, *paths: Path) -> Path:
+    """The first of `paths`, once all of them are there.
+
+    Raises
+    ------
+    FetalkitError
+        Says that `notebook`, which makes them, has to run first.
+    """
+    absent = [path for path in paths if not path.exists()]
+    if absent:
+        others = f" and {len(absent) - 1} others" if len(absent) > 1 else ""
+        raise FetalkitError(f"{absent[0]}{others}: not found; run {notebook} first, or `dvc repro`")
+    return paths[0]
+
+
 def write_table(frame: pd.DataFrame, path: Path) -> None:
     """Write `frame` as CSV, all or nothing."""
     with replacing(path) as temporary:

@@ -85,12 +85,13 @@ def run(function: Callable, jobs: Sequence[dict], workers: int | Cluster, label:
     Raises
     ------
     FetalkitError
-        After all other jobs have finished: names each job that failed, and why.
+        After all other jobs have finished: names each job that failed, and why; a reason that several share, once.
     """
     attempts = attempt(function, jobs, workers, label)
     failures = [one.error for one in attempts if one.error]
     if failures:
-        raise FetalkitError(f"{len(failures)} of {len(jobs)} jobs failed:\n" + "\n".join(failures))
+        each = list(dict.fromkeys(failures))
+        raise FetalkitError("\n".join([f"{len(failures)} of {len(jobs)} jobs failed:", *each]))
     return [one.result for one in attempts]
 
 
