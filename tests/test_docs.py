@@ -134,7 +134,9 @@ def test_the_sections_of_own_images_are_complete(tmp_path, monkeypatch):
     for section in (first, *(first | other for other in others)):
         (tmp_path / "params.yaml").write_text(yaml.safe_dump(content | {"ward": section}))
         settings = params.load("ward", tmp_path / "params.yaml")
-        assert settings.cohort.planes == ["Fetal abdomen", "Fetal brain"]
+        planes = section["cohort"]["planes"]
+        assert settings.cohort.planes == list(planes.values() if isinstance(planes, dict) else planes)
+        assert len(settings.cohort.planes) == 2
     assert list(settings.generators) == ["diffusion", "interpolation"]
 
 

@@ -162,7 +162,7 @@ def test_a_cohort_is_loaded_by_its_class(own, image_folder):  # noqa: F811
         ({"training": {"levels": 1}}, r"phantom.generators.mean.*training.levels = 1: .*greater than or equal to 2"),
         (
             {"training": {"levels": 3}},
-            r"phantom.*generators.mean.training: levels = 3: give at least one for each of 6",
+            r"phantom.*generators.mean.training: levels = 3: give at least one for each of 5",
         ),
         ({"sampling": {"shift": "far"}}, r"phantom.generators.mean.*sampling.shift = 'far'"),
         ({"title": None}, r"phantom.generators.mean.title"),
