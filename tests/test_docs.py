@@ -132,7 +132,7 @@ def test_the_sections_of_own_images_are_complete(tmp_path, monkeypatch):
     assert len(blocks[0].splitlines()) <= 12
     content = yaml.safe_load((ROOT / "params.yaml").read_text())
     for section in (first, *(first | other for other in others)):
-        (tmp_path / "params.yaml").write_text(yaml.safe_dump(content | {"ward": section}))
+        (tmp_path / "params.yaml").write_text(yaml.safe_dump(content | {"ward": section}, sort_keys=False))
         settings = params.load("ward", tmp_path / "params.yaml")
         planes = section["cohort"]["planes"]
         assert settings.cohort.planes == list(planes.values() if isinstance(planes, dict) else planes)
