@@ -75,7 +75,7 @@ def test_an_empty_section_holds_no_studies(elsewhere, monkeypatch, section):
     assert settings.names() == [] and not settings.between_cohorts("hospitals")
     with pytest.raises(FetalkitError, match=r"^params.yaml: transfer has no study 'phantom'; there are: none$"):
         settings.load("phantom")
-    assert set(pipeline.studies()) == {"phantom", "africa", "spain", "brain"}
+    assert set(pipeline.studies()) == {"phantom", "africa", "spain", "brain", "spain-128", "brain-128"}
     assert "08_transfer" not in pipeline.text("africa")
 
 

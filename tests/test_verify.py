@@ -258,7 +258,8 @@ def test_published_tables_agree_with_themselves_and_not_with_broken_ones(name, e
         )
     verdict = verify.verify(name)
     assert verdict.holds
-    assert re.fullmatch(r"conclusions: none of \d\d+ changes", verdict.lines[-1])
+    number = r"0" if name == "brain" else r"\d\d+"  # two controls alone allow no conclusion
+    assert re.fullmatch(rf"conclusions: none of {number} changes", verdict.lines[-1])
     results = pd.read_csv(folder / "results.csv")
     results.loc[results.metric == "accuracy", "value"] -= 0.3
     results.to_csv(folder / "results.csv", index=False)
