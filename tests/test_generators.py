@@ -282,10 +282,24 @@ def test_moved_images_follow_the_movement_that_is_told():
     assert torch.allclose(still, image, atol=1e-6) and not moves.any()
 
 
-def test_half_of_the_images_are_mirrored():
+def test_half_of_the_images_are_mirrored_and_it_is_told_which():
     images = np.tile(np.arange(8, dtype=np.uint8), (400, 4, 1))
-    turned = (augmentation.mirror(images, rng(0))[:, 0, 0] == 7).mean()
-    assert 0.4 < turned < 0.6
+    seen, mirrored = augmentation.mirror(images, rng(0))
+    turned = seen[:, 0, 0] == 7
+    assert 0.4 < turned.mean() < 0.6
+    assert (turned == mirrored.numpy()).all()
+
+
+@pytest.mark.slow
+def test_a_network_that_is_told_of_mirroring_draws_every_image_the_right_way_round():
+    """Half of the training images are seen mirrored; in what is drawn the bright side is where the images have it."""
+    images = np.full((64, 16, 16), 40, np.uint8)
+    images[:, :, 10:14] = 220
+    noise = dict(sigma_mean=0.0, sigma_std=1.5)  # at high levels it is decided where the bar is
+    made = small(("bar",), steps=600, batch_size=16, augment=0.0, learning_rate=3e-3, **noise)
+    made.fit(images, np.zeros(64, np.int64), seed=0)
+    drawn = made.sample(np.zeros(16, np.int64), seed=1).astype(float)
+    assert (drawn[:, :, 10:14].mean(axis=(1, 2)) > drawn[:, :, 2:6].mean(axis=(1, 2)) + 60).all()
 
 
 def test_the_noisy_classifier_learns_the_planes(learned):

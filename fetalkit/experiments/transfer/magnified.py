@@ -15,6 +15,7 @@ from torch import nn
 
 from fetalkit.generators.base import Generator
 from fetalkit.generators.diffusion.augmentation import SPREAD
+from fetalkit.generators.diffusion.denoiser import MOVES
 from fetalkit.generators.diffusion.generator import DiffusionGenerator
 from fetalkit.utils.errors import FetalkitError
 from fetalkit.utils.streams import rng
@@ -34,7 +35,7 @@ def told(denoiser: nn.Module, magnification: float) -> Iterator[None]:
     magnification
         1.25 for the part of an image that is 1 / 1.25 as wide and high.
     """
-    movement = torch.zeros(len(SPREAD))
+    movement = torch.zeros(MOVES)
     movement[SIZE] = math.log(magnification) / SPREAD[SIZE]
 
     def with_movement(_: nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:

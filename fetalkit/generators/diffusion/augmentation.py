@@ -19,10 +19,25 @@ from fetalkit.utils import devices
 SPREAD = torch.tensor([0.06, 0.06, 0.12, 0.12, 0.08])
 
 
-def mirror(images: np.ndarray, generator: torch.Generator) -> np.ndarray:
-    """Mirror half of the images, (n, height, width), left to right: either side may be the left one in a scan."""
-    mirrored = torch.rand(len(images), generator=generator).numpy() < 0.5
-    return np.where(mirrored[:, None, None], images[:, :, ::-1], images)
+def mirror(images: np.ndarray, generator: torch.Generator) -> tuple[np.ndarray, torch.Tensor]:
+    """Mirror half of the images left to right: either side may be the left one in a scan.
+
+    Parameters
+    ----------
+    images
+        (n, height, width).
+    generator
+        On the CPU.
+
+    Returns
+    -------
+    images : numpy.ndarray
+        Of the same shape.
+    mirrored : torch.Tensor
+        bool (n,), which ones were. A network that is not told draws captions and scales of the device on either side, too.
+    """
+    mirrored = torch.rand(len(images), generator=generator) < 0.5
+    return np.where(mirrored.numpy()[:, None, None], images[:, :, ::-1], images), mirrored
 
 
 def move(images: torch.Tensor, share: float, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:

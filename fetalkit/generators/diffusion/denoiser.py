@@ -25,8 +25,9 @@ from fetalkit.generators.diffusion.settings import HEAD
 
 # Groups of the normalisations, and Fourier features of the noise level.
 GROUPS, FREQUENCIES = 8, 64
-# Numbers that tell the network how a training image was moved; see `fetalkit.generators.diffusion.augmentation`.
-MOVES = 5
+# Numbers that tell the network how a training image was moved, and whether it was mirrored; see
+# `fetalkit.generators.diffusion.augmentation`.
+MOVES = 6
 
 
 class Norm(nn.GroupNorm):
@@ -93,7 +94,7 @@ class Conditions(nn.Module):
     frequency: torch.Tensor
     phase: torch.Tensor
 
-    def __init__(self, width: int, n_labels: int, blocks: list[Block], n_domains: int = 1):
+    def __init__(self, width: int, n_labels: int, blocks: list[Block], n_domains: int = 1, n_moves: int = MOVES):
         super().__init__()
         self.n_labels = n_labels
         # Random Fourier features [2]; saved with the weights. Frequencies in cycles per unit of ln(sigma) / 4.
@@ -104,7 +105,7 @@ class Conditions(nn.Module):
         self.domain = nn.Embedding(n_domains, width) if n_domains > 1 else None
         if self.domain is not None:
             _zero(self.domain)
-        self.move = nn.Linear(MOVES, width, bias=False)
+        self.move = nn.Linear(n_moves, width, bias=False)
         self.mix = nn.Linear(width, width)
         self.widths = [2 * block.outputs for block in blocks]
         self.modulate = nn.Linear(width, sum(self.widths))
@@ -163,6 +164,8 @@ class Denoiser(ModelMixin, ConfigMixin):
         As in :class:`fetalkit.generators.diffusion.settings.DiffusionTraining`.
     n_domains
         Number of sources of images; the label of class `c` from source `d` is ``d * n_labels + c``.
+    n_moves
+        Numbers that tell how an image was moved; 5 in a network that was not told of mirroring.
     """
 
     @register_to_config
@@ -174,6 +177,7 @@ class Denoiser(ModelMixin, ConfigMixin):
         attention: list[bool],
         blocks: int = 1,
         n_domains: int = 1,
+        n_moves: int = MOVES,
     ):
         super().__init__()
         self.encoder = Encoder(unshuffle, channels, attention, blocks)
@@ -187,7 +191,7 @@ class Denoiser(ModelMixin, ConfigMixin):
         self.norm, self.out = Norm(GROUPS, channels[0]), nn.Conv2d(channels[0], unshuffle**2, 3, padding=1)
         _zero(self.out)
         every = [*self.encoder.blocks(), self.middle, *(block for level in self.levels for block in _blocks(level))]
-        self.conditions = Conditions(channels[-1], n_labels, every, n_domains)
+        self.conditions = Conditions(channels[-1], n_labels, every, n_domains, n_moves)
         nn.Module.to(self, memory_format=torch.channels_last)
 
     def begin_with(self, other: "Denoiser") -> None:
@@ -216,7 +220,7 @@ class Denoiser(ModelMixin, ConfigMixin):
         class_labels
             int64, shape ``(batch,)``.
         moves
-            How the images were moved, ``(batch, 5)``; None is "not at all".
+            How the images were moved and whether they were mirrored, ``(batch, n_moves)``; None is "not at all".
 
         Returns
         -------

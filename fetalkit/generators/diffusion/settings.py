@@ -40,10 +40,11 @@ class DiffusionTraining(NetworkSettings):
     label_dropout
         Share of the training labels replaced by "no class", in [0, 1).
     sigma_mean, sigma_std
-        Mean and standard deviation of the natural logarithm of the noise level in training.
+        Mean and standard deviation of the natural logarithm of the noise level in training. EDM's mean of -1.2 shows a short
+        training too few of the high levels at which layout and plane are decided (measured: docs/generator.md).
     augment
         Share of the training images that are moved, turned and scaled, in [0, 1]; see
-        `fetalkit.generators.diffusion.augmentation`. All are mirrored left to right at random.
+        `fetalkit.generators.diffusion.augmentation`. All are mirrored left to right at random, of which it is told, too.
     guide_steps
         Training steps of the noise-aware classifier that classifier guidance needs; 0 for none.
     snapshots
@@ -61,7 +62,7 @@ class DiffusionTraining(NetworkSettings):
     weight_decay: Annotated[float, Field(ge=0, lt=1)] = 0.01
     ema_length: Rate = 0.1
     label_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    sigma_mean: Annotated[float, Field(allow_inf_nan=False)] = -1.2
+    sigma_mean: Annotated[float, Field(allow_inf_nan=False)] = -0.8
     sigma_std: Annotated[float, Field(gt=0, lt=math.inf)] = 1.2
     augment: Annotated[float, Field(ge=0, le=1)] = 0.5
     guide_steps: Annotated[int, Field(ge=0, le=10_000_000)] = 0

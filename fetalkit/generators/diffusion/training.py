@@ -49,7 +49,7 @@ class Batch(NamedTuple):
     classes
         int64 (batch,); for the denoiser a share of them is "no class".
     moves
-        How the images were moved, (batch, 5).
+        How the images were moved and whether they were mirrored, (batch, 6).
     sigma
         Noise levels, (batch,).
     """
@@ -120,8 +120,9 @@ class Losses:
         training = self.training
         rows = sampling.indices(len(self.images), training.batch_size, step, f"{self.seed}-{purpose}").numpy()
         random = rng(self.seed, purpose, step)
-        clean = self.scale.standardised(augmentation.mirror(self.images[rows], random), self.device)
-        clean, moves = augmentation.move(clean, training.augment, random)
+        seen, mirrored = augmentation.mirror(self.images[rows], random)
+        clean, moves = augmentation.move(self.scale.standardised(seen, self.device), training.augment, random)
+        moves = torch.cat([moves, devices.send(mirrored.float(), self.device)[:, None]], dim=1)
         classes = torch.from_numpy(self.labels[rows].astype(np.int64))
         if purpose == "diffusion":
             dropped = torch.rand(len(rows), generator=random) < training.label_dropout

@@ -62,7 +62,7 @@ class GanGenerator(Generator[GanTraining, GanSampling]):
 
         def batch(step: int) -> tuple[torch.Tensor, torch.Tensor]:
             rows = batches.indices(len(images), training.batch_size, step, f"{seed}-gan").numpy()
-            mirrored = augmentation.mirror(images[rows], rng(seed, "mirror", step))
+            mirrored, _ = augmentation.mirror(images[rows], rng(seed, "mirror", step))
             return networks.pixels(mirrored, self.device), self._classes(labels[rows])
 
         network = networks.seeded(self._network, seed, self.device)
