@@ -24,7 +24,7 @@ from fetalkit import generators
 from fetalkit.classifiers.saved import SavedClassifier
 from fetalkit.config import params, privacy, variants
 from fetalkit.data.study import Study
-from fetalkit.experiments import trained
+from fetalkit.experiments import pseudo_labels, trained
 from fetalkit.generators.card import read_record
 from fetalkit.generators.smote import IMAGES
 from fetalkit.reporting import card_contents, cards
@@ -129,8 +129,8 @@ def _sets(cohort: str, settings: params.Params) -> dict[str, tuple[str, str, int
 def _write_generator(study: Study, source: cards.Source, folder: Path) -> None:
     saved = card_contents.saved(source)
     settings = generators.read_card(saved)["training"]
-    # Weights from the course of the training are for the study of memorisation.
-    shutil.copytree(saved, folder, ignore=shutil.ignore_patterns("snapshots"))
+    # Weights from the course of the training are for the study of memorisation, and teachers for its own sets.
+    shutil.copytree(saved, folder, ignore=shutil.ignore_patterns("snapshots", pseudo_labels.FOLDER))
     if card_contents.has_weights(folder):
         measures = card_contents.measured(study, source.generator, source.k, source.seed)
         card = cards.model_card(source, settings, training(source), card_contents.components(folder), measures)
