@@ -17,7 +17,7 @@ from fetalkit.classifiers import models, novelty, weights
 from fetalkit.classifiers.loader import as_input
 from fetalkit.classifiers.models import Normalised
 from fetalkit.classifiers.novelty import TrainingSet
-from fetalkit.config.sections import Frame, ImageSize, Section, unique, validated
+from fetalkit.config.sections import FOREIGN, Frame, ImageSize, Section, unique, validated
 from fetalkit.data import folders
 from fetalkit.data import images as store
 from fetalkit.utils import devices, provenance
@@ -31,8 +31,6 @@ PREPARATION = (
     "(Lanczos), divided by 255; in the network resized to input_size where there is one (bilinear), then (x - mean) / std"
 )
 TOGETHER = 64  # images at a time
-# What timm would read from elsewhere: a card from a stranger must not say where.
-_FOREIGN = ("checkpoint_path", "pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "cache_dir")
 
 
 class Card(Section):
@@ -218,7 +216,8 @@ def load(folder: Path | str, device: str = "auto") -> SavedClassifier:
     """
     folder = Path(folder)
     card = read_card(folder)
-    if foreign := sorted(set(card.arguments) & set(_FOREIGN)):
+    # A card from a stranger must not say where timm reads from.
+    if foreign := sorted(set(card.arguments) & set(FOREIGN)):
         raise FetalkitError(f"{folder / CARD}: arguments.{foreign[0]} is not allowed; remove it")
     try:
         model = models.create(

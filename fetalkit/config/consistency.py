@@ -21,6 +21,7 @@ def problems(settings: Params) -> Iterator[str]:
     yield from _sets(settings)
     yield from _nothing_unlabelled(settings)
     yield from _classifiers(settings)
+    yield from _metrics(settings)
 
 
 def _names(settings: Params) -> Iterator[str]:
@@ -175,6 +176,15 @@ def _classifiers(settings: Params) -> Iterator[str]:
         yield f"classify.batch_size = {given.batch_size}: mixup and cutmix mix pairs; make it an even number"
     for name in dict.fromkeys(phase.augmentation for phase in phases):
         yield from _refused(f"arms: {name}", resolve_name("fetalkit.classifiers.loader:augmentation"), name)
+
+
+def _metrics(settings: Params) -> Iterator[str]:
+    """Modules that cannot be imported; found out now, and not when the first classifier has been trained."""
+    if settings.metrics:
+        try:
+            resolve_name("fetalkit.metrics.classification:load")(settings.metrics)
+        except FetalkitError as error:
+            yield str(error)
 
 
 def unknown_networks(training: Any, image_size: int, key: str) -> Iterator[str]:

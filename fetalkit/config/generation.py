@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, Field, SerializeAsAny, model_validator
 
-from fetalkit.config.sections import GuidanceKind, Rate, Section, Steps, unique, validated
+from fetalkit.config.sections import GuidanceKind, Rate, Section, Seed, Steps, unique, validated
 from fetalkit.utils.errors import FetalkitError
 
 
@@ -199,7 +199,7 @@ def resolve(class_path: str) -> type:
 class Synthesis(Section):
     """How many images of every plane a synthetic set has."""
 
-    images_per_plane: Annotated[int, Field(ge=1)]
+    images_per_plane: Annotated[int, Field(ge=1, le=1_000_000)]
 
 
 class Fidelity(Section):
@@ -219,4 +219,4 @@ class Fidelity(Section):
     variant_images_per_plane: Annotated[int, Field(ge=2)]
     neighbours: Annotated[int, Field(ge=1, le=100)]
     near_copy_quantile: Rate
-    seed: Annotated[int, Field(ge=0)]
+    seed: Seed
