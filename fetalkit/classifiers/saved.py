@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import pandas as pd
 import torch
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, FiniteFloat
 
 from fetalkit.classifiers import models, novelty, weights
 from fetalkit.classifiers.loader import as_input
@@ -60,8 +60,8 @@ class Card(Section):
     kind: Literal["classifier"]
     model: str
     arguments: dict[str, Any]
-    mean: float
-    std: Annotated[float, Field(gt=0)]
+    mean: FiniteFloat
+    std: Annotated[FiniteFloat, Field(gt=0)]
     input_size: Annotated[int, Field(ge=16, le=512)] | None
     planes: Annotated[list[str], Field(min_length=2), AfterValidator(unique)]
     image_size: ImageSize
@@ -229,6 +229,8 @@ def load(folder: Path | str, device: str = "auto") -> SavedClassifier:
     weights.load(model, folder / WEIGHTS)
     try:
         threshold = float(card.warning["threshold"])
+        if not np.isfinite(threshold):
+            raise ValueError
     except (KeyError, TypeError, ValueError):
         raise FetalkitError(f"{folder / CARD}: warning.threshold is no number; export the classifier again") from None
     place = devices.device(device)
@@ -250,7 +252,7 @@ def read_card(folder: Path) -> Card:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise FetalkitError(f"{folder}: no saved classifier, there is no {CARD} in it") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise FetalkitError(f"{path}: damaged ({error}); export the classifier again") from None
     if isinstance(content, dict) and "class" in content:
         raise FetalkitError(f"{folder}: a generator, not a classifier; `fetalkit draw` draws with it")

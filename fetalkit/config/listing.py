@@ -65,7 +65,7 @@ def saved_kind(folder: Path) -> str | None:
 def _card(folder: Path) -> dict[str, Any]:
     try:
         content = json.loads((folder / CARD).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
 

@@ -215,9 +215,9 @@ def _explain(file: str, prefix: str, item: ErrorDetails) -> str:
         return f"{start}{key} is missing; add it"
     if item["type"] == "extra_forbidden":
         return f"{start}{key} = {item['input']!r} is not a known key; correct its name or remove it"
-    value = "" if isinstance(item["input"], dict | BaseModel) else f" = {item['input']!r}"
+    value = "" if isinstance(item["input"], dict | BaseModel) or not key else f" = {item['input']!r}"
     message = item["msg"].removeprefix("Value error, ")
-    return f"{start}{key}{value}: {message[0].lower()}{message[1:]}"
+    return f"{start}{key}{value}{': ' * bool(key)}{message[0].lower()}{message[1:]}"
 
 
 def _hyphened(item: ErrorDetails) -> set[str]:

@@ -28,10 +28,11 @@ from fetalkit.experiments import pseudo_labels, trained
 from fetalkit.generators.card import read_record
 from fetalkit.generators.smote import IMAGES
 from fetalkit.reporting import card_contents, cards
+from fetalkit.reporting.drawings import file_name
 from fetalkit.runner.records import record
 from fetalkit.utils import paths
 from fetalkit.utils.errors import FetalkitError
-from fetalkit.utils.files import replacing
+from fetalkit.utils.files import refuse_unwritable, replacing
 
 NAME = re.compile(r"(?P<generator>.+)-k(?P<k>all|\d+)-seed(?P<seed>\d+)")
 UNTRACKED = ("data", "work", "reports-private")  # folders that git ignores
@@ -84,7 +85,7 @@ def target(cohort: str, folder: Path) -> Path:
     Raises
     ------
     FetalkitError
-        When it is not empty, or one that git versions and the cohort is private.
+        When it is not empty, cannot be written, or is one that git versions and the cohort is private.
     """
     folder = Path(folder).resolve()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -95,6 +96,7 @@ def target(cohort: str, folder: Path) -> Path:
             raise FetalkitError(
                 f"{folder}: git would version it, and {cohort} is not public; name a folder outside of the project, or in work/"
             )
+    refuse_unwritable(folder)
     return folder
 
 
@@ -163,7 +165,7 @@ def _write_images(study: Study, source: cards.Source, folder: Path) -> None:
         if image.tobytes() in real:
             continue
         plane = study.planes[label]
-        file = f"{plane.lower().replace(' ', '-')}/{number:05d}.png"
+        file = f"{file_name(plane)}/{number:05d}.png"
         (folder / "train" / file).parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(image).save(folder / "train" / file)
         rows.append((file, plane, int(label), source.generator, source.k, source.seed, number))

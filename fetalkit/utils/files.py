@@ -51,8 +51,18 @@ def replacing(path: Path):
         shutil.rmtree(holder, ignore_errors=True)
 
 
+def refuse_unwritable(path: Path) -> None:
+    """Raise now what `replacing` would raise after long work."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.rmdir(tempfile.mkdtemp(prefix=f".{path.stem}-", dir=path.parent))
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
 def _unwritable(path: Path, error: OSError) -> FetalkitError:
-    return FetalkitError(f"{path}: cannot be written ({error.strerror}); free some space or check rights")
+    reason = "a file stands where a folder is needed" if isinstance(error, FileExistsError) else error.strerror
+    return FetalkitError(f"{path}: cannot be written ({reason}); free some space or check rights")
 
 
 def _of_full_disk(error: Exception, folder: Path) -> bool:
