@@ -101,12 +101,12 @@ def propose(name: str, folder: Path, table: Path | None = None) -> Proposal:
     files = ImageFiles(root)
     if not files.names:
         raise FetalkitError(f"{folder}: no image is in it; name the folder that holds the images")
-    if table is None:
-        tables = [
-            path for path in sorted(root.iterdir()) if path.suffix.lower() in (*_TABLES, *_WORKBOOKS) and path.is_file()
-        ]
-        readable = [path for path in tables if path.suffix.lower() in _TABLES]
-        table = readable[0] if len(readable) == 1 else None
+    tables = [
+        path for path in sorted(root.iterdir()) if path.suffix.lower() in (*_TABLES, *_WORKBOOKS) and path.is_file()
+    ]
+    readable = [path for path in tables if path.suffix.lower() in _TABLES]
+    if table is None and len(readable) == 1:
+        table = readable[0]
     if table is None:
         cohort["planes"] = sorted({name.split("/")[0] for name in files.names if "/" in name} - set(split_words.WORDS))
         if not cohort["planes"]:
