@@ -52,16 +52,20 @@ def replacing(path: Path):
 
 
 def refuse_unwritable(path: Path) -> None:
-    """Raise now what `replacing` would raise after long work."""
+    """Raise now what `replacing` would raise after long work; makes nothing that stays."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        os.rmdir(tempfile.mkdtemp(prefix=f".{path.stem}-", dir=path.parent))
+        there = next(place for place in path.absolute().parents if place.exists())
+        os.rmdir(tempfile.mkdtemp(prefix=".trial-", dir=there))
     except OSError as error:
         raise _unwritable(path, error) from error
 
 
 def _unwritable(path: Path, error: OSError) -> FetalkitError:
-    reason = "a file stands where a folder is needed" if isinstance(error, FileExistsError) else error.strerror
+    reason = (
+        "a file stands where a folder is needed"
+        if isinstance(error, FileExistsError | NotADirectoryError)
+        else error.strerror
+    )
     return FetalkitError(f"{path}: cannot be written ({reason}); free some space or check rights")
 
 
