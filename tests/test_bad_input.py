@@ -41,6 +41,9 @@ FILES = {
     "brackets": ("[" * 3000, "more brackets within brackets than can be read"),
     "UTF-16": ("ward: {}\n".encode("utf-16"), "not in UTF-8; save it in that encoding"),
     "a zero byte": ("ward: {}\n\0", "not valid YAML"),
+    "an anchor that is not there": ("ward: {<<: *nothing}\n", "line 1: not valid YAML"),
+    "an unfinished merge": ("<<<<<<< HEAD\nward: {}\n=======\n", "not valid YAML"),
+    "a key twice": ("ward: {cohort: {}, cohort: {}}\n", "line 1: 'cohort' stands twice; remove one of them"),
     "Python": ("ward: !!python/object/apply:os.system [ls]\n", "line 1: not valid YAML"),
     "a number as a name": ("1: {cohort: {kind: phantom}}\n", "section 1: use letters, digits, _ and - alone, in quotes"),
     "a date as a name": ("2024-03-01: {cohort: {}}\n", "section datetime.date(2024, 3, 1): use letters"),
@@ -92,6 +95,8 @@ VALUES = {
     "a seed beyond those of scikit-learn": (("phantom", "splits", "seeds"), [2**32], "seeds.0 = 4294967296: input should be"),
     "a seed below": (("phantom", "splits", "seeds"), [-1], "seeds.0 = -1: input should be greater than or equal to 0"),
     "no number": (("phantom", "classify", "learning_rate"), float("nan"), "learning_rate = nan: input should be less than 1"),
+    "a decimal comma": (("phantom", "classify", "learning_rate"), "0,001", "learning_rate = '0,001': input should be a valid"),
+    "a batch of one": (("phantom", "classify", "batch_size"), 1, "batch_size = 1: input should be greater than or equal to 2"),
     "a k in words": (("phantom", "splits", "shots"), ["ten"], "phantom.splits.shots"),
 }  # fmt: skip
 

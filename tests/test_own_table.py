@@ -354,6 +354,14 @@ def test_names_of_other_systems(folder):
     assert table(ward.write(folder, others, images=False))[0].equals(table(section)[0])
 
 
+def test_a_link_to_an_image_is_that_image(folder):
+    section = ward.write(folder)
+    (folder / "img00_0.png").rename(folder.parent / "elsewhere.png")
+    (folder / "img00_0.png").symlink_to(folder.parent / "elsewhere.png")
+    index, _ = audit.scan(folder, table(section)[0])
+    assert len(index) == 24 and "img00_0.png" in set(index.source)
+
+
 def test_a_name_that_may_be_two_images(folder):
     section = ward.write(folder, [(f"{line[3]}/{line[0]}", *line[1:]) for line in ward.rows()])
     other = folder / "site 1" / "img00_0.png"
