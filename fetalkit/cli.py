@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 import typer
 from typer.core import TyperGroup
 
-from fetalkit.utils.errors import FetalkitError
+from fetalkit.utils.errors import FetalkitError, for_users
 
 # Searches for good settings, which have reports of their own; and what `fetalkit list` knows.
 Search = Literal["training", "generator"]
@@ -28,8 +28,10 @@ class _Commands(TyperGroup):
         """Run the command; print a line instead of a trace where the user can act on the error."""
         try:
             return super().invoke(ctx)
-        except FetalkitError as error:
-            for line in str(error).splitlines():
+        except (FetalkitError, OSError, MemoryError) as error:
+            if not (lines := for_users(error)):
+                raise
+            for line in lines:
                 print(f"fetalkit: {line}", file=sys.stderr)
             raise typer.Exit(1) from None
         except KeyboardInterrupt:
@@ -153,6 +155,7 @@ def publish(
     from fetalkit.utils import paths
 
     if search is not None:
+        pipeline.check(cohort)
         page = publish(cohort, search)
     else:
         pipeline.file(cohort)  # There must be such a study.
@@ -205,7 +208,7 @@ def release(
     from fetalkit.reporting import release as releasing
     from fetalkit.runner.parameters import given
 
-    releasing.release(cohort, name, folder, given(about or []))
+    releasing.release(cohort, name, folder, given(about or [], "--about"))
 
 
 @app.command()

@@ -137,6 +137,10 @@ def damaged(tmp_path, kind):
         path.write_bytes(locked)
     elif kind == "no file":
         zipped(path, {"__MACOSX/._a": b"-"})
+    elif kind == "a file and a folder of one name":
+        zipped(path, {"ward/a": b"A", "ward/a/b.png": b"B"})
+    elif kind == "a long name":
+        zipped(path, {f"ward/{'x' * 300}.png": b"A"})
     elif kind == "twice":
         zipped(path, {"ward/a.png": b"A", "ward\\a.png": b"B"})
     return path
@@ -155,6 +159,8 @@ def damaged(tmp_path, kind):
         ("a password", "it needs a password; unpack it by hand"),
         ("no file", "it holds no file"),
         ("twice", "two of its entries are called ward\\a.png"),
+        ("a file and a folder of one name", "the names of its files do not fit on this disk"),
+        ("a long name", "the names of its files do not fit on this disk (File name too long"),
         ("larger than the disk", "GB are free"),
     ],
 )

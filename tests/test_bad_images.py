@@ -98,6 +98,12 @@ def lab(path):
 CASES = {
     "missing": ("x.png", lambda path: None, "x.png: missing"),
     "other case": ("x.png", other_case, "x.png: missing (x.PNG is there: upper and lower case differ)"),
+    "link to itself": (
+        "x.png",
+        lambda path: path.symlink_to(path),
+        "cannot be read (Too many levels of symbolic links)",
+    ),
+    "pipe": ("x.png", os.mkfifo, "x.png: a device or a pipe, not an image"),
     "broken link": ("x.png", broken_link, "gone.png, which is not there)"),
     "folder": ("x.png", lambda path: path.mkdir(), "x.png: a folder, not an image"),
     "below a file": ("x.png/y.png", lambda path: whole(path.parent), "y.png: cannot be read (Not a directory)"),

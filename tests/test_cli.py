@@ -55,7 +55,11 @@ def test_the_help_names_every_command(capsys):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("arguments", [["--help"], ["run", "none", "--cohort", "phantom"], ["repro", "typo"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["run", "none", "--cohort", "phantom"], ["repro", "typo"]]
+    + [["list", kind] for kind in ("arms", "generators", "classifiers")],
+)
 def test_the_start_waits_for_no_heavy_library(arguments):
     heavy = {"torch", "dvc", "matplotlib", "sklearn"} | ({"papermill", "nbformat"} if arguments[0] != "run" else set())
     code = f"import sys; from fetalkit import cli; cli.main(sys.argv[1:]);print(*{heavy} & set(sys.modules))"

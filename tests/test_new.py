@@ -135,6 +135,13 @@ def test_the_column_that_is_called_like_what_it_says_comes_first(here):
     assert proposal.propose("ward", here).section["cohort"]["columns"]["plane"] == "Plane"
 
 
+def test_a_column_that_stands_twice_is_told(here):
+    ward.write(here, ward.rows(patients=20), columns=("file", "mrn", "label", "site", "mrn", "set"))
+    made = proposal.propose("ward", here)
+    assert made.wrong[0] == "column mrn stands twice in labels.csv; rename one of them"
+    assert "patient" not in made.section["cohort"]["columns"]
+
+
 @pytest.mark.parametrize(
     ("name", "folder", "words"),
     [
@@ -143,11 +150,21 @@ def test_the_column_that_is_called_like_what_it_says_comes_first(here):
         ("table", "ward", "table: params.yaml has that name already"),
         ("ward", "nowhere", "nowhere: no such folder or archive"),
         ("ward", ".", "no image is in it"),
+        ("ward", "no table", "name the table that says what the images are (CSV): fetalkit new ward"),
+        ("ward", "two tables", "name the table of a.csv, labels.csv: fetalkit new ward"),
+        ("ward", "a workbook", "name the table of labels.xlsx: fetalkit new ward"),
     ],
 )
 def test_what_cannot_be_is_one_line(here, tmp_path, name, folder, words, capsys):
-    if folder == "ward":
+    if folder not in ("nowhere", "."):
         ward.write(here)
+    if folder == "two tables":
+        (here / "a.csv").write_bytes((here / "labels.csv").read_bytes())
+    elif folder == "a workbook":
+        (here / "labels.csv").rename(here / "labels.xlsx")
+    elif folder == "no table":
+        (here / "labels.csv").unlink()
+    folder = folder if folder in ("nowhere", ".") else here.name
     assert cli.main(["new", name, str(tmp_path / folder)]) == 1
     error = capsys.readouterr().err
     assert words in error and len(error.splitlines()) == 1

@@ -1,5 +1,7 @@
 """A cohort that a table describes: whatever program has saved it, rows are right or one line says what is wrong."""
 
+import gzip
+import os
 import shutil
 from pathlib import Path
 
@@ -7,6 +9,7 @@ import pytest
 import ward
 
 from fetalkit import cohorts
+from fetalkit.cohorts import audit
 from fetalkit.cohorts.image_files import ImageFiles
 from fetalkit.config.sections import validated
 from fetalkit.utils.errors import FetalkitError
@@ -104,6 +107,9 @@ def test_a_quote_that_is_never_closed(folder):
         table(section)
 
 
+HEADER = b"file,mrn,label,site,scanner,set\n"
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [
@@ -113,6 +119,27 @@ def test_a_quote_that_is_never_closed(folder):
         (b"PK\x03\x04rest", "is a workbook of a spreadsheet program; save its sheet as CSV"),
         (b"file,MRN,label,site,scanner,set\n1,2,3,4,5,6\n", r"column mrn is missing \(found.*; did you mean MRN\?"),
         (b"file,mrn,label,site,scanner,set,mrn\n1,2,3,4,5,6,7\n", "column mrn stands there twice; rename or remove"),
+        (HEADER + b"a.png,1,ABD,x\0y,V8,train\n", r"labels.csv: is no text table \(line 2 holds the byte 0x00\)"),
+        (
+            HEADER + b"a\x1b[31m.png,1,ABD,x,V8,train\n",
+            r"is no text table \(line 2 holds the byte 0x1b\); save it as CSV",
+        ),
+        (bytes(500), "labels.csv: is nothing but zeros, as a copy leaves behind that was broken off"),
+        (gzip.compress(HEADER * 9), "is no text table"),
+        (b"\x89PNG\r\n\x1a\n" + b"IHDR" * 20, r"is no text table \(line 2 holds the byte 0x1a\)"),
+        (
+            b"\n<!DOCTYPE html><html>Please log in</html>",
+            "is a web page, as a download leaves behind that needs a login",
+        ),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n", "is a pointer of Git LFS; run `git lfs pull`"),
+        (b'[{"file": "a.png", "mrn": 1}]', "is JSON; save it as CSV"),
+        (HEADER + b"<<<<<<< HEAD\na.png,1,ABD,x,V8,train\n=======\n", "line 2 is a mark of an unfinished merge of git"),
+        (
+            HEADER + b"a.png;1;ABD;x;V8;train\n",
+            'its header has 6 columns and its rows have one; put "," between the cells',
+        ),
+        (b"x" * 200_000 + b"," + HEADER + b"1,2,3,4,5,6,7\n", "labels.csv: its first line is no header; correct it"),
+        (HEADER + b"x" * 200_000 + b",2,3,4,5,6\n", r"not a readable table \(line 2: field larger than field limit"),
     ],
 )
 def test_what_is_no_table_is_one_line(folder, content, words):
@@ -154,6 +181,17 @@ def test_an_encoding_that_does_not_fit(folder):
         ({"folder": "/nowhere/at/all"}, "/nowhere/at/all: no such folder or archive; correct cohort.folder"),
         ({"table": "others.csv"}, "others.csv: not found; correct cohort.table"),
         ({"split": {"train": ["train"]}}, "split needs the words for train and those for test"),
+        ({"folder": ""}, "folder = '': '' is no name; write one line of text"),
+        ({"table": "a\nb.csv"}, "table = .* is no name; write one line of text"),
+        ({"planes": {"ABD": "", "BR": "Fetal brain"}}, "planes: '' is no name"),
+        ({"planes": {"ABD": "Fetal\nabdomen", "BR": "Fetal brain"}}, "planes: .* is no name; write one line of text"),
+        ({"separator": "\n"}, r"separator = '\\n': must be one mark, such as"),
+        ({"separator": "a"}, "separator = 'a': must be one mark"),
+        ({"separator": '"'}, "separator and quote are the same; correct one of them"),
+        ({"quote": "\n"}, r"quote = '\\n': must be one mark"),
+        ({"columns": columns() | {"centre": "mrn"}}, "columns: mrn is named for two things; name a column once"),
+        ({"columns": columns("split"), "split_seed": 2**32}, "split_seed = 4294967296: input should be less than"),
+        ({"columns": columns("split"), "test_fraction": float("nan")}, "test_fraction = nan: input should be less than"),
     ],
 )  # fmt: skip
 def test_a_section_that_cannot_be_is_one_line(folder, changes, words):
@@ -316,6 +354,14 @@ def test_names_of_other_systems(folder):
     assert table(ward.write(folder, others, images=False))[0].equals(table(section)[0])
 
 
+def test_a_link_to_an_image_is_that_image(folder):
+    section = ward.write(folder)
+    (folder / "img00_0.png").rename(folder.parent / "elsewhere.png")
+    (folder / "img00_0.png").symlink_to(folder.parent / "elsewhere.png")
+    index, _ = audit.scan(folder, table(section)[0])
+    assert len(index) == 24 and "img00_0.png" in set(index.source)
+
+
 def test_a_name_that_may_be_two_images(folder):
     section = ward.write(folder, [(f"{line[3]}/{line[0]}", *line[1:]) for line in ward.rows()])
     other = folder / "site 1" / "img00_0.png"
@@ -353,6 +399,33 @@ def test_nothing_outside_of_the_folder_is_read(folder):
     files = ImageFiles(folder)
     assert files.find("../img00_0.png") == "img00_0.png" and files.find("../img00_0.jpg") is None
     assert "labels.csv" not in files.names and len(files.names) == 24
+
+
+def test_a_name_that_leads_outside_is_refused(folder):
+    section = ward.write(folder, [("../" * (line[0] == "img03_0.png") + line[0], *line[1:]) for line in ward.rows()])
+    (folder / "img03_0.png").unlink(missing_ok=True)
+    with pytest.raises(
+        FetalkitError, match=r"line 8: ../img03_0.png would lie outside of the folder; correct its name"
+    ):
+        table(section)
+
+
+@pytest.mark.parametrize(
+    ("name", "source"),
+    [("/etc/passwd", "etc/passwd"), ("x" * 5000, "x" * 5000), ("self", "self"), ("pipe.png", "pipe.png")],
+)
+def test_what_can_be_no_image_is_left_to_the_audit(folder, name, source):
+    section = ward.write(folder)
+    (folder / "self").symlink_to(folder / "self")
+    os.mkfifo(folder / "pipe.png")
+    path = folder / "labels.csv"
+    path.write_text(path.read_text().replace("img03_0.png", name))
+    rows, _ = table(section)
+    assert source in set(rows.source)
+    with pytest.raises(
+        FetalkitError, match=r"^1 of 24 images cannot be read; .*\n.*: (missing|cannot be read|a device or a)"
+    ):
+        audit.scan(folder, rows)
 
 
 def test_an_archive_in_place_of_the_folder(folder, tmp_path):

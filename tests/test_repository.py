@@ -102,6 +102,13 @@ def test_no_parameter_has_a_name_that_the_run_cache_ignores():
     assert [key for key in keys if key.rpartition(".")[2] in ignored] == []
 
 
+def test_source_files_are_looked_at_every_time():
+    """They may lie outside the project, where DVC does not see that a label or an image has been corrected."""
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    assert stages["fetch"]["always_changed"] is True
+    assert set(stages["fetch"]["outs"]) & set(stages["audit"]["deps"]) == {"data/${cohort}/source.json"}
+
+
 def test_no_section_of_params_refers_to_another():
     """`dvc exp run -S` of one cohort writes into its section alone: an alias would carry the change to another one."""
     sections, anchors = {}, {}

@@ -296,6 +296,13 @@ def test_the_kernel_is_the_own_python(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+def test_a_parameter_may_be_called_like_those_of_the_runner():
+    write("01_cohort", "print(name, parameters)", parameters="cohort = 'x'\nname = 'y'\nparameters = 1")
+    path = execute.run("01_cohort", "africa", {"name": "z", "parameters": 2})
+    assert nbformat.read(path, as_version=4).cells[3].outputs[0].text == "z 2\n"
+
+
+@pytest.mark.slow
 def test_the_mirror_may_be_relative(root, monkeypatch, tmp_path):
     (root / "mirror").mkdir()
     write("01_cohort", "from fetalkit.utils.paths import mirror\nos.chdir('notebooks')\nprint(mirror().is_dir())")

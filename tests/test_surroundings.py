@@ -102,6 +102,20 @@ def test_a_project_that_has_moved_runs_nothing_again(repository, monkeypatch):  
 
 
 @pytest.mark.slow
+def test_a_pull_without_a_remote_says_so_and_harms_nothing(repository):  # noqa: F811
+    small.repro("ward")
+    pipeline.keep_published_lock("ward")
+    small.commit()
+    shutil.rmtree(paths.data("ward"))
+    shutil.rmtree(repository / ".dvc" / "cache")
+    command = [sys.executable, "-m", "dvc", "pull", "reports/ward/dvc.yaml"]
+    done = subprocess.run(command, cwd=repository, capture_output=True, text=True, check=False)
+    assert done.returncode != 0 and "No remote provided and no default remote set" in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr and small.status() == ""
+    assert small.repro("ward")[0] == ["first", "pages"], "what cannot be pulled is computed"
+
+
+@pytest.mark.slow
 def test_a_run_is_started_from_anywhere(repository, tmp_path, monkeypatch, capfd):  # noqa: F811
     gone = tmp_path / "gone"
     gone.mkdir()

@@ -11,13 +11,13 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import pandas as pd
 import torch
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, FiniteFloat
 
 from fetalkit.classifiers import models, novelty, weights
 from fetalkit.classifiers.loader import as_input
 from fetalkit.classifiers.models import Normalised
 from fetalkit.classifiers.novelty import TrainingSet
-from fetalkit.config.sections import Frame, ImageSize, Section, unique, validated
+from fetalkit.config.sections import FOREIGN, Frame, ImageSize, Section, unique, validated
 from fetalkit.data import folders
 from fetalkit.data import images as store
 from fetalkit.utils import devices, provenance
@@ -31,8 +31,6 @@ PREPARATION = (
     "(Lanczos), divided by 255; in the network resized to input_size where there is one (bilinear), then (x - mean) / std"
 )
 TOGETHER = 64  # images at a time
-# What timm would read from elsewhere: a card from a stranger must not say where.
-_FOREIGN = ("checkpoint_path", "pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "cache_dir")
 
 
 class Card(Section):
@@ -62,8 +60,8 @@ class Card(Section):
     kind: Literal["classifier"]
     model: str
     arguments: dict[str, Any]
-    mean: float
-    std: Annotated[float, Field(gt=0)]
+    mean: FiniteFloat
+    std: Annotated[FiniteFloat, Field(gt=0)]
     input_size: Annotated[int, Field(ge=16, le=512)] | None
     planes: Annotated[list[str], Field(min_length=2), AfterValidator(unique)]
     image_size: ImageSize
@@ -218,7 +216,8 @@ def load(folder: Path | str, device: str = "auto") -> SavedClassifier:
     """
     folder = Path(folder)
     card = read_card(folder)
-    if foreign := sorted(set(card.arguments) & set(_FOREIGN)):
+    # A card from a stranger must not say where timm reads from.
+    if foreign := sorted(set(card.arguments) & set(FOREIGN)):
         raise FetalkitError(f"{folder / CARD}: arguments.{foreign[0]} is not allowed; remove it")
     try:
         model = models.create(
@@ -230,6 +229,8 @@ def load(folder: Path | str, device: str = "auto") -> SavedClassifier:
     weights.load(model, folder / WEIGHTS)
     try:
         threshold = float(card.warning["threshold"])
+        if not np.isfinite(threshold):
+            raise ValueError
     except (KeyError, TypeError, ValueError):
         raise FetalkitError(f"{folder / CARD}: warning.threshold is no number; export the classifier again") from None
     place = devices.device(device)
@@ -251,7 +252,7 @@ def read_card(folder: Path) -> Card:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise FetalkitError(f"{folder}: no saved classifier, there is no {CARD} in it") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise FetalkitError(f"{path}: damaged ({error}); export the classifier again") from None
     if isinstance(content, dict) and "class" in content:
         raise FetalkitError(f"{folder}: a generator, not a classifier; `fetalkit draw` draws with it")

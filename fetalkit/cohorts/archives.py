@@ -4,6 +4,7 @@ What other systems put in beside the images (``__MACOSX``, ``._scan.png``, ``.DS
 backslash in a name separates folders as a slash does, and an entry that would lie outside the folder is refused.
 """
 
+import errno
 import json
 import lzma
 import re
@@ -21,6 +22,7 @@ from fetalkit.utils.errors import FetalkitError
 from fetalkit.utils.files import replacing
 
 _FILES, _ABOUT = "files", "archive.json"
+_BAD_NAMES = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ)
 _UTF8 = 0x800  # flag of a zip entry whose name is UTF-8
 
 
@@ -156,9 +158,14 @@ def _readable(path: Path) -> Iterator[None]:
     except RuntimeError as error:  # zipfile has no other class for it
         reason = f"it needs a password; unpack it by hand ({error})"
     except OSError as error:
-        if error.errno is not None:
+        if error.errno in _BAD_NAMES:
+            reason = (
+                f"the names of its files do not fit on this disk ({error.strerror}: ...{str(error.filename)[-60:]})"
+            )
+        elif error.errno is not None:
             raise
-        reason = f"it is damaged ({error})"  # so gzip and bzip2 tell
+        else:
+            reason = f"it is damaged ({error})"  # so gzip and bzip2 tell
     else:
         return
     raise FetalkitError(f"{path}: cannot be unpacked: {reason}")

@@ -1,5 +1,6 @@
 """Images below a folder, found by the names that other systems have given them."""
 
+import os.path
 from collections import defaultdict
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -52,7 +53,7 @@ class ImageFiles:
             When several images may be meant.
         """
         wanted = plain(name)
-        if ".." not in wanted.split("/") and (self.root / wanted).is_file():
+        if ".." not in wanted.split("/") and os.path.isfile(self.root / wanted):  # False for what can be no name
             return wanted
         whole, last = wanted.casefold(), wanted.rpartition("/")[2].casefold()
         for known, key in zip(self._by_name, (whole, whole, last, last), strict=True):

@@ -1,5 +1,6 @@
 """What a section of ``params.yaml`` for a folder of images could say: proposed from the files, tried, and shown with counts."""
 
+import os.path
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from fetalkit.cohorts.image_files import ImageFiles
 from fetalkit.cohorts.table import Table
 from fetalkit.cohorts.table_settings import TableSettings
 from fetalkit.config import defaults, params
-from fetalkit.config.sections import TRANSFER, read, validated
+from fetalkit.config.sections import NAME, TRANSFER, read, validated
 from fetalkit.utils import paths
 from fetalkit.utils.errors import FetalkitError
 from fetalkit.utils.files import replacing
@@ -49,10 +50,13 @@ _PATIENT_IN_NAME = (
     r"(?i)(?:^|/)([a-z]*\d+)[_ -][^/]*$",
     r"^([^/]+)/",
 )
+_TABLES, _WORKBOOKS = (
+    (".csv", ".tsv"),
+    (".xlsx", ".xls", ".ods"),
+)  # the reader of tables says what to do about the latter
 _SAMPLE = 200  # rows that tell which column names the images
 _FEW = 10  # images of a plane: fewer can hardly be divided
 _PER_CENTRE = "patients_per_centre"
-_NAME = re.compile(r"[A-Za-z][\w-]*")
 
 
 @dataclass
@@ -97,11 +101,22 @@ def propose(name: str, folder: Path, table: Path | None = None) -> Proposal:
     files = ImageFiles(root)
     if not files.names:
         raise FetalkitError(f"{folder}: no image is in it; name the folder that holds the images")
-    if table is None:
-        tables = sorted(root.glob("*.csv")) + sorted(root.glob("*.tsv"))
-        table = tables[0] if len(tables) == 1 else None
+    tables = [
+        path for path in sorted(root.iterdir()) if path.suffix.lower() in (*_TABLES, *_WORKBOOKS) and path.is_file()
+    ]
+    readable = [path for path in tables if path.suffix.lower() in _TABLES]
+    if table is None and len(readable) == 1:
+        table = readable[0]
     if table is None:
         cohort["planes"] = sorted({name.split("/")[0] for name in files.names if "/" in name} - set(split_words.WORDS))
+        if not cohort["planes"]:
+            there = (
+                f"of {', '.join(path.name for path in tables[:5])}" if tables else "that says what the images are (CSV)"
+            )
+            raise FetalkitError(
+                f"{folder}: name the table {there}: fetalkit new {name} {folder} TABLE; or put the images into folders named "
+                "like their planes"
+            )
     else:
         _from_table(made, root, table, files)
     if "patient" not in cohort.get("columns", {}):
@@ -112,7 +127,7 @@ def propose(name: str, folder: Path, table: Path | None = None) -> Proposal:
 
 def _check_name(name: str) -> None:
     taken = {*read(paths.PARAMS), *read(paths.PARAMS).get(TRANSFER, {})}
-    if not _NAME.fullmatch(name):
+    if not NAME.fullmatch(name) or name[0].isdigit():
         raise FetalkitError(f"{name!r}: no name for a cohort; use letters, digits, _ and -, beginning with a letter")
     if name in taken or name in params.COHORTS:
         raise FetalkitError(f"{name}: {paths.PARAMS.name} has that name already; choose another one")
@@ -136,6 +151,11 @@ def _from_table(made: Proposal, root: Path, table: Path, files: ImageFiles) -> N
     made.remarks.append(
         f"{path.name}: {len(raw)} rows, read as {raw.attrs['encoding']} with {raw.attrs['separator']} between columns"
     )
+    twice = raw.columns.duplicated(keep=False)
+    made.wrong += [
+        f"column {name} stands twice in {path.name}; rename one of them" for name in sorted(set(raw.columns[twice]))
+    ]
+    raw = raw.loc[:, ~twice]
     columns = guess(raw, files)
     shown = path.relative_to(root) if path.is_relative_to(root) else _short(path)
     made.section["cohort"] |= {"table": shown.as_posix(), "columns": columns}
@@ -234,7 +254,7 @@ def _tried(name: str, cohort: dict[str, Any], root: Path) -> tuple[TableSettings
 
 def _faults(settings: TableSettings, table: pd.DataFrame, root: Path, files: ImageFiles) -> Iterator[str]:
     """What would stop the study, or make it less than it could be."""
-    missing = [source for source in table.source if not (root / source).is_file()]
+    missing = [source for source in table.source if not os.path.isfile(root / source)]
     if missing:
         yield f"{len(missing)} of {len(table)} images are not there, such as {missing[0]}; correct the table"
     unnamed = sorted(set(files.names) - set(table.source))

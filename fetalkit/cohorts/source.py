@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import stat
 from pathlib import Path
 
 from fetalkit import cohorts
@@ -48,9 +49,11 @@ class _Digests:
             self.known = {}
 
     def of(self, file: Path) -> str:
-        """Digest of a file; that of nothing where it is missing, which the audit reports."""
+        """Digest of a file; that of nothing where it is missing or no file, which the audit reports."""
         try:
             about = file.stat()
+            if not stat.S_ISREG(about.st_mode):
+                return ""
             key = f"{file}|{about.st_size}|{about.st_mtime_ns}"
             digest = self.known.get(key) or hashlib.sha256(file.read_bytes()).hexdigest()
         except OSError:

@@ -9,7 +9,7 @@ import pandas as pd
 from fetalkit.cohorts import split_words
 from fetalkit.cohorts.archives import is_archive, unpacked
 from fetalkit.cohorts.base import COLUMNS, Cohort, unknown
-from fetalkit.cohorts.image_files import ImageFiles
+from fetalkit.cohorts.image_files import ImageFiles, plain
 from fetalkit.cohorts.table_settings import PER_IMAGE, FromFileName, TableSettings
 from fetalkit.data.splits import held_out
 from fetalkit.utils import paths
@@ -161,7 +161,9 @@ def _with_images(rows: pd.DataFrame, files: ImageFiles, where: str) -> pd.DataFr
             f"{where}: none of its {len(rows)} images is in {files.root}, such as {rows.image.iloc[0]} ({there}); correct "
             "cohort.folder or columns.image in params.yaml"
         )
-    rows = rows.assign(source=[path or name.replace("\\", "/") for path, name in zip(found, rows.image, strict=True)])
+    rows = rows.assign(source=[path or plain(name) for path, name in zip(found, rows.image, strict=True)])
+    outside = rows.source.str.split("/").map(lambda parts: ".." in parts)
+    _refuse(rows, outside, where, "would lie outside of the folder; correct its name, or cohort.folder")
     twice = rows.source.duplicated()
     if twice.any():
         first = rows.index[rows.source == rows.source[twice].iloc[0]][0]

@@ -4,10 +4,10 @@ import codecs
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from fetalkit.cohorts import split_words
-from fetalkit.config.sections import CohortSettings, Name, Section, name_of, validated
+from fetalkit.config.sections import CohortSettings, Name, Section, Seed, name_of, validated
 from fetalkit.utils.errors import FetalkitError
 
 PER_IMAGE = "image"
@@ -39,6 +39,15 @@ class Columns(Section):
     machine: Name | None = None
     operator: Name | None = None
     split: Name | None = None
+
+    @model_validator(mode="after")
+    def _each_once(self):
+        columns = list(self.named().values())
+        if twice := [column for column in columns if columns.count(column) > 1]:
+            raise ValueError(
+                f"{twice[0]} is named for two things; name a column once, and leave out what no column says"
+            )
+        return self
 
     def named(self) -> dict[str, str]:
         """What → name of its column."""
@@ -72,6 +81,15 @@ def _patient(value: Any) -> Any:
         raise ValueError(f"{error} (allowed: {PER_IMAGE}, or {{from_file_name: REGEX}})") from None
 
 
+def _mark(value: str) -> str:
+    if value.isalnum() or value in "\r\n":
+        raise ValueError('must be one mark, such as ";" or "\\t"')
+    return value
+
+
+Mark = Annotated[str, Field(min_length=1, max_length=1), AfterValidator(_mark)]
+
+
 class TableSettings(CohortSettings):
     """Where images and table are, and what the columns mean.
 
@@ -97,24 +115,27 @@ class TableSettings(CohortSettings):
         Of the table; found from the file where they are None.
     """
 
-    folder: str
-    table: str | None = None
+    folder: Name
+    table: Name | None = None
     columns: Columns | None = None
     renamed: dict[Name, Name] = Field(default_factory=dict)  # from `planes`, where these are given as label → plane
     patient: Annotated[Literal["image"] | FromFileName | None, BeforeValidator(_patient)] = None
     patients_per_centre: bool = False
     split: dict[Literal["train", "test"], Annotated[list[Name], Field(min_length=1)]] | None = None
     test_fraction: Annotated[float, Field(gt=0, le=0.5)] = 0.25
-    split_seed: Annotated[int, Field(ge=0)] = 0
-    separator: Annotated[str, Field(min_length=1, max_length=1)] | None = None
+    split_seed: Seed = 0
+    separator: Mark | None = None
     encoding: str | None = None
-    quote: Annotated[str, Field(min_length=1, max_length=1)] | None = None
+    quote: Mark | None = None
 
     @model_validator(mode="before")
     @classmethod
     def _renaming(cls, value: Any) -> Any:
         if isinstance(value, dict) and isinstance(value.get("planes"), dict):
-            renamed = {name_of(label): name_of(plane) for label, plane in value["planes"].items()}
+            try:
+                renamed = {name_of(label): name_of(plane) for label, plane in value["planes"].items()}
+            except ValueError as error:
+                raise ValueError(f"planes: {error}") from None
             return value | {"planes": list(dict.fromkeys(renamed.values())), "renamed": renamed}
         return value
 
@@ -138,6 +159,8 @@ class TableSettings(CohortSettings):
             raise ValueError("columns.patient and patient both say who the patients are; give one of them")
         if self.patients_per_centre and "centre" not in named:
             raise ValueError("patients_per_centre: needs columns.centre; add it")
+        if self.separator and self.separator == (self.quote or '"'):
+            raise ValueError("separator and quote are the same; correct one of them")
         if self.split and "split" not in named:
             raise ValueError("split says what words of a column mean; add columns.split")
         if self.split and len(self.split) < len(split_words.WORDS):

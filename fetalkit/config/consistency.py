@@ -19,7 +19,9 @@ def problems(settings: Params) -> Iterator[str]:
     yield from _arms(settings)
     yield from _generators(settings)
     yield from _sets(settings)
+    yield from _nothing_unlabelled(settings)
     yield from _classifiers(settings)
+    yield from _metrics(settings)
 
 
 def _names(settings: Params) -> Iterator[str]:
@@ -104,6 +106,9 @@ def _generators(settings: Params) -> Iterator[str]:
             yield f"generators.{name}.start.generator: {start.generator} learns from real images; name one that does not"
         elif start and resolve_name(generator.class_path).start_needs is None:
             yield f"generators.{name}.start: {generator.class_path} cannot begin from another training; leave it out"
+        if generator.unlabelled and generator.unlabelled.classifier not in settings.classify.classifiers:
+            known = ", ".join(settings.classify.classifiers)
+            yield f"generators.{name}.unlabelled.classifier: {generator.unlabelled.classifier} unknown; allowed: {known}"
         try:
             generator.training.check(tuple(settings.cohort.planes), settings.images.image_size)
         except ValueError as error:
@@ -114,6 +119,31 @@ def _generators(settings: Params) -> Iterator[str]:
         for scale in scales:
             options = {"guidance_kind": kind, "guidance": scale}
             yield from _refused(f"fidelity.guidance_scales.{kind}", _drawable, varied, options)
+
+
+def _nothing_unlabelled(settings: Params) -> Iterator[str]:
+    """Generators that learn unlabelled images too, where all images are labelled: they would be what the plain ones are."""
+    leaking = [name for name in sorted(_used(settings) & set(settings.sets)) if settings.sets[name].leaks]
+    asked = [(f"sets.{name}", [settings.sets[name].generator]) for name in leaking]
+    if EVERY in settings.splits.shots:
+        named = [*settings.fidelity.generators, settings.fidelity.varied]
+        asked += [("fidelity", named), ("classify.arms", _drawn_by(settings, settings.classify.arms))]
+    for number, block in enumerate(settings.classify.further):
+        if EVERY in block.shots:
+            asked.append((f"classify.further.{number}", _drawn_by(settings, block.arms)))
+    for key, names in asked:
+        for name in names:
+            if name in settings.generators and settings.generators[name].unlabelled:
+                yield (
+                    f"{key}: {name} learns train images without labels, and k = {EVERY} leaves none; name it where shots have "
+                    "no such k (classify.further), or drop its section unlabelled"
+                )
+
+
+def _drawn_by(settings: Params, arms: Iterable[str]) -> list[str]:
+    """Generators whose images these arms train on."""
+    sources = [source for arm in arms if arm in settings.arms for source in settings.arms[arm].sources]
+    return [settings.sets[source].generator if source in settings.sets else source for source in sources]
 
 
 def _sets(settings: Params) -> Iterator[str]:
@@ -146,6 +176,15 @@ def _classifiers(settings: Params) -> Iterator[str]:
         yield f"classify.batch_size = {given.batch_size}: mixup and cutmix mix pairs; make it an even number"
     for name in dict.fromkeys(phase.augmentation for phase in phases):
         yield from _refused(f"arms: {name}", resolve_name("fetalkit.classifiers.loader:augmentation"), name)
+
+
+def _metrics(settings: Params) -> Iterator[str]:
+    """Modules that cannot be imported; found out now, and not when the first classifier has been trained."""
+    if settings.metrics:
+        try:
+            resolve_name("fetalkit.metrics.classification:load")(settings.metrics)
+        except FetalkitError as error:
+            yield str(error)
 
 
 def unknown_networks(training: Any, image_size: int, key: str) -> Iterator[str]:

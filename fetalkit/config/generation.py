@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, Field, SerializeAsAny, model_validator
 
-from fetalkit.config.sections import GuidanceKind, Rate, Section, Steps, unique, validated
+from fetalkit.config.sections import GuidanceKind, Rate, Section, Seed, Steps, unique, validated
 from fetalkit.utils.errors import FetalkitError
 
 
@@ -78,6 +78,43 @@ class Stopping(Section):
     images_per_plane: Annotated[int, Field(ge=10)] = 50
 
 
+class Unlabelled(Section):
+    """Train images beside a run's subset, which its generator learns too, as classifiers of that subset name them [1]_.
+
+    No label beyond the subset's is read (level L1). Synthetic sets of such a generator keep images in which the same
+    classifiers see the plane that was asked for.
+
+    Attributes
+    ----------
+    teachers
+        Number of classifiers, trained alike from different random weights.
+    classifier
+        One of ``classify.classifiers``.
+    steps
+        Of the training of each, on the subset's images alone.
+    agreement
+        So many of them, the greater part, must agree on an image, or it is left out. The more agree, the more it counts.
+
+    References
+    ----------
+    .. [1] You et al., Diffusion Models and Semi-Supervised Learners Benefit Mutually with Few Labels, NeurIPS 2023,
+       arXiv 2302.10586.
+    """
+
+    teachers: Annotated[int, Field(ge=1, le=99)]
+    classifier: str
+    steps: Steps
+    agreement: Annotated[int, Field(ge=1)]
+
+    @model_validator(mode="after")
+    def _a_majority(self):
+        if not self.teachers / 2 < self.agreement <= self.teachers:
+            raise ValueError(
+                f"agreement = {self.agreement}: must be the greater part of {self.teachers} teachers, and at most all"
+            )
+        return self
+
+
 class GeneratorSettings(Section):
     """A generator: its class, and what that class is told.
 
@@ -95,6 +132,8 @@ class GeneratorSettings(Section):
         How its steps follow from the number of images; ``training.steps`` where there is none.
     stopping
         Which state of the training is kept; its end where there is none.
+    unlabelled
+        How train images beside the subset are learnt without their labels; they are not where there is none.
     """
 
     model_config: ClassVar = Section.model_config | {"populate_by_name": True}
@@ -106,6 +145,12 @@ class GeneratorSettings(Section):
     start: Start | None = None
     budget: Budget | None = None
     stopping: Stopping | None = None
+    unlabelled: Unlabelled | None = None
+
+    @property
+    def sees_all(self) -> bool:
+        """Whether it sees all train images of the cohort, those beside its subset without their labels."""
+        return bool(self.unlabelled or (self.start and self.start.unlabelled))
 
     @model_validator(mode="after")
     def _fitting(self):
@@ -113,6 +158,8 @@ class GeneratorSettings(Section):
             raise ValueError("budget: the training of this class has no steps and batch_size; leave it out")
         if self.stopping and not getattr(self.training, "snapshots", ()):
             raise ValueError("stopping: there are no training.snapshots to choose from; name some, or leave it out")
+        if self.unlabelled and "steps" not in type(self.training).model_fields:
+            raise ValueError("unlabelled: the training of this class has no steps; leave it out")
         return self
 
     @model_validator(mode="before")
@@ -152,7 +199,7 @@ def resolve(class_path: str) -> type:
 class Synthesis(Section):
     """How many images of every plane a synthetic set has."""
 
-    images_per_plane: Annotated[int, Field(ge=1)]
+    images_per_plane: Annotated[int, Field(ge=1, le=1_000_000)]
 
 
 class Fidelity(Section):
@@ -172,4 +219,4 @@ class Fidelity(Section):
     variant_images_per_plane: Annotated[int, Field(ge=2)]
     neighbours: Annotated[int, Field(ge=1, le=100)]
     near_copy_quantile: Rate
-    seed: Annotated[int, Field(ge=0)]
+    seed: Seed

@@ -4,12 +4,37 @@ import json
 from pathlib import Path
 from typing import Any
 
-from fetalkit.config import params
+from pydantic import BaseModel, ConfigDict, Field
+
+from fetalkit.config import params, sections
+from fetalkit.config.arms import Arm
 from fetalkit.utils import paths
 from fetalkit.utils.errors import FetalkitError
 
 KINDS = ("arms", "generators", "classifiers", "cohorts", "metrics")
 CARD = "fetalkit.json"  # in the folder of every saved generator and classifier
+
+
+class _Listed(BaseModel):
+    """As much of a study's parameters as a list shows: to check the rest, all that trains is imported, which takes seconds."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class _Generator(_Listed):
+    title: str
+    class_path: str = Field(alias="class")
+
+
+class _Classify(_Listed):
+    classifiers: dict[str, params.Classifier]
+
+
+class _Study(_Listed):
+    arms: dict[str, Arm]
+    generators: dict[str, _Generator]
+    classify: _Classify
+    metrics: list[str]
 
 
 def rows(kind: str, cohort: str = "phantom") -> list[tuple[str, str]]:
@@ -32,7 +57,9 @@ def rows(kind: str, cohort: str = "phantom") -> list[tuple[str, str]]:
         raise FetalkitError(f"there are no {kind} to list; choose one of: {', '.join(KINDS)}")
     if kind == "cohorts":
         return [(name, params.load_cohort(name).kind or name) for name in params.names()]
-    settings = params.load(cohort)
+    content = sections.read(paths.PARAMS)
+    shared = {name: content.get(name) for name in params.SHARED}
+    settings = sections.validated(_Study, params.section(cohort) | shared, paths.PARAMS.name, cohort)
     if kind == "arms":
         marks = {name: " (control)" * arm.control + " (primary)" * arm.primary for name, arm in settings.arms.items()}
         return [(name, arm.title + marks[name]) for name, arm in settings.arms.items()]
@@ -65,7 +92,7 @@ def saved_kind(folder: Path) -> str | None:
 def _card(folder: Path) -> dict[str, Any]:
     try:
         content = json.loads((folder / CARD).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
 

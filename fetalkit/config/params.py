@@ -3,21 +3,19 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, SerializeAsAny, model_validator
+from pydantic import AfterValidator, Field, SerializeAsAny, field_validator, model_validator
 
 from fetalkit.config import consistency, defaults, sections
 from fetalkit.config.arms import Arm, DerivedSet
 from fetalkit.config.generation import Fidelity, GeneratorSettings, Synthesis, resolve
 from fetalkit.config.machine import Machine
-from fetalkit.config.sections import CohortSettings, ImageSize, Rate, Section, Steps, unique, validated
+from fetalkit.config.sections import CohortSettings, ImageSize, Rate, Section, Seed, Steps, unique, validated
 from fetalkit.config.shots import ShotsField
 from fetalkit.utils import paths
 from fetalkit.utils.errors import FetalkitError
 
 # In ascending order, whatever the order in the file: the first seed is the one that is shown.
-Seeds = Annotated[
-    list[Annotated[int, Field(ge=0)]], Field(min_length=1), AfterValidator(unique), AfterValidator(sorted)
-]
+Seeds = Annotated[list[Seed], Field(min_length=1), AfterValidator(unique), AfterValidator(sorted)]
 SHARED = ("run", "arms", "sets", "metrics")  # sections of the file that all cohorts share
 
 
@@ -41,7 +39,7 @@ class Splits(Section):
     """Patient-level splits, k-shot subsets and seeds of the study."""
 
     validation_fraction: Annotated[float, Field(gt=0, le=0.5)]
-    validation_seed: Annotated[int, Field(ge=0)]
+    validation_seed: Seed
     near_duplicate_bits: Annotated[int, Field(ge=0, le=32)]
     near_duplicate_correlation: Annotated[float, Field(gt=0, le=1)]
     shots: ShotsField
@@ -61,6 +59,13 @@ class Classifier(Section):
     learning_rate: Rate | None = None
     pretrain_steps: Steps | None = None
     train_steps: Steps | None = None
+
+    @field_validator("arguments")
+    @classmethod
+    def _of_the_network(cls, arguments: dict[str, Any]) -> dict[str, Any]:
+        if foreign := sorted(set(arguments) & set(sections.FOREIGN)):
+            raise ValueError(f"{foreign[0]} is not allowed, since it names weights or files; remove it")
+        return arguments
 
 
 class Block(Section):
@@ -114,7 +119,7 @@ class Report(Section):
     """Intervals of the report, and whether its pages show images; where that is None, those of public cohorts do."""
 
     bootstrap_resamples: Annotated[int, Field(ge=100, le=1_000_000)]
-    bootstrap_seed: Annotated[int, Field(ge=0)]
+    bootstrap_seed: Seed
     show_images: bool | None = None
 
 
@@ -223,9 +228,9 @@ def _of(cohort: str, content: dict, path: Path) -> dict:
 
 def _cohort(name: str, own: dict, path: Path) -> CohortSettings:
     given = own.get("cohort") or {}
-    kind = given.get("kind", name) if isinstance(given, dict) else name
+    kind = (given.get("kind") or name) if isinstance(given, dict) else None
     try:
-        model = resolve(COHORTS.get(kind, kind)).settings
+        model = resolve(COHORTS.get(kind, kind)).settings if isinstance(kind, str) else CohortSettings
     except (ValueError, AttributeError):
         raise FetalkitError(
             f"{path.name}: {name}.cohort.kind = {kind!r} is not known; use one of {', '.join(COHORTS)}, or package.module:Class"

@@ -58,6 +58,11 @@ def generator_of(settings: Params, source: str) -> str:
     return settings.sets[source].generator if source in settings.sets else source
 
 
+def seen(settings: Params, source: str, k: str) -> str:
+    """The k of the images that the generator of a synthetic set has seen: ``"all"`` where it saw the others unlabelled."""
+    return EVERY if settings.generators[generator_of(settings, source)].sees_all else k
+
+
 def leaks(settings: Params, source: str) -> bool:
     """Whether a synthetic set is drawn from more images than its run may see."""
     return source in settings.sets and settings.sets[source].leaks

@@ -12,10 +12,19 @@ from fetalkit.utils.errors import FetalkitError
 
 Steps = Annotated[int, Field(ge=1, le=10_000_000)]
 Rate = Annotated[float, Field(gt=0, lt=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what scikit-learn takes
 Share = Annotated[float, Field(ge=0, le=1)]
 GuidanceKind = Literal["classifier-free", "classifier"]
 ImageSize = Annotated[int, Field(ge=16, le=512, multiple_of=8)]  # px
 Model = TypeVar("Model", bound=BaseModel)
+FOREIGN = (
+    "checkpoint_path",
+    "pretrained",
+    "pretrained_cfg",
+    "pretrained_cfg_overlay",
+    "cache_dir",
+)  # what timm would load
+NAME = re.compile(r"\w[\w-]*")  # of the section of a cohort or of a study between cohorts
 TRANSFER = "transfer"  # the section that holds a section for every study from one hospital to another
 
 
@@ -30,7 +39,10 @@ def name_of(value: Any) -> Any:
     """A name as text, though YAML may have read a number; ValueError for what it has taken for true, false or nothing."""
     if isinstance(value, bool) or value is None:
         raise ValueError('is no text in YAML, as yes, no, on, off and ~ are not; put it in quotes: "yes"')
-    return str(value) if isinstance(value, int) else value
+    name = str(value) if isinstance(value, int) else value
+    if isinstance(name, str) and (not name.strip() or re.search(r"[\0-\x1f\x7f]", name)):
+        raise ValueError(f"{name!r} is no name; write one line of text")
+    return name
 
 
 Name = Annotated[str, BeforeValidator(name_of)]
@@ -125,9 +137,22 @@ def read(path: Path) -> dict:
         where = getattr(error, "problem_mark", None)
         line = f" line {where.line + 1}" if where else ""
         raise FetalkitError(f"{path.name}{line}: not valid YAML; check indentation, quotes and brackets") from None
+    except RecursionError:
+        raise FetalkitError(f"{path.name}: more brackets within brackets than can be read; check them") from None
     if not isinstance(content, dict):
         raise FetalkitError(f"{path.name}: must hold one section per cohort")
+    for name, section in content.items():
+        if not isinstance(name, str) or (isinstance(section, dict) and "cohort" in section):
+            _check_name(name, f"{path.name}: section")
     return content
+
+
+def _check_name(name: Any, what: str) -> None:
+    """Refuse what cannot be part of paths, of commands and of keys with dots."""
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        raise FetalkitError(
+            f"{what} {name!r}: use letters, digits, _ and - alone, in quotes if it looks like a number or date"
+        )
 
 
 def transfer_sections(path: Path) -> dict[str, dict]:
@@ -142,8 +167,7 @@ def transfer_sections(path: Path) -> dict[str, dict]:
     if not isinstance(sections, dict):
         raise FetalkitError(f"{path.name}: {TRANSFER} = {sections!r}: must hold one section per study, or nothing")
     for name, section in sections.items():
-        if not re.fullmatch(r"[\w-]+", str(name)):  # it is part of paths, of commands and of keys with dots
-            raise FetalkitError(f"{path.name}: {TRANSFER}: name {name!r}: use letters, digits, _ and - alone")
+        _check_name(name, f"{path.name}: {TRANSFER}: name")
         if not isinstance(section, dict | None):
             raise FetalkitError(
                 f"{path.name}: {TRANSFER}.{name} = {section!r}: must be a section; correct or remove it"
@@ -191,9 +215,9 @@ def _explain(file: str, prefix: str, item: ErrorDetails) -> str:
         return f"{start}{key} is missing; add it"
     if item["type"] == "extra_forbidden":
         return f"{start}{key} = {item['input']!r} is not a known key; correct its name or remove it"
-    value = "" if isinstance(item["input"], dict | BaseModel) else f" = {item['input']!r}"
+    value = "" if isinstance(item["input"], dict | BaseModel) or not key else f" = {item['input']!r}"
     message = item["msg"].removeprefix("Value error, ")
-    return f"{start}{key}{value}: {message[0].lower()}{message[1:]}"
+    return f"{start}{key}{value}{': ' * bool(key)}{message[0].lower()}{message[1:]}"
 
 
 def _hyphened(item: ErrorDetails) -> set[str]:

@@ -4,6 +4,7 @@
 """
 
 import errno
+import stat
 import struct
 import warnings
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ _UPRIGHT = {
 }
 # Pillow warns of what is refused here.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+warnings.filterwarnings("ignore", "Corrupt EXIF data", UserWarning)
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,9 @@ def read(path: Path, frame: Frame | None = None) -> Picture:
 
 def _head(path: Path) -> bytes:
     try:
+        kind = path.stat().st_mode
+        if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
+            raise FetalkitError(f"{path}: a device or a pipe, not an image")  # reading it may never end
         with path.open("rb") as stream:
             head = stream.read(formats.HEAD)
     except FileNotFoundError:

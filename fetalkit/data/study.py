@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from fetalkit.config.params import Params
+from fetalkit.config.shots import EVERY
 from fetalkit.data.images import ImageStore, Labelled
 from fetalkit.utils import paths
 from fetalkit.utils.errors import FetalkitError
@@ -91,6 +92,11 @@ class Study:
         """The images that a run, and its generator, may see: the k-shot subset of `seed`."""
         return self.labelled(self.table[self.table.image_id.isin(self._subset(k, seed))])
 
+    def beside(self, k: str, seed: int) -> np.ndarray:
+        """Train images beside those of `train`, uint8 (n, side, side): for who may see them, but not their labels."""
+        others = self.all_train - self._subset(k, seed)
+        return self.store.images(self.table.image_id[self.table.image_id.isin(others)])
+
     def unseen(self, k: str, seed: int) -> Labelled:
         """Images of the train and validation patients of whom the run (`k`, `seed`) sees none: what a search may judge by."""
         known = pd.concat([self.part("train"), self.part("validation")])
@@ -105,9 +111,17 @@ class Study:
     def _subset(self, k: str, seed: int) -> set[str]:
         """Identifiers of the images of a k-shot subset."""
         chosen = self.shots[(self.shots.k == k) & (self.shots.seed == seed)].image_id
+        if chosen.empty and k == EVERY:  # it is what it is in every study, also where no run trains on it
+            return self.all_train
         if chosen.empty:
             raise FetalkitError(f"{self.cohort}: no subset k = {k}, seed = {seed}; run 03_splits again")
         return set(chosen)
+
+    @cached_property
+    def all_train(self) -> set[str]:
+        """Identifiers of all train images."""
+        train = self.part("train")
+        return set(train[train.dropped == ""].image_id)
 
     def ready(self, sets: Iterable[tuple[str, str, int]] = ()) -> None:
         """Look for what jobs will read before they begin: the splits, the images, and `sets` (generator, k, seed).

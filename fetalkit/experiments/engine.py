@@ -82,7 +82,7 @@ class Trainee:
     image_size
         Side of the images, px.
     validation
-        Images whose accuracy is recorded during training.
+        Images whose accuracy is recorded during training; None for none.
     device
         Where it is trained.
     """
@@ -93,7 +93,7 @@ class Trainee:
     recipe: Recipe
     planes: Sequence[str]
     image_size: int
-    validation: Labelled
+    validation: Labelled | None
     device: torch.device
 
 
@@ -137,7 +137,8 @@ def _fingerprints(trainee: Trainee, phases: Sequence[Phase]) -> tuple[str, ...]:
     """Of each phase: of all that it and those before it follow from."""
     settings: list[Any] = [asdict(trainee.recipe), trainee.spec.model_dump(), list(trainee.planes), trainee.image_size]
     settings += [trainee.run.seed, *devices.rounding(trainee.device, torch.float32)]
-    data, modules = [trainee.validation.digest()], list(_TRAINING)
+    data = [trainee.validation.digest()] if trainee.validation else []
+    modules = list(_TRAINING)
     made = []
     for phase in phases:
         more = phase.follows_from()

@@ -23,8 +23,9 @@ class Evaluation(SyntheticSets):
     """Fidelity, label fidelity and memorisation of every synthetic set of a study.
 
     Test images are those of the de-duplicated test part, train images those of the whole train part; for memorisation alone,
-    those of each set's own subset. Numbers of images are equal on both sides, plane by plane: the smallest of test part, train
-    part and set. Sets that lack images, because near-copies were taken out of them, are compared apart, at their own number.
+    those that the generator of each set has seen. Numbers of images are equal on both sides, plane by plane: the smallest of
+    test part, train part and set. Sets that lack images, because near-copies were taken out of them, are compared apart, at
+    their own number.
 
     Parameters
     ----------
@@ -174,10 +175,10 @@ class Evaluation(SyntheticSets):
     # Memorisation
 
     def nearest(self, each: Drawn, space: str) -> Nearest:
-        """Nearest train image (of its subset) of each image of a set: of all by pixels, of the compared ones by features."""
+        """Nearest image seen by its generator of each image of a set: of all by pixels, of the compared ones by features."""
         if space == PIXELS:
-            return memorisation.nearest_images(each.data.images, self.study.train(*each.subset).images)
-        return memorisation.nearest(self.features(each, space), self._seen(each.subset, space))
+            return memorisation.nearest_images(each.data.images, self.study.train(*each.known).images)
+        return memorisation.nearest(self.features(each, space), self._seen(each.known, space))
 
     def unseen(self, subset: tuple[str, int], space: str) -> Nearest:
         """Nearest train image of a subset of each test image."""
@@ -206,7 +207,7 @@ class Evaluation(SyntheticSets):
         rows = []
         for space, sets in ((PIXELS, (*self.sets, *self.snapshots)), (features.IMAGENET, self.sets)):
             for each in sets:
-                share = memorisation.share(self.nearest(each, space).distance, self.threshold(each.subset, space))
+                share = memorisation.share(self.nearest(each, space).distance, self.threshold(each.known, space))
                 rows.append(dict(space=space, set=each.generator, k=each.k, seed=each.seed, **share))
         return pd.DataFrame(rows)
 

@@ -1,8 +1,8 @@
 """Training of the generators: one per subset (k, seed), and what some of them begin with.
 
 A generator sees the k-shot subset of its run and nothing else: `fetalkit.data.study.Study.train` is its only source of
-labelled images. Trained generators are outputs that DVC versions, each with the fingerprint of what made it: what is there
-already is not trained again.
+labelled images. Where its section says so, it also sees the other train images, without their labels. Trained generators are
+outputs that DVC versions, each with the fingerprint of what made it: what is there already is not trained again.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,9 +19,10 @@ from fetalkit.config import sets
 from fetalkit.config.generation import GeneratorSettings, Start
 from fetalkit.config.params import Params
 from fetalkit.config.sections import Section
+from fetalkit.config.shots import EVERY
 from fetalkit.data.images import Labelled
 from fetalkit.data.study import Study, set_name
-from fetalkit.experiments import outputs, stopping
+from fetalkit.experiments import outputs, pseudo_labels, stopping
 from fetalkit.generators import Generator
 from fetalkit.generators.card import read_record
 from fetalkit.utils import paths, processes, provenance
@@ -111,55 +112,72 @@ def _shortened(training: Section, steps: int) -> Section:
 def train(cohort: str, settings: Params, generator: str, k: str, seed: int) -> Trained:
     """Train one generator, or take the one that is there."""
     study, name, spec = Study(cohort, settings), set_name(generator, k, seed), settings.generators[generator]
-    data = study.train(k, seed)
     if spec.budget:
         given: Any = spec.training
-        steps = spec.budget.steps(len(data.images), given.batch_size, given.steps)
+        images = study.number_of_images(EVERY if spec.unlabelled else k, seed)
+        steps = spec.budget.steps(images, given.batch_size, given.steps)
         spec = spec.model_copy(update={"training": given.model_copy(update={"steps": steps})})
-    made, follows, start = _untrained(settings, spec), [data.digest()], None
+    made, start = _untrained(settings, spec), None
+    also, follows, modules = _follows_from(study, spec, k, seed)
     if spec.start:
         start = paths.data(cohort, "generators", f"{generator}-{START}")
-        follows.append(outputs.fingerprint(start))
-
-    also, modules = [seed], []
-    if spec.stopping:
-        also += [
-            spec.stopping.model_dump(),
-            spec.sampling.model_dump(mode="json"),
-            settings.fidelity.near_copy_quantile,
-        ]
-        follows.append(study.labelled(study.part("validation")).digest())
-        modules.append(stopping.__name__)
+        follows.insert(1, outputs.fingerprint(start))
 
     shared = outputs.sharing(settings, generator)
     print_of = _made_by(settings, spec, also, follows, modules, shared)
-    learn = partial(_fitted, study, spec, data, seed, f"{generator} k={k} seed={seed}", start)
+    learn = partial(_fitted, study, spec, k, seed, f"{generator} k={k} seed={seed}", start)
     folder, losses, seconds = _kept(cohort, made, name, print_of, learn, shared)
     states = folder / STATES
     return Trained(generator, k, seed, losses, seconds, pd.read_csv(states) if states.exists() else pd.DataFrame())
 
 
+def _follows_from(study: Study, spec: GeneratorSettings, k: str, seed: int) -> tuple[list[Any], list[str], list[str]]:
+    """Settings, digests of data and modules that a generator of a subset follows from beside its class and training."""
+    also: list[Any] = [seed]
+    follows, modules = [study.train(k, seed).digest()], []
+    if spec.stopping:
+        quantile = study.params.fidelity.near_copy_quantile
+        also += [spec.stopping.model_dump(), spec.sampling.model_dump(mode="json"), quantile]
+        follows.append(study.labelled(study.part("validation")).digest())
+        modules.append(stopping.__name__)
+    if spec.unlabelled:
+        more = pseudo_labels.follows_from(study, spec.unlabelled, k, seed)
+        also, follows = [*also, *more[0]], [*follows, *more[1]]
+        modules.append(pseudo_labels.__name__)
+    return also, follows, modules
+
+
 def _prepared(
     images: np.ndarray, labels: np.ndarray, domains: np.ndarray, label: str, made: Generator, checkpoint: Checkpoint
-) -> None:
+) -> list["Beside"]:
     made.pretrain(images, labels, domains, seed=0, checkpoint=checkpoint, label=label)
+    return []
 
 
 def _fitted(
     study: Study,
     spec: GeneratorSettings,
-    data: Labelled,
+    k: str,
     seed: int,
     label: str,
     start: Path | None,
     made: Generator,
     checkpoint: Checkpoint,
-) -> pd.DataFrame | None:
-    """Train `made`; the states that stopping has chosen from, if any."""
-    made.fit(data.images, data.labels, seed=seed, checkpoint=checkpoint, label=label, start=start)
-    if spec.stopping is None or processes.index():  # the first of several processes chooses, since it writes
-        return None
-    return stopping.stop(made, data, study, seed, spec.sampling, spec.stopping)
+) -> list["Beside"]:
+    """Train `made`; what is to be kept beside it: its teachers, and the states that stopping has chosen from."""
+    data = learnt = study.train(k, seed)
+    kept: list[Beside] = []
+    if spec.unlabelled:
+        lesson = pseudo_labels.learn(study, spec.unlabelled, k, seed)
+        data, learnt, kept = lesson.distinct, lesson.weighted, [lesson.save]
+    made.fit(learnt.images, learnt.labels, seed=seed, checkpoint=checkpoint, label=label, start=start)
+    if spec.stopping and processes.index() == 0:  # the first of several processes chooses, since it writes
+        kept.append(partial(_save_states, stopping.stop(made, data, study, seed, spec.sampling, spec.stopping)))
+    return kept
+
+
+def _save_states(states: pd.DataFrame, folder: Path) -> None:
+    states.round(9).to_csv(folder / STATES, index=False)
 
 
 def _untrained(settings: Params, spec: GeneratorSettings) -> Generator:
@@ -173,7 +191,8 @@ def _untrained(settings: Params, spec: GeneratorSettings) -> Generator:
     )
 
 
-Learn = Callable[[Generator, Checkpoint], pd.DataFrame | None]
+Beside = Callable[[Path], None]  # writes something into the folder of a saved generator
+Learn = Callable[[Generator, Checkpoint], list[Beside]]
 
 
 def _kept(
@@ -182,7 +201,7 @@ def _kept(
     """Train `made` and keep it in ``data/<cohort>/generators``, unless the very same one is there.
 
     Returns its folder, losses and seconds. `learn` trains it, in as many processes as are to share the training, and returns
-    the states that stopping has chosen from, if any.
+    what is to be kept beside it.
     """
     folder = paths.data(cohort, "generators", name)
     if outputs.fingerprint(folder) != print_of:
@@ -193,12 +212,12 @@ def _kept(
 
 def _learnt(made: Generator, folder: Path, print_of: str, checkpoint: Checkpoint, learn: Learn) -> None:
     """The work of each process that shares a training; the first one writes."""
-    states = learn(made, checkpoint)
+    beside = learn(made, checkpoint)
     if processes.index() == 0:
         with replacing(folder) as temporary:
             made.save(temporary)
-            if states is not None:
-                states.round(9).to_csv(temporary / STATES, index=False)
+            for write in beside:
+                write(temporary)
             (temporary / outputs.FINGERPRINT).write_text(print_of)
         checkpoint.clear()
 

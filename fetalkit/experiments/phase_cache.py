@@ -69,7 +69,7 @@ class PhaseCache:
         *,
         device: torch.device,
         label: str,
-        validation: Labelled,
+        validation: Labelled | None,
         objective: nn.Module | None = None,
     ) -> dict:
         """Train `model` in place, or give it the weights of the finished phase.

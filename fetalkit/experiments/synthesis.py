@@ -12,10 +12,10 @@ from fetalkit import generators
 from fetalkit.config import sets, variants
 from fetalkit.config.consistency import drawn_with
 from fetalkit.config.params import Params
-from fetalkit.config.runs import generator_of
+from fetalkit.config.runs import generator_of, seen
 from fetalkit.config.variants import Variant
 from fetalkit.data.study import Study, set_name
-from fetalkit.experiments import drawing, outputs
+from fetalkit.experiments import drawing, outputs, pseudo_labels
 from fetalkit.experiments.outputs import FINGERPRINT
 from fetalkit.metrics import memorisation
 from fetalkit.utils import paths, provenance
@@ -62,11 +62,20 @@ def draw(cohort: str, settings: Params, variant: Variant, each: int, folder: Pat
         list(planes),
         *outputs.rounding(settings),
     ]
-    print_of = provenance.fingerprint([spec.class_path.partition(":")[0], drawing.__name__], about)
+    modules, rule = [spec.class_path.partition(":")[0], drawing.__name__], spec.unlabelled
+    if rule:
+        about.append(rule.model_dump())
+        modules.append(pseudo_labels.__name__)
+    print_of = provenance.fingerprint(modules, about)
     path = (folder or paths.data(cohort, "synthetic")) / f"{name}.npz"
     if not _is_by(path, print_of):
         made = generators.load(where, device=settings.run.device, precision=settings.run.precision)
-        _store(path, print_of, *drawing.draw(made, name, planes, each, variant.seed, options))
+        asked: Any = dict(name=name, planes=planes, each=each, seed=variant.seed, sampling=options)
+        if rule:
+            drawn = pseudo_labels.draw(made, pseudo_labels.read(saved, settings, rule), **asked)
+        else:
+            drawn = drawing.draw(made, **asked)
+        _store(path, print_of, *drawn)
     return name, each * len(planes)
 
 
@@ -95,7 +104,7 @@ def leave_out_copies(cohort: str, settings: Params, generator: str, k: str, seed
     drawn = study.synthetic(origin, k, seed)
     copies = memorisation.near_copies(
         drawn.images,
-        study.train(k, seed).images,
+        study.train(seen(settings, generator, k), seed).images,
         study.labelled(study.part("validation")).images,
         settings.fidelity.near_copy_quantile,
     )

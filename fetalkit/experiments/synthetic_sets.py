@@ -4,19 +4,23 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from fetalkit.config import sets, variants
-from fetalkit.config.runs import check_generators
+from fetalkit.config.runs import check_generators, seen
 from fetalkit.data.images import Labelled
 from fetalkit.data.study import Study, set_name
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """A synthetic set: name of its generator or variant, the subset (k, seed) that the generator has seen, its images."""
+    """A synthetic set: name of its generator or variant, the subset (k, seed) that the generator has learnt, its images.
+
+    `seen` is the k of all images that the generator has seen, with labels or without.
+    """
 
     generator: str
     k: str
     seed: int
     data: Labelled
+    seen: str
 
     @property
     def name(self) -> str:
@@ -27,6 +31,11 @@ class Drawn:
     def subset(self) -> tuple[str, int]:
         """k and seed."""
         return self.k, self.seed
+
+    @property
+    def known(self) -> tuple[str, int]:
+        """k and seed of the images that it can hold copies of: all that its generator has seen."""
+        return self.seen, self.seed
 
 
 class SyntheticSets:
@@ -55,7 +64,10 @@ class SyntheticSets:
     def sets(self) -> list[Drawn]:
         """The sets of the study: every generator of every subset, and what was derived from them."""
         jobs = [*sets.jobs(self.settings), *sets.derived(self.settings)]
-        return [Drawn(**job, data=self.study.synthetic(**job)) for job in jobs]
+        return [
+            Drawn(**job, data=self.study.synthetic(**job), seen=seen(self.settings, job["generator"], job["k"]))
+            for job in jobs
+        ]
 
     @cached_property
     def guidance_sets(self) -> list[Drawn]:
@@ -69,7 +81,13 @@ class SyntheticSets:
 
     def _variants(self, wanted: list[variants.Variant]) -> list[Drawn]:
         return [
-            Drawn(each.name, each.k, each.seed, self.study.synthetic(each.name, each.k, each.seed))
+            Drawn(
+                each.name,
+                each.k,
+                each.seed,
+                self.study.synthetic(each.name, each.k, each.seed),
+                seen(self.settings, each.generator, each.k),
+            )
             for each in sets.drawable(self.settings, wanted)
         ]
 

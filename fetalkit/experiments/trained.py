@@ -72,7 +72,26 @@ def generator(name: str | Path, device: str = "auto") -> tuple[Generator, dict[s
     folder = _located("generator", str(name))
     if listing.saved_kind(folder) == "classifier":
         raise FetalkitError(f"{name}: a classifier, not a generator; `fetalkit predict` classifies with it")
+    _check_card(folder)
     return generators.load(folder, device), _sampling(folder)
+
+
+def _check_card(folder: Path) -> None:
+    """Refuse a generator's card that somebody has edited, or another edition has written."""
+    try:
+        content = generators.read_card(folder)
+    except RecursionError:
+        raise FetalkitError(f"{folder / CARD}: damaged; export the generator again") from None
+    right = {
+        "class": isinstance(content["class"], str),
+        "planes": isinstance(content["planes"], list) and all(isinstance(plane, str) for plane in content["planes"]),
+        "image_size": isinstance(content["image_size"], int),
+        "training": isinstance(content["training"], dict),
+        "kind": content.get("kind", "generator") == "generator",
+    }
+    if wrong := [key for key, fits in right.items() if not fits]:
+        value = content[wrong[0]]
+        raise FetalkitError(f"{folder / CARD}: {wrong[0]} = {value!r} is not what a generator has; export it again")
 
 
 def predict(name: str | Path, images: Path | str | Sequence[Path], frame: Frame | None = None) -> pd.DataFrame:

@@ -33,7 +33,7 @@ def measure(made: Generator, study: Study, k: str, seed: int, sampling: Section,
     Parameters
     ----------
     made
-        Trained on the subset (`k`, `seed`) of the study.
+        That has seen the images of the subset (`k`, `seed`) of the study.
     study
         With images and splits.
     sampling

@@ -87,7 +87,7 @@ def source(study: Study, generator: str, k: str, seed: int) -> cards.Source:
         shots = shots.iloc[:0]
     counts = shots.plane.value_counts()
     derived = settings.sets.get(generator)
-    changed = ""
+    shown, changed = study.all_train if made_by.sees_all else set(shots.image_id), ""
     if derived and derived.without:
         changed = "; near-copies of the images that it has seen were left out"
     elif derived and derived.sampling:
@@ -102,11 +102,18 @@ def source(study: Study, generator: str, k: str, seed: int) -> cards.Source:
         seed=seed,
         planes=tuple(study.planes),
         seen={plane: int(counts[plane]) for plane in study.planes if plane in counts},
-        patients=study.table[study.table.image_id.isin(set(shots.image_id))].patient.nunique(),
+        patients=study.table[study.table.image_id.isin(shown)].patient.nunique(),
         image_size=settings.images.image_size,
         phantoms=made_by.start.images_per_plane if made_by.start else 0,
-        kind=made_by.title + changed,
+        kind=_kind(study, generator_of(settings, generator), k, seed) + changed,
     )
+
+
+def _kind(study: Study, generator: str, k: str, seed: int) -> str:
+    """What a generator is, and how many images it has seen beside its subset."""
+    made_by = study.params.generators[generator]
+    others = len(study.all_train) - study.number_of_images(k, seed) if made_by.sees_all else 0
+    return made_by.title + (f"; besides, it has seen {others} train images without their labels" if others else "")
 
 
 def components(folder: Path) -> dict[str, str]:
@@ -126,7 +133,7 @@ def components(folder: Path) -> dict[str, str]:
 def origin(study: Study, source: cards.Source) -> cards.Source:
     """The generator that a set was drawn from; a derived set has that of the set which it was made from."""
     name = generator_of(study.params, source.generator)
-    return replace(source, generator=name, kind=study.params.generators[name].title)
+    return replace(source, generator=name, kind=_kind(study, name, source.k, source.seed))
 
 
 def saved(source: cards.Source) -> Path:

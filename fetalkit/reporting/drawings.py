@@ -10,7 +10,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from fetalkit.experiments import trained
 from fetalkit.utils.errors import FetalkitError
-from fetalkit.utils.files import replacing
+from fetalkit.utils.files import refuse_unwritable, replacing
 
 SHEET = "sheet.png"
 SHOWN = 128  # px that an image has at least on a sheet
@@ -40,16 +40,17 @@ def draw(
     """
     if count < 1:
         raise FetalkitError(f"-n {count}: give a number of images of at least 1")
-    folder = folder or Path("drawn", f"{Path(generator).name}-{_short(plane)}-seed{seed}")
+    folder = folder or Path("drawn", f"{Path(generator).name}-{file_name(plane)}-seed{seed}")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise FetalkitError(f"{folder}: is there already and not an empty folder; name a new one with --out")
+    refuse_unwritable(folder)
     options = {name: value for name, value in options.items() if value is not None}
     images = trained.draw(generator, plane, count, seed, **options)
     about = {"Comment": "synthetic", "generator": generator, "plane": plane, "seed": seed, **options}
     with replacing(folder) as temporary:
         temporary.mkdir()
         for number, image in enumerate(images):
-            _save(image, temporary / f"{_short(plane)}-{number:04d}.png", about | {"number": number})
+            _save(image, temporary / f"{file_name(plane)}-{number:04d}.png", about | {"number": number})
         _save(sheet(images), temporary / SHEET, about)
     return folder
 
@@ -68,7 +69,7 @@ def sheet(images: np.ndarray, columns: int | None = None) -> np.ndarray:
     return whole
 
 
-def _short(plane: str) -> str:
+def file_name(plane: str) -> str:
     """A plane's name, fit for a file."""
     return "-".join("".join(letter if letter.isalnum() else " " for letter in plane.lower()).split()) or "plane"
 

@@ -24,14 +24,15 @@ from fetalkit import generators
 from fetalkit.classifiers.saved import SavedClassifier
 from fetalkit.config import params, privacy, variants
 from fetalkit.data.study import Study
-from fetalkit.experiments import trained
+from fetalkit.experiments import pseudo_labels, trained
 from fetalkit.generators.card import read_record
 from fetalkit.generators.smote import IMAGES
 from fetalkit.reporting import card_contents, cards
+from fetalkit.reporting.drawings import file_name
 from fetalkit.runner.records import record
 from fetalkit.utils import paths
 from fetalkit.utils.errors import FetalkitError
-from fetalkit.utils.files import replacing
+from fetalkit.utils.files import refuse_unwritable, replacing
 
 NAME = re.compile(r"(?P<generator>.+)-k(?P<k>all|\d+)-seed(?P<seed>\d+)")
 UNTRACKED = ("data", "work", "reports-private")  # folders that git ignores
@@ -84,7 +85,7 @@ def target(cohort: str, folder: Path) -> Path:
     Raises
     ------
     FetalkitError
-        When it is not empty, or one that git versions and the cohort is private.
+        When it is not empty, cannot be written, or is one that git versions and the cohort is private.
     """
     folder = Path(folder).resolve()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -95,6 +96,7 @@ def target(cohort: str, folder: Path) -> Path:
             raise FetalkitError(
                 f"{folder}: git would version it, and {cohort} is not public; name a folder outside of the project, or in work/"
             )
+    refuse_unwritable(folder)
     return folder
 
 
@@ -129,8 +131,8 @@ def _sets(cohort: str, settings: params.Params) -> dict[str, tuple[str, str, int
 def _write_generator(study: Study, source: cards.Source, folder: Path) -> None:
     saved = card_contents.saved(source)
     settings = generators.read_card(saved)["training"]
-    # Weights from the course of the training are for the study of memorisation.
-    shutil.copytree(saved, folder, ignore=shutil.ignore_patterns("snapshots"))
+    # Weights from the course of the training are for the study of memorisation, and teachers for its own sets.
+    shutil.copytree(saved, folder, ignore=shutil.ignore_patterns("snapshots", pseudo_labels.FOLDER))
     if card_contents.has_weights(folder):
         measures = card_contents.measured(study, source.generator, source.k, source.seed)
         card = cards.model_card(source, settings, training(source), card_contents.components(folder), measures)
@@ -163,7 +165,7 @@ def _write_images(study: Study, source: cards.Source, folder: Path) -> None:
         if image.tobytes() in real:
             continue
         plane = study.planes[label]
-        file = f"{plane.lower().replace(' ', '-')}/{number:05d}.png"
+        file = f"{file_name(plane)}/{number:05d}.png"
         (folder / "train" / file).parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(image).save(folder / "train" / file)
         rows.append((file, plane, int(label), source.generator, source.k, source.seed, number))

@@ -5,7 +5,7 @@ from pathlib import Path
 from fetalkit.config.sections import Frame
 from fetalkit.experiments import trained
 from fetalkit.utils.errors import FetalkitError
-from fetalkit.utils.files import replacing
+from fetalkit.utils.files import refuse_unwritable, replacing
 
 
 def predict(model: str, folder: Path, out: Path, frame: str = "") -> str:
@@ -30,6 +30,7 @@ def predict(model: str, folder: Path, out: Path, frame: str = "") -> str:
     """
     if out.exists():
         raise FetalkitError(f"{out}: is there already; delete it, or name another file with --out")
+    refuse_unwritable(out)
     table = trained.predict(model, folder, _frame(frame))
     with replacing(out) as temporary:
         table.to_csv(temporary, index=False, lineterminator="\n", float_format="%.4f")
@@ -44,6 +45,6 @@ def predict(model: str, folder: Path, out: Path, frame: str = "") -> str:
 def _frame(given: str) -> Frame | None:
     if given in ("first", "middle"):
         return given
-    if given and not (given.isdigit() and int(given)):
+    if given and not (given.isdecimal() and int(given)):
         raise FetalkitError(f"--frame {given}: say first, middle or a number from 1")
     return int(given) if given else None

@@ -18,7 +18,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from fetalkit import generators
-from fetalkit.config import params
+from fetalkit.config import params, runs
 from fetalkit.data.study import Study
 from fetalkit.experiments import validated
 from fetalkit.generators import card
@@ -73,7 +73,8 @@ def release(
     study, k, seed = Study(cohort, settings), parts["k"], int(parts["seed"])
     made = _read(origin, study)
     sampling = settings.generators[parts["generator"]].sampling
-    measures = validated.measure(made, study, k, seed, sampling, images)
+    known = runs.seen(settings, parts["generator"], k)
+    measures = validated.measure(made, study, known, seed, sampling, images)
     source = card_contents.source(study, parts["generator"], k, seed)
     with replacing(folder) as temporary:
         made.losses = [round(loss, _DIGITS) for loss in made.losses]
@@ -82,13 +83,13 @@ def release(
         _forget(temporary)
         _say(temporary, {"sampling": sampling.model_dump(mode="json")})
         alone = isinstance(made, DiffusionGenerator) and _write_pipeline(temporary, made, sampling)
-        known = {"Training time": f"{made.seconds:.0f} s"} if made.seconds else {}
+        told = {"Training time": f"{made.seconds:.0f} s"} if made.seconds else {}
         if origin == card_contents.saved(source):
-            known |= export.training(source)
+            told |= export.training(source)
         text = cards.model_card(
             source,
             generators.read_card(temporary)["training"],
-            known | dict(about or {}),
+            told | dict(about or {}),
             card_contents.components(temporary),
             measures,
             cards.Release(folder.name, sampling.model_dump(mode="json"), alone),

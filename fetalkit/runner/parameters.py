@@ -47,8 +47,8 @@ def declared(name: str, source: str) -> dict[str, bool]:
     return names
 
 
-def given(texts: Sequence[str]) -> dict[str, Any]:
-    """Parse ``NAME=VALUE``; a value is JSON if it can be read as such (numbers, true, lists), else text.
+def given(texts: Sequence[str], option: str = "-p") -> dict[str, Any]:
+    """Parse ``NAME=VALUE``, given by an option; a value is JSON if it can be read as such (numbers, true, lists), else text.
 
     Raises
     ------
@@ -59,9 +59,9 @@ def given(texts: Sequence[str]) -> dict[str, Any]:
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals or not name.isidentifier():
-            raise FetalkitError(f"-p {text}: is not of the form NAME=VALUE")
+            raise FetalkitError(f"{option} {text}: is not of the form NAME=VALUE")
         if name in parameters:
-            raise FetalkitError(f"-p {text}: {name} is given twice")
+            raise FetalkitError(f"{option} {text}: {name} is given twice")
         try:
             parameters[name] = json.loads(value)
         except ValueError:

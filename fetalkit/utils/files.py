@@ -51,8 +51,22 @@ def replacing(path: Path):
         shutil.rmtree(holder, ignore_errors=True)
 
 
+def refuse_unwritable(path: Path) -> None:
+    """Raise now what `replacing` would raise after long work; makes nothing that stays."""
+    try:
+        there = next(place for place in path.absolute().parents if place.exists())
+        os.rmdir(tempfile.mkdtemp(prefix=".trial-", dir=there))
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
 def _unwritable(path: Path, error: OSError) -> FetalkitError:
-    return FetalkitError(f"{path}: cannot be written ({error.strerror}); free some space or check rights")
+    reason = (
+        "a file stands where a folder is needed"
+        if isinstance(error, FileExistsError | NotADirectoryError)
+        else error.strerror
+    )
+    return FetalkitError(f"{path}: cannot be written ({reason}); free some space or check rights")
 
 
 def _of_full_disk(error: Exception, folder: Path) -> bool:

@@ -4,6 +4,7 @@ import codecs
 import csv
 import difflib
 import io
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,15 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 _WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # of spreadsheet programs: .xlsx and .ods, .xls
-_SHOWN = 12  # columns that a message names
+_SHOWN, _LETTERS = 12, 40  # columns that a message names, and letters of each
+# What other files begin with that are saved under the name of a table, and letters that no text has.
+_NO_TABLES = {
+    r"\s*<(!doctype html|html)": "is a web page, as a download leaves behind that needs a login; fetch the table again",
+    r"version https://git-lfs": "is a pointer of Git LFS; run `git lfs pull`",
+    r"\s*[\[{]\s*[\[{\"]": "is JSON; save it as CSV",
+}
+_NO_TEXT = re.compile(r"[\0-\x08\x0e-\x1f\x7f]")
+_CONFLICT = re.compile(r"^(<{7} |>{7} )", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -73,6 +82,7 @@ def read_table(
         When the file is missing, is not such a table, has no rows, or lacks one of `columns`.
     """
     text, encoding = _text(path, written.encoding, advice)
+    _check_text(path, text)
     first, _, rest = text.partition("\n")
     if first.strip().lower().startswith("sep=") and len(first.strip()) == 5:  # Excel's own line
         written, text = Format(first.strip()[4], written.encoding, written.quote), rest
@@ -83,11 +93,21 @@ def read_table(
     separator = max(headers, key=lambda each: (set(columns) <= set(headers[each]), len(headers[each])))
     names = headers[separator]
     if not names:
-        raise FetalkitError(f"{path}: is empty; name the table, or export it again")
+        reason = (
+            "its first line is no header; correct it"
+            if text.strip()
+            else "is empty; name the table, or export it again"
+        )
+        raise FetalkitError(f"{path}: {reason}")
     _check_columns(path, names, columns, separator)
     lines, rows = _rows(path, text, separator, quote, len(names))
     if not rows:
         raise FetalkitError(f"{path}: has a header and no row; add rows to it")
+    if sum(map(bool, names)) > 1 and not any(any(row[1:]) for row in rows):
+        raise FetalkitError(
+            f"{path}: its header has {len(names)} columns and its rows have one; put {_spelt(separator)} between the cells of "
+            "all lines"
+        )
     frame = pd.DataFrame(rows, index=pd.Index(lines) + shift, columns=names, dtype=str)
     frame = frame.loc[:, [bool(name) for name in names]]
     frame.attrs |= {"encoding": encoding, "separator": _spelt(separator)}
@@ -120,9 +140,26 @@ def _marked(content: bytes) -> list[str]:
     """Encodings that the first bytes tell: by a mark, or by zeros in every second one."""
     marked = [name for mark, name in _MARKS if content.startswith(mark)]
     start = content[:200]
-    if marked or b"\0" not in start:
+    if marked or start.count(0) < len(start) / 4:
         return marked[:1]
     return ["utf-16-le" if start[1::2].count(0) > start[::2].count(0) else "utf-16-be"]
+
+
+def _check_text(path: Path, text: str) -> None:
+    """Raise where the text is that of something else than a table."""
+    for pattern, problem in _NO_TABLES.items():
+        if re.match(pattern, text, re.IGNORECASE):
+            raise FetalkitError(f"{path}: {problem}")
+    if text and not text.strip("\0"):
+        raise FetalkitError(f"{path}: is nothing but zeros, as a copy leaves behind that was broken off; copy it again")
+    if odd := _NO_TEXT.search(text.rstrip("\x1a")):  # which old programs put at the end
+        line = text.count("\n", 0, odd.start()) + 1
+        raise FetalkitError(
+            f"{path}: is no text table (line {line} holds the byte 0x{ord(odd.group()):02x}); save it as CSV, or correct it"
+        )
+    if mark := _CONFLICT.search(text):
+        line = text.count("\n", 0, mark.start()) + 1
+        raise FetalkitError(f"{path}: line {line} is a mark of an unfinished merge of git; choose one of the versions")
 
 
 def _header(text: str, separator: str, quote: str) -> list[str]:
@@ -139,7 +176,8 @@ def _check_columns(path: Path, names: Sequence[str], columns: Sequence[str], sep
         by_small = {name.casefold(): name for name in names}
         near = difflib.get_close_matches(missing[0].casefold(), by_small, 1)
         hint = f"; did you mean {by_small[near[0]]}?" if near else ""
-        shown = ", ".join(names[:_SHOWN]) + f" and {len(names) - _SHOWN} more" * (len(names) > _SHOWN)
+        more = f" and {len(names) - _SHOWN} more" * (len(names) > _SHOWN)
+        shown = ", ".join(name[:_LETTERS] for name in names[:_SHOWN]) + more
         raise FetalkitError(
             f"{path}: column {', '.join(missing)} is missing (found, with {_spelt(separator)} between: {shown}){hint}"
         )

@@ -25,9 +25,9 @@ def file(name: object) -> Path:
         When there are none of that name.
     """
     known = {path.stem: path for path in sorted(_FOLDER.glob("*.yaml"))}
-    if name not in known:
+    if not isinstance(name, str) or name not in known:
         raise FetalkitError(f"{KEY} = {name!r} is not known; use one of {', '.join(known)}")
-    return known[str(name)]
+    return known[name]
 
 
 @cache
