@@ -175,7 +175,7 @@ def states(judged: pd.DataFrame) -> Figure:
             axis.plot(of.step, of[column], color=style.colour, linestyle=style.linestyle, linewidth=1.2, label=name)
             for kept, face in ((of[of.kept], style.colour), (of[~of.kept], "white")):
                 axis.plot(kept.step, kept[column], "o", color=style.colour, markerfacecolor=face, markersize=5)
-        axis.set(xlabel="training step", ylabel=label, xscale="log", ylim=(0, None))
+        axis.set(xlabel="training step", ylabel=label, xlim=(0, None), ylim=(0, None))
     handles, labels = axes[1].get_legend_handles_labels()
     unique = dict(zip(labels, handles, strict=True))
     axes[1].legend(unique.values(), unique.keys(), loc="center left", bbox_to_anchor=(1.01, 0.5))
