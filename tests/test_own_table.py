@@ -273,6 +273,13 @@ def test_every_image_another_patient_is_said(folder):
     assert rows.patient.nunique() == 24 and any("every accuracy is too high" in note for note in notes)
 
 
+def test_a_patient_for_every_image_is_said(folder):
+    lines = [(line[0], f"A{number}", *line[2:]) for number, line in enumerate(ward.rows())]
+    _, notes = table(ward.write(folder, lines))
+    assert any("another patient for every image: check that its column" in note for note in notes)
+    assert not any("another patient" in note for note in table(ward.write(folder))[1])
+
+
 # Split
 
 
