@@ -53,6 +53,14 @@ def test_any_separator_and_encoding(folder, separator, encoding):
     assert encoding in notes[0]
 
 
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf_16_of_an_alphabet_without_zeros(folder, encoding):
+    names = ("图像", "病人", "切面", "医院", "机器", "分组")
+    lines = [(*line[:3], "北京协和医院", *line[4:]) for line in ward.rows()]
+    rows, _ = table(ward.write(folder, lines, encoding=encoding, columns=names))
+    assert set(rows.centre) == {"北京协和医院"}
+
+
 def test_utf_16_without_its_mark(folder):
     rows, _ = table(ward.write(folder, encoding="utf-16-le"))
     assert len(rows) == 24
