@@ -137,6 +137,12 @@ def damaged(tmp_path, kind):
         path.write_bytes(locked)
     elif kind == "no file":
         zipped(path, {"__MACOSX/._a": b"-"})
+    elif kind == "sizes that lie":
+        lying = bytearray(zipped(path, {"ward/a.png": bytes(3_000_000)}).read_bytes())
+        for signature, size in ((b"PK\x03\x04", 22), (b"PK\x01\x02", 24)):
+            at = lying.index(signature) + size
+            lying[at : at + 4] = (10).to_bytes(4, "little")
+        path.write_bytes(lying)
     elif kind == "a file and a folder of one name":
         zipped(path, {"ward/a": b"A", "ward/a/b.png": b"B"})
     elif kind == "a long name":
@@ -159,6 +165,7 @@ def damaged(tmp_path, kind):
         ("a password", "it needs a password; unpack it by hand"),
         ("no file", "it holds no file"),
         ("twice", "two of its entries are called ward\\a.png"),
+        ("sizes that lie", "it is damaged (Bad CRC-32"),
         ("a file and a folder of one name", "the names of its files do not fit on this disk"),
         ("a long name", "the names of its files do not fit on this disk (File name too long"),
         ("larger than the disk", "GB are free"),

@@ -41,6 +41,15 @@ def bomb(path):
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
 
 
+def text_bomb(path):
+    """An image with 200 MB of text, compressed."""
+    raw = whole(path)
+    chunk = b"zTXt" + b"a\0\0" + zlib.compress(bytes(200_000_000), 1)
+    at = raw.index(b"IDAT") - 4
+    parts = (struct.pack(">I", len(chunk) - 4), chunk, struct.pack(">I", zlib.crc32(chunk)))
+    path.write_bytes(raw[:at] + b"".join(parts) + raw[at:])
+
+
 def changed_byte(path):
     raw = bytearray(whole(path))
     raw[300] ^= 0xFF
@@ -139,6 +148,7 @@ CASES = {
     "half a bmp": ("x.bmp", truncated("BMP"), "x.bmp: corrupt"),
     "a header alone": ("x.png", content(b"\x89PNG\r\n\x1a\n"), "x.png: corrupt"),
     "a changed byte": ("x.png", changed_byte, "x.png: corrupt ("),
+    "text bomb": ("x.png", text_bomb, "x.png: corrupt (Decompressed data too large"),
     "bomb": ("x.png", bomb, "larger than any scan"),
     "one pixel": ("x.png", saved(SCAN[:1, :1]), "1 x 1 px: no scan; each side must have at least 16 px"),
     "a line": ("x.png", saved(np.zeros((10, 2000), np.uint8)), "2000 x 10 px: no scan"),

@@ -257,3 +257,38 @@ def test_what_is_killed_while_it_writes_leaves_nothing_half_written(kind, earlie
     if earlier:
         assert (target / "index.html" if kind == "folder" else target).read_text() == "whole"
     assert all(path.name.startswith(".report-") for path in tmp_path.iterdir() if path != target)
+
+
+# The machine
+
+
+@pytest.mark.slow
+def test_an_odd_environment_does_no_harm(tmp_path):
+    odd = {"HOME": "/nowhere", "TMPDIR": "/nowhere", "OMP_NUM_THREADS": "abc", "LC_ALL": "C", "PYTHONPATH": str(ROOT)}
+    command = [
+        sys.executable,
+        "-m",
+        "fetalkit",
+        "draw",
+        "spain-64",
+        "--plane",
+        "Fetal brain",
+        "-n",
+        "1",
+        "--steps",
+        "2",
+    ]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("XDG_")} | odd
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
+    drawn = tmp_path / "drawn" / "spain-64-fetal-brain-seed0"
+    assert sorted(path.name for path in drawn.iterdir()) == ["fetal-brain-0000.png", "sheet.png"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_output_that_cannot_be_written_is_one_line():
+    command = [sys.executable, "-m", "fetalkit", "list", "arms"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == "fetalkit: the output: the disk is full; free some space and run again\n"

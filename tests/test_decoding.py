@@ -1,6 +1,7 @@
 """Images as hospitals have them: the decoded pixels are those that a viewer shows."""
 
 import io
+import struct
 
 import numpy as np
 import pytest
@@ -95,6 +96,22 @@ def test_a_dark_image_of_twelve_bits_is_not_black(tmp_path):
 def test_float_and_long_integers(tmp_path, values, expected):
     Image.fromarray(values).save(tmp_path / "x.tif")
     assert np.array_equal(grey(tmp_path / "x.tif"), expected)
+
+
+def test_sixteen_bits_with_a_sign(tmp_path):
+    """A TIFF that says so, which Pillow reads and does not write: from the darkest to the brightest."""
+    pixels = (RAMP.astype("<i2") - 128).tobytes()
+    (height, width), data = RAMP.shape, 8 + 2 + 10 * 12 + 4
+    tags = [(256, 4, width), (257, 4, height), (258, 3, 16), (259, 3, 1), (262, 3, 1), (273, 4, data), (277, 3, 1)]
+    tags += [(278, 4, height), (279, 4, len(pixels)), (339, 3, 2)]
+    entries = b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in tags)
+    (tmp_path / "x.tif").write_bytes(b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4) + pixels)
+    assert np.array_equal(grey(tmp_path / "x.tif"), RAMP)
+
+
+def test_a_broken_colour_profile_says_nothing(tmp_path):
+    Image.fromarray(RAMP).save(tmp_path / "x.png", icc_profile=b"no profile")
+    assert np.array_equal(grey(tmp_path / "x.png"), RAMP)
 
 
 def test_a_flat_image_is_not_stretched():

@@ -53,6 +53,14 @@ def test_any_separator_and_encoding(folder, separator, encoding):
     assert encoding in notes[0]
 
 
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf_16_of_an_alphabet_without_zeros(folder, encoding):
+    names = ("图像", "病人", "切面", "医院", "机器", "分组")
+    lines = [(*line[:3], "北京协和医院", *line[4:]) for line in ward.rows()]
+    rows, _ = table(ward.write(folder, lines, encoding=encoding, columns=names))
+    assert set(rows.centre) == {"北京协和医院"}
+
+
 def test_utf_16_without_its_mark(folder):
     rows, _ = table(ward.write(folder, encoding="utf-16-le"))
     assert len(rows) == 24
@@ -271,6 +279,13 @@ def test_patients_from_the_names_of_files(folder):
 def test_every_image_another_patient_is_said(folder):
     rows, notes = table(ward.write(folder), columns=columns("patient"), patient="image")
     assert rows.patient.nunique() == 24 and any("every accuracy is too high" in note for note in notes)
+
+
+def test_a_patient_for_every_image_is_said(folder):
+    lines = [(line[0], f"A{number}", *line[2:]) for number, line in enumerate(ward.rows())]
+    _, notes = table(ward.write(folder, lines))
+    assert any("another patient for every image: check that its column" in note for note in notes)
+    assert not any("another patient" in note for note in table(ward.write(folder))[1])
 
 
 # Split

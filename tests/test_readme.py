@@ -185,3 +185,28 @@ def test_the_readme_shows_the_published_results():
     text = (paths.ROOT / "README.md").read_text()
     assert f"]({readme.FIGURE})" in text and (paths.ROOT / readme.FIGURE).is_file()
     assert not re.search(r"\]\(reports/\S+\.(png|svg)\)", text), "figures of a report are in its pages alone"
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "words"),
+    [
+        (None, None, "reports: no study is published there; `fetalkit publish` does that"),
+        ("reports/africa/summary.json", "{", "africa/summary.json: damaged"),
+        ("reports/africa/summary.json", '{"shots": ["10"], "cohort": "africa"}', "is damaged or of another edition (KeyError"),
+        ("benchmarks/results.json", "[1", "benchmarks/results.json: damaged"),
+        ("benchmarks/results.json", '{"simulator": 5}', "is damaged or of another edition (TypeError"),
+    ],
+)  # fmt: skip
+def test_what_is_not_published_or_damaged_is_one_line_and_the_tables_stay(file, content, words, publish, elsewhere):
+    for page in readme.PAGES:
+        (elsewhere / page).parent.mkdir(exist_ok=True)
+        (elsewhere / page).write_text((paths.PARAMS.parent / page).read_text())
+    if file is not None:
+        publish(africa=SUMMARY)
+        (elsewhere / file).parent.mkdir(exist_ok=True)
+        (elsewhere / file).write_text(content)
+    before = {page: (elsewhere / page).read_text() for page in readme.PAGES}
+    with pytest.raises(FetalkitError) as error:
+        readme.update()
+    assert words in str(error.value) and "\n" not in str(error.value)
+    assert {page: (elsewhere / page).read_text() for page in readme.PAGES} == before

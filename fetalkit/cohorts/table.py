@@ -64,6 +64,10 @@ class Table(Cohort[TableSettings]):
                     settings.patient == PER_IMAGE,
                 ),
                 (
+                    "The table names another patient for every image: check that its column does not number images.",
+                    settings.patient is None and len(given) > 1 and given.patient.is_unique,
+                ),
+                (
                     f"No column says who is for testing: {settings.test_fraction:.0%} of the patients were drawn, stratified "
                     f"by plane (`split_seed` {settings.split_seed}).",
                     settings.makes_split and (given.split == "").all(),

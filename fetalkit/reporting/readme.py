@@ -35,7 +35,7 @@ def _json(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise FetalkitError(
-            f"{path}: is no summary ({error}); get it back from git or publish the study again"
+            f"{path}: damaged ({error}); get it back from git, or make it again: publish the study, or `make bench`"
         ) from None
     return content if isinstance(content, dict) else {}
 
@@ -95,7 +95,7 @@ def _points(gain: float | None, low: float | None, high: float | None) -> str:
 def _benchmark(name: str) -> list[dict]:
     """Measurements of one benchmark, one per kind of machine, the latest last; empty where nothing was measured."""
     results = paths.ROOT / "benchmarks" / "results.json"
-    return json.loads(results.read_text(encoding="utf-8")).get(name, []) if results.exists() else []
+    return _json(results).get(name, []) if results.exists() else []
 
 
 def speeds() -> str:
@@ -232,10 +232,18 @@ def update() -> None:
     Raises
     ------
     FetalkitError
-        When a mark is not there, or a file cannot be written.
+        When nothing is published or measured by this edition, a mark is not there, or a file cannot be written.
     """
-    texts = {page: updated(page, (paths.ROOT / page).read_text(encoding="utf-8")) for page in PAGES}
-    content = _figure()
+    if not _of_cohorts():
+        raise FetalkitError(f"{paths.ROOT / 'reports'}: no study is published there; `fetalkit publish` does that")
+    try:
+        texts = {page: updated(page, (paths.ROOT / page).read_text(encoding="utf-8")) for page in PAGES}
+        content = _figure()
+    except (KeyError, TypeError, AttributeError) as error:
+        raise FetalkitError(
+            f"{paths.ROOT / 'reports'}: a summary.json (or benchmarks/results.json) is damaged or of another edition "
+            f"({error!r}); get it back from git, or publish the study again"
+        ) from error
     for page, text in texts.items():
         with replacing(paths.ROOT / page) as temporary:
             temporary.write_text(text, encoding="utf-8")

@@ -139,10 +139,10 @@ def _text(path: Path, encoding: str | None, advice: str) -> tuple[str, str]:
 def _marked(content: bytes) -> list[str]:
     """Encodings that the first bytes tell: by a mark, or by zeros in every second one."""
     marked = [name for mark, name in _MARKS if content.startswith(mark)]
-    start = content[:200]
-    if marked or start.count(0) < len(start) / 4:
+    first, second = (content[parity:200:2].count(0) for parity in (0, 1))
+    if marked or max(first, second) < 3 or max(first, second) < 4 * min(first, second):  # a stray zero is no sign
         return marked[:1]
-    return ["utf-16-le" if start[1::2].count(0) > start[::2].count(0) else "utf-16-be"]
+    return ["utf-16-le" if second > first else "utf-16-be"]
 
 
 def _check_text(path: Path, text: str) -> None:
