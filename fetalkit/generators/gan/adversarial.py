@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from fetalkit.generators import networks, trainer
 from fetalkit.generators.gan.diffaugment import augment
-from fetalkit.generators.gan.networks import Discriminator, GeneratorNetwork
+from fetalkit.generators.gan.networks import GeneratorNetwork
 from fetalkit.generators.gan.settings import GanTraining
 from fetalkit.utils import devices
 from fetalkit.utils.streams import rng
@@ -51,7 +51,7 @@ class AdversarialTraining:
     def __init__(
         self,
         network: GeneratorNetwork,
-        discriminator: Discriminator,
+        discriminator: nn.Module,
         batch: Callable[[int], tuple[torch.Tensor, torch.Tensor]],
         training: GanTraining,
         precision: torch.dtype,
@@ -81,13 +81,19 @@ class AdversarialTraining:
         value = trainer.gradient_step(loss, self.optimisers[1])
         self.discriminator.requires_grad_(False)
         with networks.autocast(real.device, self.precision):
-            generator_loss = -self.discriminator(self._augmented(drawn, random), labels).mean()
+            generator_loss = self._generator_loss(drawn, latent, labels, random)
         other = trainer.gradient_step(generator_loss, self.optimisers[0])
         self.average.update()
         return torch.where(torch.isfinite(other), value, torch.nan)
 
     def _augmented(self, images: torch.Tensor, random: torch.Generator) -> torch.Tensor:
         return augment(images, self.training.augment, random)
+
+    def _generator_loss(
+        self, drawn: torch.Tensor, latent: torch.Tensor, labels: torch.Tensor, random: torch.Generator
+    ) -> torch.Tensor:
+        """Hinge loss of what the network has drawn from these latent vectors."""
+        return -self.discriminator(self._augmented(drawn, random), labels).mean()
 
     def _discriminator_loss(
         self, real: torch.Tensor, drawn: torch.Tensor, labels: torch.Tensor, number: int

@@ -10,10 +10,11 @@ References
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from torch import nn
 
 from fetalkit.data import sampling as batches
 from fetalkit.generators import networks, trainer
@@ -39,12 +40,15 @@ class GanGenerator(Generator[GanTraining, GanSampling]):
 
     Attributes
     ----------
+    adversarial : type
+        How the two networks learn.
     network : GeneratorNetwork or None
         The network that draws, with averaged weights, once trained.
     """
 
     Training = GanTraining
     Sampling = GanSampling
+    adversarial: ClassVar[type[AdversarialTraining]] = AdversarialTraining
 
     network: GeneratorNetwork | None = None
 
@@ -66,9 +70,8 @@ class GanGenerator(Generator[GanTraining, GanSampling]):
             return networks.pixels(mirrored, self.device), self._classes(labels[rows])
 
         network = networks.seeded(self._network, seed, self.device)
-        shape = self.n_classes, training.unshuffle, list(training.channels)
-        discriminator = networks.seeded(lambda: Discriminator(*shape), seed, self.device)
-        both = AdversarialTraining(network, discriminator, batch, training, self.precision, seed)
+        discriminator = networks.seeded(self._discriminator, seed, self.device)
+        both = self.adversarial(network, discriminator, batch, training, self.precision, seed)
         result = trainer.run(both, training.steps, checkpoint=checkpoint, label=label, advice=ADVICE)
         self._recompute_batch_norm(network, labels, seed)
         self.network, self.losses, self.seconds = network, result.losses, result.seconds
@@ -95,6 +98,10 @@ class GanGenerator(Generator[GanTraining, GanSampling]):
         return GeneratorNetwork(
             self.n_classes, self.image_size, training.unshuffle, list(training.channels), training.latent
         )
+
+    def _discriminator(self) -> nn.Module:
+        training = self.training
+        return Discriminator(self.n_classes, training.unshuffle, list(training.channels))
 
     def _trained(self) -> GeneratorNetwork:
         self._require_training()

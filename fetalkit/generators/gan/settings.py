@@ -46,6 +46,25 @@ class GanTraining(NetworkSettings):
     penalty_every: Annotated[int, Field(ge=1)] = 8
 
 
+class ProjectedGanTraining(GanTraining):
+    """The same for a projected GAN; see `fetalkit.generators.gan.projected`.
+
+    Attributes
+    ----------
+    seen_size
+        Side in px that images are brought to before the ImageNet network sees them; a multiple of 32.
+    variety
+        Weight of the loss that demands different images of different latent vectors; 0 for none.
+    """
+
+    discriminator_rate: Rate = 2e-4
+    learning_rate: Rate = 5e-4
+    batch_size: Annotated[int, Field(ge=2)] = 32
+    penalty: Annotated[float, Field(ge=0, lt=math.inf)] = 0.0
+    seen_size: Annotated[int, Field(ge=32, le=512, multiple_of=32)] = 64
+    variety: Annotated[float, Field(ge=0, lt=math.inf)] = 0.25
+
+
 class GanSampling(SamplingSettings):
     """How images are drawn from a trained GAN.
 
