@@ -117,6 +117,35 @@ def test_a_value_that_cannot_be_is_told_before_anything_is_trained(name, tmp_pat
     assert message.startswith("params.yaml: ") and words in message, message
 
 
+TRANSFERS = {
+    "a list": ([1], "transfer = [1]: must hold one section per study, or nothing"),
+    "a number as a name": ({5: {}}, "transfer: name 5: use letters"),
+    "a number as a study": ({"x": 5}, "transfer.x = 5: must be a section; correct or remove it"),
+    "a cohort for a list of pairs": ({"x": {"across": "spain"}}, "transfer.x.across = 'spain': input should be a valid list"),
+    "a cohort for a pair": ({"x": {"across": ["spain"]}}, "transfer.x.across.0 = 'spain': input should be a valid tuple"),
+    "three for a pair": ({"x": {"across": [["a", "b", "c"]]}}, "transfer.x.across.0 = ['a', 'b', 'c']: tuple should have"),
+    "a number to leave out": ({"x": {"leave_out": [5]}}, "transfer.x.leave_out.0 = 5: input should be a valid dictionary"),
+    "nothing to leave out of": ({"x": {"leave_out": [{"by": "centre"}]}}, "transfer.x.leave_out.0.cohort is missing; add it"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TRANSFERS)
+def test_a_transfer_study_that_cannot_be_is_one_line(name, checkout, capsys):
+    section, words = TRANSFERS[name]
+    content = yaml.safe_load((checkout / "params.yaml").read_text()) | {"transfer": section}
+    (checkout / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    assert words in refused(capsys, "repro", "x", "nothing")
+
+
+def test_a_transfer_study_of_an_unknown_cohort_is_one_line_and_there_may_be_none(checkout, capsys):
+    content = yaml.safe_load((checkout / "params.yaml").read_text())
+    content["transfer"] = {"x": content["transfer"]["hospitals"] | {"across": [["mars", "spain"]], "leave_out": []}}
+    (checkout / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    assert "params.yaml: no section 'mars'; there are: phantom" in refused(capsys, "repro", "x", "nothing")
+    (checkout / "params.yaml").write_text(yaml.safe_dump(content | {"transfer": None}, sort_keys=False))
+    assert "params.yaml has that name already" in refused(capsys, "new", "phantom", ".")
+
+
 # Command lines
 
 CALLS = {

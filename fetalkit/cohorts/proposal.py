@@ -16,7 +16,7 @@ from fetalkit.cohorts.image_files import ImageFiles
 from fetalkit.cohorts.table import Table
 from fetalkit.cohorts.table_settings import TableSettings
 from fetalkit.config import defaults, params
-from fetalkit.config.sections import NAME, TRANSFER, read, validated
+from fetalkit.config.sections import NAME, read, transfer_sections, validated
 from fetalkit.utils import paths
 from fetalkit.utils.errors import FetalkitError
 from fetalkit.utils.files import replacing
@@ -126,7 +126,7 @@ def propose(name: str, folder: Path, table: Path | None = None) -> Proposal:
 
 
 def _check_name(name: str) -> None:
-    taken = {*read(paths.PARAMS), *read(paths.PARAMS).get(TRANSFER, {})}
+    taken = {*read(paths.PARAMS), *transfer_sections(paths.PARAMS)}
     if not NAME.fullmatch(name) or name[0].isdigit():
         raise FetalkitError(f"{name!r}: no name for a cohort; use letters, digits, _ and -, beginning with a letter")
     if name in taken or name in params.COHORTS:

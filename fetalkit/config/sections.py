@@ -155,6 +155,19 @@ def _check_name(name: Any, what: str) -> None:
         )
 
 
+class _LeftOut(BaseModel):
+    """As much of an entry of ``leave_out`` as tells the cohort."""
+
+    cohort: Name
+
+
+class _Between(BaseModel):
+    """As much of a study from one hospital to another as tells which cohorts it reads; the rest is checked when it is run."""
+
+    across: list[tuple[Name, Name]] | None = None
+    leave_out: list[_LeftOut] | None = None
+
+
 def transfer_sections(path: Path) -> dict[str, dict]:
     """Sections of the studies from one hospital to another by their names; those that are empty are left out.
 
@@ -172,6 +185,7 @@ def transfer_sections(path: Path) -> dict[str, dict]:
             raise FetalkitError(
                 f"{path.name}: {TRANSFER}.{name} = {section!r}: must be a section; correct or remove it"
             )
+        validated(_Between, section or {}, path.name, f"{TRANSFER}.{name}")
     return {name: section for name, section in sections.items() if section}
 
 

@@ -212,6 +212,7 @@ def _text_between(study: str) -> str:
         stage["deps"] = _of_each(stage.get("deps", []), of, made)
         stage["params"] = _of_each(stage.get("params", []), of, [f"{TRANSFER}.{_COHORT}"])
         for cohort in of:
+            params.section(cohort)  # There must be one.
             stage["params"] = _resolved(stage["params"], read(paths.PARAMS)[cohort], cohort)
     pipeline = {"vars": [{"cohort": study, "root": "../.."}], "stages": own}
     return _HEADER + yaml.safe_dump(pipeline, sort_keys=False, width=1000)
