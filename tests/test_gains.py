@@ -44,7 +44,7 @@ def study():
     classify = settings.classify.model_copy(
         update=dict(
             arms=["real", "real-long", "diffusion", "mixup"],
-            classifiers={name: params.Classifier(model=name) for name in ("resnet10t-half", "resnet14t")},
+            classifiers={name: params.Classifier(model=name, arguments={}) for name in ("resnet10t-half", "resnet14t")},
             further=[params.Block(arms=["gan"], shots=[5], classifiers=["resnet10t-half"])],
         )
     )

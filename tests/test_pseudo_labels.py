@@ -15,11 +15,11 @@ from torch import nn
 
 from fetalkit.classifiers import trainer
 from fetalkit.config import params, runs
-from fetalkit.config.generation import GeneratorSettings, Unlabelled
+from fetalkit.config.generation import GeneratorSettings, Stopping, Unlabelled
 from fetalkit.config.sections import validated
 from fetalkit.config.variants import Variant
 from fetalkit.data.study import Study, set_name
-from fetalkit.experiments import generator_training, pseudo_labels, synthesis, training_search
+from fetalkit.experiments import generator_training, pseudo_labels, stopping, synthesis, training_search
 from fetalkit.generators.base import Generator
 from fetalkit.generators.settings import SamplingSettings, TrainingSettings
 from fetalkit.generators.smote import SmoteGenerator
@@ -209,6 +209,19 @@ def test_a_generator_learns_the_named_images(made, monkeypatch):
     assert len(train.labels) == 2 * EACH
     for plane in (0, 1):  # here the teachers are right, and always agree
         assert np.allclose(means[plane], train.images[train.labels == plane].mean(axis=0))
+
+
+def test_stopping_looks_for_copies_of_all_that_was_learnt(made, monkeypatch):
+    monkeypatch.setattr(pseudo_labels, "_trained", lambda *_: teachers())
+    monkeypatch.setattr(pseudo_labels.Teachers, "save", lambda self, folder: folder.mkdir())
+    given, states = [], pd.DataFrame({"share": [1.0], "kept": [True]})
+    monkeypatch.setattr(stopping, "stop", lambda made, data, *others: given.append(data) or states)
+    spec = made.generators["diffusion"].model_copy(update={"stopping": Stopping(near_copies=0.5)})
+    changed = made.model_copy(update={"generators": {"diffusion": spec}})
+    trained = generator_training.train("phantom", changed, "diffusion", str(K), 0)
+    assert trained.states.equals(states)
+    every = Study("phantom", made).train("all", 0).images
+    assert sorted(of.tobytes() for of in given[0].images) == sorted(of.tobytes() for of in every)
 
 
 def test_no_image_without_a_label_is_left(made, monkeypatch):
