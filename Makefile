@@ -83,7 +83,8 @@ docs: $(READY)
 $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "fetalkit needs Python 3.11 or newer; name one with PYTHON=...")'
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --no-compile --requirement requirements.lock  # compiled as it is imported
+	$(VENV)/bin/python -m pip install --quiet --no-compile --requirement requirements.lock
+	-$(VENV)/bin/python -m compileall -qq -j 0 $(VENV)/lib  # pip compiles on one core; some packages ship files that are no Python
 	$(VENV)/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 

@@ -246,7 +246,7 @@ BAD = {
         "generators.diffusion: sampling.guidance_kind: classifier needs training.guide_steps > 0",
     ),
     "varied guidance without a guide": (
-        {"phantom/generators/diffusion/training/guide_steps": 0},
+        {"phantom/fidelity/guidance_scales": {"classifier": [2]}},
         "fidelity.guidance_scales.classifier: sampling.guidance_kind: classifier needs training.guide_steps > 0",
     ),
     "guidance without dropped labels": (
