@@ -42,7 +42,7 @@ def study(elsewhere, monkeypatch):
         "splits": dict(shots=[5, "all"], seeds=[0, 1]),
         "generators": {"diffusion": {"training": dict(steps=100, snapshots=[0.5])}},
         "synthesis": dict(images_per_plane=DRAWN),
-        "fidelity": dict(guidance_scales={"classifier-free": [1.0, 2.0], "classifier": []}, neighbours=3),
+        "fidelity": dict(guidance_scales={"classifier-free": [1.0, 2.0]}, neighbours=3),
         "classify": dict(arms=["real", "diffusion", "diffusion-novel"], further=[]),
     }
     settings = training_search.changed(settings, changes)

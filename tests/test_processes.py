@@ -25,6 +25,7 @@ NETWORK = dict(channels=(16, 32), attention=(False, True), batch_size=4, guide_s
 
 def learnt(images, labels, seed, label, made, checkpoint):
     made.fit(images, labels, seed=seed, label=label, checkpoint=checkpoint)
+    return []  # nothing to write beside the generator
 
 
 def trained(name, n, steps=30, seed=0, **changes):
