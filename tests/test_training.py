@@ -352,8 +352,8 @@ def test_budgets_of_the_arms(p, n):
             assert phases[0].source != "real" and phases[1].source == "real"
         assert all(0 < phase.share < 1 for phase in phases if phase.synthetic)
     assert {arm for arm, phases in planned.items() if len(phases) == 2} == {
-        "diffusion", "diffusion-phantoms", "diffusion-guided", "diffusion-unlabelled", "diffusion-novel", "diffusion-ceiling", "gan",
-        "interpolation", "simulation", "simulation-matched",
+        "diffusion", "diffusion-phantoms", "diffusion-guided", "diffusion-unlabelled", "diffusion-novel", "diffusion-ceiling",
+        "gan", "interpolation", "simulation", "simulation-matched",
     }  # fmt: skip
 
 

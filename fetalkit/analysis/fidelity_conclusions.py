@@ -171,7 +171,7 @@ def trends(pooled: pd.DataFrame, over_time: pd.DataFrame, generator: str) -> lis
         said.append(f"From k = {few.k} to k = {many.k}, near-copies of **{generator}** {_moved(few, many)}.")
     for k, rows in over_time.groupby("k", sort=False):
         rows = rows.sort_values("step")
-        if len(rows) > 1:
+        if rows.step.nunique() > 1:
             early, late = rows.iloc[0], rows.iloc[-1]
             said.append(f"From step {early.step} to step {late.step} at k = {k}, near-copies {_moved(early, late)}.")
     return said

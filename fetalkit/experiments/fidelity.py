@@ -8,12 +8,13 @@ import pandas as pd
 
 from fetalkit.config import variants
 from fetalkit.data.images import Labelled
-from fetalkit.data.study import Study
+from fetalkit.data.study import Study, set_name
 from fetalkit.experiments import cas, own_features
 from fetalkit.experiments.synthetic_sets import Drawn, SyntheticSets
+from fetalkit.generators import read_card
 from fetalkit.metrics import compare, features, memorisation
 from fetalkit.metrics.memorisation import Nearest
-from fetalkit.utils import devices
+from fetalkit.utils import devices, paths
 
 BEST = "real_train"
 PIXELS = "pixels"
@@ -222,11 +223,17 @@ class Evaluation(SyntheticSets):
         return pd.DataFrame(rows)
 
     def over_time(self) -> pd.DataFrame:
-        """Near-copies by pixels in the course of training, first seed: ``k``, ``step``, ``share``, ``low``, ``high``."""
-        steps = getattr(self.settings.generators[self.subject].training, "steps", 0)
-        stages = [(each.name, each.k, round(each.fraction * steps)) for each in variants.training_time(self.settings)]
-        stages += [(self.subject, k, steps) for k in dict.fromkeys(k for _, k, _ in stages)]
-        stages = stages if self.subject in self.names else []
+        """Near-copies by pixels in the course of training, first seed: ``k``, ``step``, ``share``, ``low``, ``high``.
+
+        Steps are those that the generator of each k has made, and its set is of the state that was kept.
+        """
+        stages = []
+        for each in variants.training_time(self.settings) if self.subject in self.names else []:
+            made = read_card(paths.data(self.study.cohort, "generators", set_name(self.subject, each.k, each.seed)))
+            steps = made["training"]["steps"]
+            stages.append((each.name, each.k, round(each.fraction * steps)))
+            stages.append((self.subject, each.k, round(made.get("kept_share", 1) * steps)))
+        stages = list(dict.fromkeys(stages))
         table = self.memorised[(self.memorised.space == PIXELS) & (self.memorised.seed == self.first_seed)]
         by_set: Any = table.set_index(["set", "k"])
         rows = [dict(k=k, step=step, **by_set.loc[(name, k), ["share", "low", "high"]]) for name, k, step in stages]
