@@ -113,6 +113,14 @@ def test_guided_images_are_the_same_in_any_batch_and_after_reading(trained, tmp_
     assert np.abs(whole.astype(int) - again).max() <= 1
 
 
+def test_a_look_that_is_missing_is_told(trained, tmp_path):
+    """Without it, phantoms would be drawn from as if none had been learnt."""
+    trained.save(tmp_path / "g")
+    (tmp_path / "g" / "appearance.safetensors").unlink()
+    with pytest.raises(FetalkitError, match=r"not a complete generator .*appearance.safetensors"):
+        generators.load(tmp_path / "g", device="cpu")
+
+
 def test_a_plane_that_cannot_be_simulated_is_told():
     made = DiffusionGenerator(["left", "right"], 32, TINY, device="cpu")
     made.fit(*real(), seed=0)

@@ -61,10 +61,22 @@ def test_comments_docstrings_and_layout_do_not_count(copied):
     assert made_by(TRAINING) == before
 
 
-@pytest.mark.parametrize("file", ["plots/results.py", "reporting/display.py", "utils/progress.py", "analysis/gains.py"])
-def test_captions_colours_and_logs_train_nothing(copied, file):
-    """What draws, tells and reports is no cause of a training, a generator or a set."""
-    modules = (TRAINING, "fetalkit.classifiers.models", "fetalkit.classifiers.loader", "fetalkit.experiments.drawing")
+@pytest.mark.parametrize(
+    "file",
+    [
+        "plots/results.py",
+        "reporting/display.py",
+        "utils/progress.py",
+        "analysis/gains.py",
+        "config/params.py",
+        "config/runs.py",
+    ],
+)
+def test_captions_colours_logs_and_the_design_of_a_study_train_nothing(copied, file):
+    """What draws, tells, reports and plans is no cause of a training, a generator or a set."""
+    classifiers = (TRAINING, "fetalkit.classifiers.models", "fetalkit.classifiers.loader")
+    drawn = ("fetalkit.experiments.drawing", "fetalkit.experiments.pseudo_labels")
+    modules = (*classifiers, *drawn, "fetalkit.generators.diffusion.generator", "fetalkit.experiments.stopping")
     before = made_by(*modules)
     path = copied / file
     path.write_text(path.read_text(encoding="utf-8") + "\n\nEXTRA = 1\n", encoding="utf-8")

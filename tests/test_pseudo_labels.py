@@ -20,6 +20,7 @@ from fetalkit.config.sections import validated
 from fetalkit.config.variants import Variant
 from fetalkit.data.study import Study, set_name
 from fetalkit.experiments import generator_training, pseudo_labels, stopping, synthesis, training_search
+from fetalkit.experiments import teachers as teaching
 from fetalkit.generators.base import Generator
 from fetalkit.generators.settings import SamplingSettings, TrainingSettings
 from fetalkit.generators.smote import SmoteGenerator
@@ -180,12 +181,10 @@ def test_hidden_labels_and_hidden_images_change_nothing(made):
     assert {"made_by", "means.npy", "set"} <= changed and not any(name.endswith("safetensors") for name in changed)
 
 
-def test_what_teachers_see_is_learnt_and_counts_as_often_as_they_agree(made, monkeypatch):
+def test_what_teachers_see_is_learnt_and_counts_as_often_as_they_agree(made):
     study, images = Study("phantom", made), flat(0.1, 0.4, 0.6, 0.9)
-    monkeypatch.setattr(study, "beside", lambda k, seed: images)
     for agreement, kept, votes in ((2, [0, 1, 2, 3], [3, 2, 2, 3]), (3, [0, 3], [3, 3])):
-        monkeypatch.setattr(pseudo_labels, "_trained", lambda *_, agreement=agreement: teachers(agreement))
-        lesson = pseudo_labels.learn(study, RULE.model_copy(update={"agreement": agreement}), str(K), 0)
+        lesson = pseudo_labels.lesson(study.train(str(K), 0), images, teachers(agreement), PLANES)
         assert np.array_equal(lesson.named.images, images[kept]) and list(lesson.votes) == votes
         assert list(lesson.named.labels) == [[0, 0, 1, 1][row] for row in kept]
         assert np.array_equal(lesson.distinct.images[: 2 * K], study.train(str(K), 0).images)
@@ -201,7 +200,7 @@ def test_what_teachers_see_is_learnt_and_counts_as_often_as_they_agree(made, mon
 
 
 def test_a_generator_learns_the_named_images(made, monkeypatch):
-    monkeypatch.setattr(pseudo_labels, "_trained", lambda *_: teachers())
+    monkeypatch.setattr(teaching, "train", lambda *_: teachers())
     monkeypatch.setattr(pseudo_labels.Teachers, "save", lambda self, folder: folder.mkdir())
     generator_training.train("phantom", made, "diffusion", str(K), 0)
     means = np.load(paths.data("phantom", "generators", NAME, "means.npy"))
@@ -212,7 +211,7 @@ def test_a_generator_learns_the_named_images(made, monkeypatch):
 
 
 def test_stopping_looks_for_copies_of_all_that_was_learnt(made, monkeypatch):
-    monkeypatch.setattr(pseudo_labels, "_trained", lambda *_: teachers())
+    monkeypatch.setattr(teaching, "train", lambda *_: teachers())
     monkeypatch.setattr(pseudo_labels.Teachers, "save", lambda self, folder: folder.mkdir())
     given, states = [], pd.DataFrame({"share": [1.0], "kept": [True]})
     monkeypatch.setattr(stopping, "stop", lambda made, data, *others: given.append(data) or states)
@@ -224,10 +223,9 @@ def test_stopping_looks_for_copies_of_all_that_was_learnt(made, monkeypatch):
     assert sorted(of.tobytes() for of in given[0].images) == sorted(of.tobytes() for of in every)
 
 
-def test_no_image_without_a_label_is_left(made, monkeypatch):
+def test_no_image_without_a_label_is_left(made):
     study = Study("phantom", made)
-    monkeypatch.setattr(pseudo_labels, "_trained", lambda *_: teachers())
-    lesson = pseudo_labels.learn(study, RULE, "all", 0)
+    lesson = pseudo_labels.lesson(study.train("all", 0), study.beside("all", 0), teachers(), PLANES)
     assert len(lesson.named.labels) == 0 and len(lesson.weighted.labels) == 3 * 2 * EACH and lesson.counts.empty
 
 
@@ -286,17 +284,17 @@ def test_teachers_differ_from_each_other_and_are_found_again(made):
     assert len({files[f"{number}.safetensors"] for number in range(3)}) == 3
     study, folder = Study("phantom", made), paths.data("phantom", "generators", NAME)
     images = study.train("all", 0).images
-    read, learnt = pseudo_labels.read(folder, made, RULE), pseudo_labels.learn(study, RULE, str(K), 0).teachers
+    read, learnt = teaching.read(folder, made, RULE), teaching.train(study, RULE, str(K), 0)
     for one, other in zip(read.networks, learnt.networks, strict=True):
         assert np.array_equal(*(trainer.predict(of, images, read.device) for of in (one, other)))
     (folder / "teachers" / "1.safetensors").unlink()
     with pytest.raises(FetalkitError, match=r"1.safetensors: missing or damaged"):
-        pseudo_labels.read(folder, made, RULE)
+        teaching.read(folder, made, RULE)
 
 
 def test_what_teachers_follow_from_is_what_the_generator_follows_from(made):
     def told(settings, **rule):
-        return pseudo_labels.follows_from(Study("phantom", settings), RULE.model_copy(update=rule), str(K), 0)
+        return teaching.follows_from(Study("phantom", settings), RULE.model_copy(update=rule), str(K), 0)
 
     plain = told(made)
     others = [dict(teachers=4), dict(steps=9), dict(agreement=3)]
@@ -338,16 +336,16 @@ def test_copies_are_sought_among_all_images_that_were_seen(made):
 
 
 def test_the_quality_of_pseudo_labels_is_told(made, monkeypatch):
-    assert pseudo_labels.quality(Study("phantom", made.model_copy(update={"generators": {}, "sets": {}, "classify":
+    assert teaching.quality(Study("phantom", made.model_copy(update={"generators": {}, "sets": {}, "classify":
         made.classify.model_copy(update={"arms": ["real"]})}))).empty  # fmt: skip
     afresh(made)
     study = Study("phantom", made)
-    monkeypatch.setattr(pseudo_labels, "read", lambda *_: teachers(3))
+    monkeypatch.setattr(teaching, "read", lambda *_: teachers(3))
     counts = pd.DataFrame({"plane": PLANES, "agreeing": [3, 1], "images": [3, 1]})
     counts.to_csv(paths.data("phantom", "generators", NAME, "teachers", "pseudo_labels.csv"), index=False)
     validation = study.labelled(study.part("validation"))
     called = np.stack([validation.images.mean(axis=(1, 2)) / 255 > level for level in (0.3, 0.5, 0.7)])
-    row = pseudo_labels.quality(study).iloc[0]
+    row = teaching.quality(study).iloc[0]
     assert (row.generator, row.k, row.seed, row.images, row.kept) == ("diffusion", str(K), 0, 4, 0.75)
     assert row.teacher == pytest.approx((called == validation.labels).mean())
     sure = abs(called.sum(axis=0) * 2 - 3) >= 1  # two of three, as the settings have it

@@ -62,7 +62,8 @@ def test_a_trained_generator_goes_back_to_the_state_that_is_kept(tmp_path, monke
     made.fit(data.images, data.labels, seed=0)
     monkeypatch.setattr(stopping, "chosen", lambda states, near_copies: 0.5)
     rule = Stopping(near_copies=0.02, images_per_plane=10)
-    table = stopping.stop(made, data, study, 0, spec.sampling.model_copy(update={"steps": 2}), rule)
+    validation = study.labelled(study.part("validation"))
+    table = stopping.stop(made, data, validation, 0, spec.sampling.model_copy(update={"steps": 2}), rule, 0.01)
     assert list(table.share) == [0.5, 1.0] and list(table.step) == [4, 8] and list(table.kept) == [True, False]
     assert made.denoiser is made.snapshots[0.5] and made.kept_share == 0.5
     made.save(tmp_path / "g")

@@ -106,7 +106,7 @@ def train(cache: PhaseCache, trainee: Trainee, phases: Iterable[Phase]) -> Outco
         When a loss is no longer a number, or nothing can be written.
     """
     phases = list(phases)
-    trainings = _fingerprints(trainee, phases)
+    trainings = fingerprints(trainee, phases)
     records = finished(cache, trainings)
     if records is not None:
         weights.load(trainee.model, cache.weights(trainings[-1]))
@@ -133,8 +133,8 @@ def train(cache: PhaseCache, trainee: Trainee, phases: Iterable[Phase]) -> Outco
     )
 
 
-def _fingerprints(trainee: Trainee, phases: Sequence[Phase]) -> tuple[str, ...]:
-    """Of each phase: of all that it and those before it follow from."""
+def fingerprints(trainee: Trainee, phases: Sequence[Phase]) -> tuple[str, ...]:
+    """Fingerprint of the training of each phase: of all that it and those before it follow from."""
     settings: list[Any] = [asdict(trainee.recipe), trainee.spec.model_dump(), list(trainee.planes), trainee.image_size]
     settings += [trainee.run.seed, *devices.rounding(trainee.device, torch.float32)]
     data = [trainee.validation.digest()] if trainee.validation else []

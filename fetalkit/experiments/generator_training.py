@@ -22,7 +22,7 @@ from fetalkit.config.sections import Section
 from fetalkit.config.shots import EVERY
 from fetalkit.data.images import Labelled
 from fetalkit.data.study import Study, set_name
-from fetalkit.experiments import outputs, pseudo_labels, stopping
+from fetalkit.experiments import outputs, pseudo_labels, stopping, teachers
 from fetalkit.generators import Generator
 from fetalkit.generators.card import read_record
 from fetalkit.utils import paths, processes, provenance
@@ -141,7 +141,7 @@ def _follows_from(study: Study, spec: GeneratorSettings, k: str, seed: int) -> t
         follows.append(study.labelled(study.part("validation")).digest())
         modules.append(stopping.__name__)
     if spec.unlabelled:
-        more = pseudo_labels.follows_from(study, spec.unlabelled, k, seed)
+        more = teachers.follows_from(study, spec.unlabelled, k, seed)
         also, follows = [*also, *more[0]], [*follows, *more[1]]
         modules.append(pseudo_labels.__name__)
     return also, follows, modules
@@ -168,11 +168,14 @@ def _fitted(
     data = learnt = study.train(k, seed)
     kept: list[Beside] = []
     if spec.unlabelled:
-        lesson = pseudo_labels.learn(study, spec.unlabelled, k, seed)
+        named_by = teachers.train(study, spec.unlabelled, k, seed)
+        lesson = pseudo_labels.lesson(data, study.beside(k, seed), named_by, study.planes)
         data, learnt, kept = lesson.distinct, lesson.weighted, [lesson.save]
     made.fit(learnt.images, learnt.labels, seed=seed, checkpoint=checkpoint, label=label, start=start)
     if spec.stopping and processes.index() == 0:  # the first of several processes chooses, since it writes
-        kept.append(partial(_save_states, stopping.stop(made, data, study, seed, spec.sampling, spec.stopping)))
+        quantile, validation = study.params.fidelity.near_copy_quantile, study.labelled(study.part("validation"))
+        states = stopping.stop(made, data, validation, seed, spec.sampling, spec.stopping, quantile)
+        kept.append(partial(_save_states, states))
     return kept
 
 

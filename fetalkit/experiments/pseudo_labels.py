@@ -1,7 +1,8 @@
 """Pseudo-labels: classifiers of a run's subset name the planes of the train images whose labels the run may not see.
 
 A generator learns from the subset and from the images that enough of these teachers agree on; of what it draws, those images
-are kept in which they see the plane that was asked for [1]_. Teachers are stored with their generator.
+are kept in which they see the plane that was asked for [1]_. Teachers are stored with their generator;
+`fetalkit.experiments.teachers` trains them.
 
 References
 ----------
@@ -10,9 +11,8 @@ References
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,20 +20,11 @@ import torch
 from torch import nn
 
 from fetalkit.classifiers import trainer, weights
-from fetalkit.classifiers.loader import Feed
-from fetalkit.config import sets
-from fetalkit.config.arms import REAL
 from fetalkit.config.generation import Unlabelled
-from fetalkit.config.params import Params
-from fetalkit.config.runs import Run
 from fetalkit.config.sections import Section
 from fetalkit.data.images import Labelled
-from fetalkit.data.study import Study, set_name
-from fetalkit.experiments import building, drawing, engine
-from fetalkit.experiments.engine import Phase, Trainee
-from fetalkit.experiments.phase_cache import PhaseCache
+from fetalkit.experiments import drawing
 from fetalkit.generators.base import Generator
-from fetalkit.utils import devices, paths
 from fetalkit.utils.errors import FetalkitError
 from fetalkit.utils.streams import rng
 
@@ -115,81 +106,19 @@ class Lesson:
         rows = np.repeat(np.arange(len(self.distinct.labels)), np.concatenate([all_of_them, self.votes]))
         return Labelled(self.distinct.images[rows], self.distinct.labels[rows])
 
-    def save(self, generator: Path) -> None:
-        """Write teachers and counts to the folder of a saved generator."""
-        self.teachers.save(generator / FOLDER)
-        self.counts.to_csv(generator / FOLDER / NAMED, index=False)
+    def save(self, folder: Path) -> None:
+        """Write teachers and counts to the `folder` of a saved generator."""
+        self.teachers.save(folder / FOLDER)
+        self.counts.to_csv(folder / FOLDER / NAMED, index=False)
 
 
-def learn(study: Study, rule: Unlabelled, k: str, seed: int) -> Lesson:
-    """Train the teachers on the subset (`k`, `seed`), or take the finished ones, and let them name all other train images.
-
-    No label of these is read. A training that was interrupted goes on, and ends with the same bits.
-
-    Raises
-    ------
-    FetalkitError
-        When a loss is no longer a number, or nothing can be written.
-    """
-    data, images = study.train(k, seed), study.beside(k, seed)
-    teachers = _trained(study, rule, k, seed, data)
-    planes, votes = teachers.named(images)
-    enough = votes >= rule.agreement
-    names = np.array(study.planes)[planes]
+def lesson(labelled: Labelled, images: np.ndarray, teachers: Teachers, planes: Sequence[str]) -> Lesson:
+    """Let teachers name images, uint8 (n, side, side), beside the `labelled` ones; `planes` are the names of the classes."""
+    labels, votes = teachers.named(images)
+    enough = votes >= teachers.rule.agreement
+    names = np.array(planes)[labels]
     counts = pd.DataFrame({"plane": names, "agreeing": votes}).value_counts(sort=False).rename("images").reset_index()
-    return Lesson(data, Labelled(images[enough], planes[enough]), votes[enough], teachers, counts)
-
-
-def _trained(study: Study, rule: Unlabelled, k: str, seed: int, data: Labelled) -> Teachers:
-    settings, device = study.params, devices.device(study.params.run.device)
-    cache = PhaseCache(study.cohort, paths.work(study.cohort, "teachers"))
-    networks = []
-    for number in range(rule.teachers):
-        # Batches and random weights of their own: neither those of another teacher, nor those of any run of the study.
-        own = rng(seed, "teacher", number).initial_seed()
-        model = building.classifier(
-            settings.classify, rule.classifier, len(study.planes), settings.images.image_size, own
-        )
-        trainee = Trainee(
-            run=Run(f"teacher-{number}", rule.classifier, k, seed),
-            spec=settings.classify.classifiers[rule.classifier],
-            model=building.placed(model, device),
-            recipe=building.recipe(settings.classify, rule.classifier),
-            planes=study.planes,
-            image_size=settings.images.image_size,
-            validation=None,  # not even looked at
-            device=device,
-        )
-        feed = Feed(data, len(study.planes), f"{seed}-teacher-{number}")
-        engine.train(cache, trainee, [Phase(REAL, rule.steps, feed)])
-        networks.append(trainee.model)
-    return Teachers(networks, rule, device)
-
-
-def follows_from(study: Study, rule: Unlabelled, k: str, seed: int) -> tuple[list[Any], list[str]]:
-    """Settings, of JSON types, and digests of data that a generator follows from because it learns as `rule` says."""
-    training, images = study.params.classify, study.beside(k, seed)
-    recipe, spec = building.recipe(training, rule.classifier), training.classifiers[rule.classifier]
-    digest = Labelled(images, np.zeros(0, np.int64)).digest()
-    return [rule.model_dump(), asdict(recipe), spec.model_dump(mode="json")], [digest]
-
-
-def read(generator: Path, settings: Params, rule: Unlabelled) -> Teachers:
-    """The teachers of a saved generator.
-
-    Raises
-    ------
-    FetalkitError
-        When one is missing or damaged.
-    """
-    device, networks = devices.device(settings.run.device), []
-    for number in range(rule.teachers):
-        model = building.classifier(
-            settings.classify, rule.classifier, len(settings.cohort.planes), settings.images.image_size, number
-        )
-        weights.load(model, generator / FOLDER / f"{number}.safetensors")
-        networks.append(building.placed(model, device))
-    return Teachers(networks, rule, device)
+    return Lesson(labelled, Labelled(images[enough], labels[enough]), votes[enough], teachers, counts)
 
 
 def draw(
@@ -220,42 +149,3 @@ def draw(
                 f"{len(teachers.networks)} teachers; lower unlabelled.agreement of the generator, or train it longer"
             )
     return np.concatenate(kept), np.repeat(np.arange(len(planes)), each)
-
-
-def quality(study: Study) -> pd.DataFrame:
-    """How good the pseudo-labels of the trained generators are, as far as validation patients can tell; read afterwards.
-
-    Returns
-    -------
-    pandas.DataFrame
-        A row per generator with teachers: ``generator``, ``k``, ``seed``, ``images`` (without labels), ``kept`` (share of them
-        that enough teachers agree on), and of validation images ``validation_kept`` (that share), ``teacher`` (accuracy of
-        one teacher, mean) and ``agreed`` (accuracy of the planes that enough agree on); shares in [0, 1]. Empty without any.
-    """
-    rows = study.part("validation")
-    validation = study.labelled(rows[rows.dropped == ""])
-    found = []
-    for job in sets.jobs(study.params):
-        rule = study.params.generators[job["generator"]].unlabelled
-        if rule is None:
-            continue
-        folder = paths.data(study.cohort, "generators", set_name(**job))
-        teachers, counts = read(folder, study.params, rule), pd.read_csv(folder / FOLDER / NAMED)
-        enough = counts.images[counts.agreeing >= rule.agreement].sum()
-        planes, votes = teachers.named(validation.images)
-        kept, right = votes >= rule.agreement, planes == validation.labels
-        alone = [
-            trainer.predict(of, validation.images, teachers.device).argmax(axis=1) == validation.labels
-            for of in teachers.networks
-        ]
-        found.append(
-            job
-            | {
-                "images": int(counts.images.sum()),
-                "kept": float(enough / max(1, counts.images.sum())),
-                "validation_kept": float(kept.mean()),
-                "teacher": float(np.mean(alone)),
-                "agreed": float(right[kept].mean()) if kept.any() else float("nan"),
-            }
-        )
-    return pd.DataFrame(found)

@@ -13,7 +13,6 @@ import pandas as pd
 from fetalkit.config.generation import Stopping
 from fetalkit.config.sections import Section
 from fetalkit.data.images import Labelled
-from fetalkit.data.study import Study
 from fetalkit.experiments import drawing
 from fetalkit.generators.trainer import snapshot_step
 from fetalkit.metrics import compare, distances, features, memorisation
@@ -21,7 +20,9 @@ from fetalkit.metrics import compare, distances, features, memorisation
 COLUMNS = ["share", "step", "kid", "near_copies", "kept"]
 
 
-def stop(made: Any, data: Labelled, study: Study, seed: int, sampling: Section, rule: Stopping) -> pd.DataFrame:
+def stop(
+    made: Any, data: Labelled, validation: Labelled, seed: int, sampling: Section, rule: Stopping, quantile: float
+) -> pd.DataFrame:
     """Let a trained generator go back to the state that the rule chooses.
 
     Parameters
@@ -30,14 +31,16 @@ def stop(made: Any, data: Labelled, study: Study, seed: int, sampling: Section, 
         A generator that has just been trained, with ``snapshots`` and `keep_snapshot`.
     data
         What it was trained on.
-    study
-        Whose validation images judge.
+    validation
+        Images that judge.
     seed
         Of what is drawn.
     sampling
         How it is drawn.
     rule
         Largest share of near-copies, and number of images.
+    quantile
+        Of the distances of validation images, below which a drawn image is a near-copy.
 
     Returns
     -------
@@ -46,8 +49,7 @@ def stop(made: Any, data: Labelled, study: Study, seed: int, sampling: Section, 
         validation images in ImageNet features), ``near_copies`` (share), ``kept`` (one of them is True).
     """
     states: dict[float, Any] = {**made.snapshots, 1.0: None}
-    validation = study.labelled(study.part("validation"))
-    space = features.imagenet(study.params.run.device)
+    space = features.imagenet(made.device.type)
     drawn: dict[str, np.ndarray] = {"real": validation.images}
     labels = {"real": validation.labels}
     for share in sorted(states):
@@ -55,12 +57,11 @@ def stop(made: Any, data: Labelled, study: Study, seed: int, sampling: Section, 
         if share < 1:
             state.keep_snapshot(share)
         name = f"state {100 * share:.0f}%"
-        images, planes = drawing.draw(state, name, study.planes, rule.images_per_plane, seed, sampling)
+        images, planes = drawing.draw(state, name, made.planes, rule.images_per_plane, seed, sampling)
         drawn[str(share)], labels[str(share)] = images, planes
     # As many of every plane on both sides.
-    rows = {name: np.concatenate(of) for name, of in compare.draw(labels, study.planes, seed).items()}
+    rows = {name: np.concatenate(of) for name, of in compare.draw(labels, made.planes, seed).items()}
     vectors = features.of_sets(space, {name: of[rows[name]] for name, of in drawn.items()})
-    quantile = study.params.fidelity.near_copy_quantile
     table = pd.DataFrame(
         dict(
             share=share,

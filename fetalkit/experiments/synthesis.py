@@ -15,7 +15,7 @@ from fetalkit.config.params import Params
 from fetalkit.config.runs import generator_of, seen
 from fetalkit.config.variants import Variant
 from fetalkit.data.study import Study, set_name
-from fetalkit.experiments import drawing, outputs, pseudo_labels
+from fetalkit.experiments import drawing, outputs, pseudo_labels, teachers
 from fetalkit.experiments.outputs import FINGERPRINT
 from fetalkit.metrics import memorisation
 from fetalkit.utils import paths, provenance
@@ -71,10 +71,11 @@ def draw(cohort: str, settings: Params, variant: Variant, each: int, folder: Pat
     if not _is_by(path, print_of):
         made = generators.load(where, device=settings.run.device, precision=settings.run.precision)
         asked: Any = dict(name=name, planes=planes, each=each, seed=variant.seed, sampling=options)
-        if rule:
-            drawn = pseudo_labels.draw(made, pseudo_labels.read(saved, settings, rule), **asked)
-        else:
-            drawn = drawing.draw(made, **asked)
+        drawn = (
+            pseudo_labels.draw(made, teachers.read(saved, settings, rule), **asked)
+            if rule
+            else drawing.draw(made, **asked)
+        )
         _store(path, print_of, *drawn)
     return name, each * len(planes)
 

@@ -237,14 +237,16 @@ class DiffusionGenerator(Generator[DiffusionTraining, DiffusionSampling]):
         edm.scheduler().save_pretrained(folder / "scheduler")
         if self.appearance is not None:
             self.appearance.save(folder)
-        return {"pixel_mean": self.scale.mean, "pixel_std": self.scale.std}
+        about = {"pixel_mean": self.scale.mean, "pixel_std": self.scale.std, "guide": self.guide is not None}
+        return about | {"appearance": self.appearance is not None}
 
     def _read(self, folder: Path, about: dict[str, Any]) -> None:
         with networks.complete(folder):
             self.denoiser = networks.read(Denoiser, folder / "denoiser", self.device)
-            if (folder / "guide").exists():
+            # What the card tells of must be there; cards of earlier editions do not tell.
+            if about.get("guide", (folder / "guide").exists()):
                 self.guide = networks.read(NoisyClassifier, folder / "guide", self.device)
             self.scale = PixelScale(float(about["pixel_mean"]), float(about["pixel_std"]))
-            if (folder / APPEARANCE).exists():  # not in what is but a start
+            if about.get("appearance", (folder / APPEARANCE).exists()):
                 self.appearance = Appearance.load(folder, self.image_size)
             self.kept_share = float(about.get("kept_share", 1))
