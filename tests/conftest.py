@@ -1,6 +1,8 @@
 """Fixtures that several test modules share."""
 
 import os
+import sys
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,6 +16,27 @@ from fetalkit.experiments.transfer import settings
 from fetalkit.utils import paths
 
 PLANES = ("Fetal abdomen", "Fetal brain", "Fetal femur")
+# What belongs to the user of this checkout: the results of studies, and what is published.
+USERS = tuple(f"{paths.ROOT / name}{os.sep}" for name in ("data", "work", "reports", "reports-private", "models"))
+WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
+
+
+def _keep_what_is_the_users(event: str, arguments: tuple[Any, ...]) -> None:
+    """Stop a test that is about to write to the folders of this checkout, or to delete something there."""
+    if event == "open":
+        path, _, flags = arguments
+        touched = [path] if flags & WRITING else []
+    elif event in ("os.mkdir", "os.remove", "os.rmdir", "os.rename", "shutil.rmtree"):
+        touched = arguments[: 2 if event == "os.rename" else 1]
+    else:
+        return
+    for path in touched:
+        if isinstance(path, str | os.PathLike) and os.path.abspath(os.fsdecode(path)).startswith(USERS):
+            # No kind of error that code under test could catch.
+            pytest.fail(f"{path}: a test may not write here; let it use the fixture `elsewhere`")
+
+
+sys.addaudithook(_keep_what_is_the_users)
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest looks at the marks

@@ -54,7 +54,7 @@ def test_settings_that_do_not_fit_are_refused():
 
 
 @pytest.mark.slow
-def test_a_trained_generator_goes_back_to_the_state_that_is_kept(tmp_path, monkeypatch):
+def test_a_trained_generator_goes_back_to_the_state_that_is_kept(elsewhere, monkeypatch):
     study = small_study.trainable()
     data = study.train(study.params.splits.shots.largest, study.params.splits.seeds[0])
     spec = validated(GeneratorSettings, section(), "params.yaml", "g")
@@ -66,8 +66,8 @@ def test_a_trained_generator_goes_back_to_the_state_that_is_kept(tmp_path, monke
     table = stopping.stop(made, data, validation, 0, spec.sampling.model_copy(update={"steps": 2}), rule, 0.01)
     assert list(table.share) == [0.5, 1.0] and list(table.step) == [4, 8] and list(table.kept) == [True, False]
     assert made.denoiser is made.snapshots[0.5] and made.kept_share == 0.5
-    made.save(tmp_path / "g")
-    assert DiffusionGenerator.load(tmp_path / "g", device="cpu").kept_share == 0.5
+    made.save(elsewhere / "g")
+    assert DiffusionGenerator.load(elsewhere / "g", device="cpu").kept_share == 0.5
 
 
 def test_the_figure_marks_the_state_that_is_kept():
