@@ -19,6 +19,7 @@ from fetalkit.generators.diffusion.denoiser import Denoiser, NoisyClassifier
 from fetalkit.generators.diffusion.generator import DiffusionGenerator
 from fetalkit.generators.diffusion.settings import DiffusionSampling
 from fetalkit.generators.gan.generator import GanGenerator
+from fetalkit.generators.gan.projected import ProjectedGanGenerator
 from fetalkit.generators.settings import TrainingSettings
 from fetalkit.generators.simulated import SimulatedGenerator
 from fetalkit.generators.smote import SmoteGenerator
@@ -627,3 +628,13 @@ def test_the_learning_rate_rises_and_falls():
     assert max(rates) == 1
     assert rates[-1] == pytest.approx(1 / 95)
     assert rates[5:] == sorted(rates[5:], reverse=True)
+
+
+@pytest.mark.slow
+def test_settings_are_read_without_waiting_for_the_networks_libraries():
+    """Each notebook and worker of a study reads those of all generators."""
+    classes = [made.class_path() for made in (DiffusionGenerator, GanGenerator, ProjectedGanGenerator, SmoteGenerator)]
+    code = "import sys; from fetalkit import generators; [generators.find(name) for name in sys.argv[1:]]"
+    code += "; print(*{'diffusers', 'timm', 'torchvision'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code, *classes], capture_output=True, text=True, check=True)
+    assert done.stdout == "\n"

@@ -5,10 +5,12 @@ import io
 import json
 import re
 
+import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 from PIL import Image
 
+from fetalkit.metrics.features import IMAGENET
 from fetalkit.plots import readme as plots
 from fetalkit.reporting import readme
 from fetalkit.utils import paths
@@ -80,8 +82,24 @@ def test_results_are_means_over_runs_beside_the_gain_over_the_better_control(pub
     assert row == [
         *("[africa](reports/africa/index.html)", "10", "12 (5)"),
         *("50.0 %", "55.0 %", "57.5 %"),
-        *("+1.2 (+0.2 to +2.2)", "real-long"),
+        *("+1.2 (+0.2 to +2.2)", "real-long", "–", "–"),
     ]
+
+
+def test_results_tell_how_good_the_synthetic_images_were(publish):
+    publish(africa=SUMMARY)
+    columns = ["feature_space", "set", "k", "plane", "fd"]
+    spaces = [IMAGENET, IMAGENET, IMAGENET, IMAGENET, "own"]
+    rows_of = zip(spaces, ["diffusion"] * 3 + ["real_train", "diffusion"], ["10", "10", "5", "", "10"], strict=True)
+    table = pd.DataFrame(
+        [(*row, "all", fd) for row, fd in zip(rows_of, [90.0, 100.0, 1.0, 40.4, 2.0], strict=True)], columns=columns
+    )
+    table.to_csv(paths.reports("africa", "fidelity.csv"), index=False)
+    assert rows(readme.results())[-1][-2:] == ["–", "95 (40)"]
+    recognised = {"10": {"diffusion": {"all": 0.716}, "real_test": {"all": 0.81}}}
+    paths.reports("africa", "fidelity.json").write_text(json.dumps({"recognised_by_k": recognised}))
+    assert rows(readme.results())[0][-2:] == ["recognised, % (real)", "FD (real)"]
+    assert rows(readme.results())[-1][-2:] == ["72 (81)", "95 (40)"]
 
 
 def test_a_failed_run_is_shown_and_no_mean_is_taken_over_the_others(publish):
@@ -90,20 +108,20 @@ def test_a_failed_run_is_shown_and_no_mean_is_taken_over_the_others(publish):
     summary["gains"][-1] |= {"gain": None, "low": None, "high": None}
     publish(africa=summary)
     row = rows(readme.results())[-1]
-    assert row[3:] == ["50.0 %", "55.0 %", "failed (1 of 4 runs)", "– (a run failed)", "real-long"]
+    assert row[3:] == ["50.0 %", "55.0 %", "failed (1 of 4 runs)", "– (a run failed)", "real-long", "–", "–"]
     summary["arms"]["real"] = {"resnet": entry(None, None)}
     del summary["arms"]["diffusion"]
     summary["gains"] = [{**gain("real", False), "arm": "gan"}, {**gain("real-long", True), "arm": "gan"}]
     publish(africa=summary)
     row = rows(readme.results())[-1]
-    assert row[3:] == ["failed (2 of 2 runs)", "55.0 %", "not run", "not run", "–"]
+    assert row[3:] == ["failed (2 of 2 runs)", "55.0 %", "not run", "not run", "–", "–", "–"]
 
 
 def test_a_gain_without_an_interval_says_so(publish):
     summary = copy.deepcopy(SUMMARY)
     summary["gains"][-1] |= {"low": None}
     publish(africa=summary)
-    assert rows(readme.results())[-1][-2] == "+1.2 (no interval)"
+    assert rows(readme.results())[-1][-4] == "+1.2 (no interval)"
 
 
 def test_the_transfer_table_takes_the_best_method_and_names_those_that_failed(publish):

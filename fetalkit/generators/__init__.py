@@ -1,6 +1,9 @@
 """Generators: models that learn to draw images of a given plane, all behind :class:`fetalkit.generators.base.Generator`.
 
 A generator is named by its class, ``package.module:Name``; one from outside this package works like those in it.
+
+Every notebook and worker of a study looks at the settings of all generators, so that their modules are imported often. What
+takes seconds to import (diffusers, timm) is therefore imported where it is used.
 """
 
 import pkgutil

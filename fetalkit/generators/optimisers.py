@@ -13,8 +13,6 @@ References
 from typing import Literal
 
 import torch
-from timm.optim import param_groups_weight_decay  # pyright: ignore[reportPrivateImportUsage]  # documented there
-from timm.optim.muon import Muon
 from torch import nn
 
 Name = Literal["adamw", "muon"]
@@ -36,6 +34,9 @@ def make(network: nn.Module, name: Name, learning_rate: float, weight_decay: flo
     weight_decay
         Share that a weight loses per step and unit of the rate.
     """
+    from timm.optim import param_groups_weight_decay  # pyright: ignore[reportPrivateImportUsage]  # documented there
+    from timm.optim.muon import Muon
+
     groups = param_groups_weight_decay(network, weight_decay)
     if name == "adamw":
         return torch.optim.AdamW(groups, lr=learning_rate, betas=(0.9, 0.99), fused=True)

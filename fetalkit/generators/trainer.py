@@ -11,13 +11,10 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
-from diffusers.training_utils import EMAModel
-from timm.scheduler.poly_lr import PolyLRScheduler
-from timm.scheduler.scheduler import Scheduler
 from torch import nn
 
 from fetalkit.generators import optimisers
@@ -25,6 +22,9 @@ from fetalkit.utils import devices, processes
 from fetalkit.utils.checkpoints import Checkpoint
 from fetalkit.utils.losses import Losses
 from fetalkit.utils.progress import Progress
+
+if TYPE_CHECKING:
+    from timm.scheduler.scheduler import Scheduler
 
 # Steps between two lines of the log.
 REPORT_EVERY = 100
@@ -42,8 +42,10 @@ class Schedule:
     ema_length: float
     optimiser: optimisers.Name
 
-    def rates(self, optimiser: torch.optim.Optimizer) -> Scheduler:
+    def rates(self, optimiser: torch.optim.Optimizer) -> "Scheduler":
         """Learning rate over the steps: it rises linearly during the warm-up, then falls linearly to zero."""
+        from timm.scheduler.poly_lr import PolyLRScheduler
+
         warmup = round(self.warmup_fraction * self.steps)
         return PolyLRScheduler(
             optimiser,
@@ -79,6 +81,8 @@ class Average:
     """Average of a network's weights over about the last `length` (a share) of the steps made so far."""
 
     def __init__(self, network: nn.Module, length: float):
+        from diffusers.training_utils import EMAModel
+
         self.parameters = list(network.parameters())
         # With power 1 the decay is 1 - 1 / (1 + t * length): a power-function average [1].
         self.device = self.parameters[0].device

@@ -15,7 +15,7 @@ from fetalkit.config import sets
 from fetalkit.config.runs import generator_of
 from fetalkit.data.study import Study
 from fetalkit.reporting import cards
-from fetalkit.utils import paths
+from fetalkit.utils import paths, provenance
 from fetalkit.utils.files import replacing
 
 FIDELITY = ("fd", "kid", "precision", "recall", "density", "coverage", "n")
@@ -119,14 +119,16 @@ def _kind(study: Study, generator: str, k: str, seed: int) -> str:
 def components(folder: Path) -> dict[str, str]:
     """Subfolders of a saved generator that are in the format of diffusers -> dotted name of the class that loads them.
 
-    A class that diffusers does not have is looked up in the module of the generator's own class.
+    A class that diffusers does not have is one that the module of the generator's own class defines or imports.
     """
     home = sys.modules[generators.find(generators.read_card(folder)["class"]).__module__]
+    imported = provenance.imports(Path(str(home.__file__)))
     classes = {}
     for path in sorted(folder.glob("*/*config.json")):
         if name := json.loads(path.read_text(encoding="utf-8")).get("_class_name"):
-            own = getattr(home, name, None)
-            classes[path.parent.name] = f"{own.__module__ if own else 'diffusers'}.{name}"
+            known = [f"{home.__name__}.{name}"] if hasattr(home, name) else []
+            known += [of for of in imported if of.endswith(f".{name}")]
+            classes[path.parent.name] = known[-1] if known else f"diffusers.{name}"
     return classes
 
 

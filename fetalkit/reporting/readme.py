@@ -11,8 +11,11 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 
 from fetalkit.analysis.gains import MEAN
+from fetalkit.metrics.compare import ALL
+from fetalkit.metrics.features import IMAGENET
 from fetalkit.plots import readme as plots
 from fetalkit.reporting import display
 from fetalkit.utils import paths
@@ -57,7 +60,7 @@ def results() -> str:
     controls = list(dict.fromkeys(row["control"] for summary in summaries for row in summary["gains"]))
     columns = ["cohort", "images per plane", "test images (patients)", *controls, ARM]
     lines = [_line(summary, k, [*controls, ARM]) for summary in summaries for k in summary["shots"]]
-    return _table([*columns, "gain, points (95 % interval)", "over"], lines)
+    return _table([*columns, "gain, points (95 % interval)", "over", "recognised, % (real)", "FD (real)"], lines)
 
 
 def _line(summary: Mapping[str, Any], k: str, arms: list[str]) -> list[str]:
@@ -71,7 +74,26 @@ def _line(summary: Mapping[str, Any], k: str, arms: list[str]) -> list[str]:
         *(_accuracy(summary, arm, k) for arm in arms),
         _points(gain["gain"], gain["low"], gain["high"]) if gain else "not run",
         gain["control"] if gain else "–",
+        *_fidelity(summary["cohort"], k),
     ]
+
+
+def _fidelity(cohort: str, k: str) -> list[str]:
+    """How good the synthetic images of the arm are, beside real ones: share that a classifier recognises, Fréchet distance.
+
+    A study published by an earlier edition may not have measured the first.
+    """
+    folder = paths.reports(cohort)
+    if not (folder / "fidelity.csv").exists():
+        return ["–", "–"]
+    measured = _json(folder / "fidelity.json") if (folder / "fidelity.json").exists() else {}
+    by_set = measured.get("recognised_by_k", {}).get(k, {})
+    shares = [by_set.get(name, {}).get(ALL) for name in (ARM, "real_test")]
+    recognised = "–" if None in shares else "{:.0f} ({:.0f})".format(*(100 * share for share in shares))
+    table = pd.read_csv(folder / "fidelity.csv", dtype={"k": str})
+    table = table[(table.feature_space == IMAGENET) & (table.plane == ALL)]
+    drawn, train = table.fd[(table.set == ARM) & (table.k == k)], table.fd[table.set == "real_train"]
+    return [recognised, "–" if drawn.empty else f"{drawn.mean():.0f} ({train.mean():.0f})"]
 
 
 def _accuracy(summary: Mapping[str, Any], arm: str, k: str) -> str:

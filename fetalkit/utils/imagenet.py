@@ -11,7 +11,6 @@ Tan M, Le QV. EfficientNet: Rethinking Model Scaling for Convolutional Neural Ne
 import hashlib
 from importlib import resources
 
-import timm
 import torch
 
 from fetalkit.utils.errors import FetalkitError
@@ -30,6 +29,8 @@ def weights() -> dict[str, torch.Tensor]:
     FetalkitError
         When the package is not installed, or its file is not the one that this module knows.
     """
+    import timm
+
     try:
         file = resources.files(PACKAGE.replace("-", "_")) / "models" / _FILE
         content = file.read_bytes()

@@ -14,11 +14,14 @@ References
 """
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
-from diffusers.schedulers.scheduling_edm_dpmsolver_multistep import EDMDPMSolverMultistepScheduler
 
 from fetalkit.generators.diffusion.settings import SIGMA_MAX, SIGMA_MIN
+
+if TYPE_CHECKING:
+    from diffusers.schedulers.scheduling_edm_dpmsolver_multistep import EDMDPMSolverMultistepScheduler
 
 # Standard deviation that images are scaled to; the value that the EDM defaults are made for.
 SIGMA_DATA = 0.5
@@ -89,14 +92,16 @@ def denoising_loss(
     return (predict(seen, time) - target).square().mean(dim=(1, 2, 3))
 
 
-def scheduler(sigma_max: float = SIGMA_MAX) -> EDMDPMSolverMultistepScheduler:
+def scheduler(sigma_max: float = SIGMA_MAX) -> "EDMDPMSolverMultistepScheduler":
     """Second-order multistep solver [3]_ over the noise levels of EDM, from `sigma_max` down."""
+    from diffusers.schedulers.scheduling_edm_dpmsolver_multistep import EDMDPMSolverMultistepScheduler
+
     return EDMDPMSolverMultistepScheduler(sigma_min=SIGMA_MIN, sigma_max=sigma_max, sigma_data=SIGMA_DATA)
 
 
 def denoise(
     predict: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
-    solver: EDMDPMSolverMultistepScheduler,
+    solver: "EDMDPMSolverMultistepScheduler",
     noise: torch.Tensor,
     steps: int,
     begin: torch.Tensor | None = None,

@@ -8,7 +8,7 @@ import copy
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -18,13 +18,15 @@ from fetalkit.generators.appearance import FILE as APPEARANCE
 from fetalkit.generators.appearance import Appearance
 from fetalkit.generators.base import Generator
 from fetalkit.generators.diffusion import edm
-from fetalkit.generators.diffusion.denoiser import Denoiser, NoisyClassifier
 from fetalkit.generators.diffusion.guidance import predictor
 from fetalkit.generators.diffusion.settings import SIGMA_MAX, DiffusionSampling, DiffusionTraining, snapshot_name
 from fetalkit.generators.diffusion.training import Losses, PixelScale
 from fetalkit.utils import devices, processes
 from fetalkit.utils.checkpoints import Checkpoint
 from fetalkit.utils.streams import rng
+
+if TYPE_CHECKING:
+    from fetalkit.generators.diffusion.denoiser import Denoiser, NoisyClassifier
 
 ADVICE = "lower training.learning_rate of this generator in params.yaml"
 # Settings that the shape of the networks follows from.
@@ -58,9 +60,9 @@ class DiffusionGenerator(Generator[DiffusionTraining, DiffusionSampling]):
     start_needs = SHAPE
     shares_batches = True  # no number follows from how a batch is parted: processes can share a training
 
-    denoiser: Denoiser | None = None
-    guide: NoisyClassifier | None = None
-    snapshots: Mapping[float, Denoiser] = MappingProxyType({})
+    denoiser: "Denoiser | None" = None
+    guide: "NoisyClassifier | None" = None
+    snapshots: "Mapping[float, Denoiser]" = MappingProxyType({})
     scale = PixelScale()
     appearance: Appearance | None = None
     kept_share = 1.0
@@ -135,14 +137,18 @@ class DiffusionGenerator(Generator[DiffusionTraining, DiffusionSampling]):
             "blocks": training.blocks,
         }
 
-    def _denoiser(self, n_domains: int = 1) -> Denoiser:
+    def _denoiser(self, n_domains: int = 1) -> "Denoiser":
+        from fetalkit.generators.diffusion.denoiser import Denoiser
+
         return Denoiser(self.n_classes + 1, **self._shape(), n_domains=n_domains)
 
-    def _classifier(self) -> NoisyClassifier:
+    def _classifier(self) -> "NoisyClassifier":
+        from fetalkit.generators.diffusion.denoiser import NoisyClassifier
+
         return NoisyClassifier(self.n_classes, **self._shape())
 
     @staticmethod
-    def _snapshot(denoiser: Denoiser, weights: Iterable[torch.Tensor]) -> Denoiser:
+    def _snapshot(denoiser: "Denoiser", weights: Iterable[torch.Tensor]) -> "Denoiser":
         """Copy of the denoiser with other weights."""
         network = copy.deepcopy(denoiser)
         with torch.no_grad():
@@ -195,7 +201,7 @@ class DiffusionGenerator(Generator[DiffusionTraining, DiffusionSampling]):
         c_out = sigma * edm.SIGMA_DATA / (sigma**2 + edm.SIGMA_DATA**2) ** 0.5
         return float(loss.mean()) * (c_out * self.scale.std / edm.SIGMA_DATA) ** 2
 
-    def _trained(self) -> Denoiser:
+    def _trained(self) -> "Denoiser":
         self._require_training()
         assert self.denoiser is not None
         return self.denoiser
@@ -230,7 +236,7 @@ class DiffusionGenerator(Generator[DiffusionTraining, DiffusionSampling]):
             card.write(snapshot, about, self.losses, self.seconds)
         return self._write_networks(folder, self._trained()) | {"kept_share": self.kept_share}
 
-    def _write_networks(self, folder: Path, denoiser: Denoiser) -> dict[str, Any]:
+    def _write_networks(self, folder: Path, denoiser: "Denoiser") -> dict[str, Any]:
         denoiser.save_pretrained(folder / "denoiser", safe_serialization=True)
         if self.guide is not None:
             self.guide.save_pretrained(folder / "guide", safe_serialization=True)
@@ -241,6 +247,8 @@ class DiffusionGenerator(Generator[DiffusionTraining, DiffusionSampling]):
         return about | {"appearance": self.appearance is not None}
 
     def _read(self, folder: Path, about: dict[str, Any]) -> None:
+        from fetalkit.generators.diffusion.denoiser import Denoiser, NoisyClassifier
+
         with networks.complete(folder):
             self.denoiser = networks.read(Denoiser, folder / "denoiser", self.device)
             # What the card tells of must be there; cards of earlier editions do not tell.

@@ -11,17 +11,24 @@ References
 """
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
 
 from fetalkit.generators.diffusion import edm
-from fetalkit.generators.diffusion.denoiser import Denoiser, NoisyClassifier
 from fetalkit.generators.diffusion.settings import DiffusionSampling
 from fetalkit.utils.errors import FetalkitError
 
+if TYPE_CHECKING:
+    from fetalkit.generators.diffusion.denoiser import Denoiser, NoisyClassifier
+
 
 def predictor(
-    denoiser: Denoiser, guide: NoisyClassifier | None, labels: torch.Tensor, no_class: int, sampling: DiffusionSampling
+    denoiser: "Denoiser",
+    guide: "NoisyClassifier | None",
+    labels: torch.Tensor,
+    no_class: int,
+    sampling: DiffusionSampling,
 ) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
     """Function of scaled noisy images and their time (one number) that predicts what `edm.denoise` asks for.
 
@@ -54,7 +61,7 @@ def predictor(
     return predict
 
 
-def _slope(guide: NoisyClassifier, seen: torch.Tensor, time: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+def _slope(guide: "NoisyClassifier", seen: torch.Tensor, time: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Gradient of the log-probability of the labels with respect to what the guide sees."""
     with torch.enable_grad():
         seen = seen.detach().clone().requires_grad_()

@@ -12,7 +12,7 @@ References
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -20,10 +20,12 @@ from torch.nn import functional
 
 from fetalkit.generators import networks, trainer
 from fetalkit.generators.gan.diffaugment import augment
-from fetalkit.generators.gan.networks import GeneratorNetwork
 from fetalkit.generators.gan.settings import GanTraining
 from fetalkit.utils import devices
 from fetalkit.utils.streams import rng
+
+if TYPE_CHECKING:
+    from fetalkit.generators.gan.networks import GeneratorNetwork
 
 
 def _adam(network: nn.Module, rate: float) -> torch.optim.Optimizer:
@@ -50,7 +52,7 @@ class AdversarialTraining:
 
     def __init__(
         self,
-        network: GeneratorNetwork,
+        network: "GeneratorNetwork",
         discriminator: nn.Module,
         batch: Callable[[int], tuple[torch.Tensor, torch.Tensor]],
         training: GanTraining,

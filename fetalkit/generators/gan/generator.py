@@ -10,7 +10,7 @@ References
 """
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
@@ -21,11 +21,13 @@ from fetalkit.generators import networks, trainer
 from fetalkit.generators.base import Generator
 from fetalkit.generators.diffusion import augmentation
 from fetalkit.generators.gan.adversarial import AdversarialTraining
-from fetalkit.generators.gan.networks import Discriminator, GeneratorNetwork, recompute_batch_norm
 from fetalkit.generators.gan.settings import GanSampling, GanTraining
 from fetalkit.utils import devices
 from fetalkit.utils.checkpoints import Checkpoint
 from fetalkit.utils.streams import rng
+
+if TYPE_CHECKING:
+    from fetalkit.generators.gan.networks import GeneratorNetwork
 
 # Batches that the normalisations of the averaged network are measured on.
 NORM_BATCHES = 50
@@ -50,7 +52,7 @@ class GanGenerator(Generator[GanTraining, GanSampling]):
     Sampling = GanSampling
     adversarial: ClassVar[type[AdversarialTraining]] = AdversarialTraining
 
-    network: GeneratorNetwork | None = None
+    network: "GeneratorNetwork | None" = None
 
     def _fit(
         self,
@@ -84,8 +86,10 @@ class GanGenerator(Generator[GanTraining, GanSampling]):
     def _classes(self, labels: np.ndarray) -> torch.Tensor:
         return devices.send(torch.from_numpy(labels.astype(np.int64)), self.device)
 
-    def _recompute_batch_norm(self, network: GeneratorNetwork, labels: np.ndarray, seed: int) -> None:
+    def _recompute_batch_norm(self, network: "GeneratorNetwork", labels: np.ndarray, seed: int) -> None:
         """Classes are drawn as in training, from those of the training images."""
+        from fetalkit.generators.gan.networks import recompute_batch_norm
+
         training, random = self.training, rng(seed, "statistics")
         n = NORM_BATCHES * training.batch_size
         rows = torch.randint(len(labels), (n,), generator=random).numpy()
@@ -93,17 +97,21 @@ class GanGenerator(Generator[GanTraining, GanSampling]):
         with networks.autocast(self.device, self.precision), devices.reproducible(self.device):
             recompute_batch_norm(network, latents, self._classes(labels[rows]), training.batch_size)
 
-    def _network(self) -> GeneratorNetwork:
+    def _network(self) -> "GeneratorNetwork":
+        from fetalkit.generators.gan.networks import GeneratorNetwork
+
         training = self.training
         return GeneratorNetwork(
             self.n_classes, self.image_size, training.unshuffle, list(training.channels), training.latent
         )
 
     def _discriminator(self) -> nn.Module:
+        from fetalkit.generators.gan.networks import Discriminator
+
         training = self.training
         return Discriminator(self.n_classes, training.unshuffle, list(training.channels))
 
-    def _trained(self) -> GeneratorNetwork:
+    def _trained(self) -> "GeneratorNetwork":
         self._require_training()
         assert self.network is not None
         return self.network
@@ -126,5 +134,7 @@ class GanGenerator(Generator[GanTraining, GanSampling]):
         return {}
 
     def _read(self, folder: Path, about: dict[str, Any]) -> None:
+        from fetalkit.generators.gan.networks import GeneratorNetwork
+
         with networks.complete(folder):
             self.network = networks.read(GeneratorNetwork, folder / "generator", self.device)

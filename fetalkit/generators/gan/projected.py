@@ -17,7 +17,6 @@ References
 
 from typing import Any, cast
 
-import timm
 import torch
 from torch import nn
 from torch.nn import functional
@@ -45,6 +44,8 @@ class Projection(nn.Module):
 
     def __init__(self, seen_size: int):
         super().__init__()
+        import timm
+
         self.seen_size = seen_size
         # Strides 4, 8, 16 and 32: the one before holds little but edges.
         self.network: Any = timm.create_model(imagenet.NAME, features_only=True, out_indices=(1, 2, 3, 4), in_chans=1)
