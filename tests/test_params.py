@@ -201,7 +201,7 @@ BAD = {
         "diffusion-ceiling needs 'all' among splits.shots",
     ),
     "batch": (
-        {"phantom/classify/batch_size": 33},
+        {"phantom/classify/batch_size": 33, "phantom/classify/arms": ["real", "real-long", "mixup"]},
         "classify.batch_size = 33: mixup and cutmix mix pairs; make it an even",
     ),
     "key of an arm": ({"arms/diffusion/colour": "red"}, "arms.diffusion.colour = 'red' is not a known key"),

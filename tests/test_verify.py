@@ -275,7 +275,7 @@ def test_tolerances_follow_the_spread_of_each_measure():
     spread = reproduction.spreads(tables)
     assert 0.01 < spread["accuracy"][0] < 0.1 and 0.001 < spread["loss"][0] < 0.1
     space = "efficientnet-lite0 (ImageNet) fd"
-    assert 1 < spread[f"{space} of simulation"][0] < spread[f"{space} of gan"][0]
+    assert 1 < spread[f"{space} of simulation"][0] < spread[f"{space} of diffusion"][0]
     assert {seeds for _, seeds in spread.values()} == {3}
 
 
