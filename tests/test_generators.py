@@ -13,7 +13,7 @@ from diffusers import EDMDPMSolverMultistepScheduler
 
 from fetalkit import generators, simulator
 from fetalkit.config.sections import Section
-from fetalkit.generators import optimisers, trainer
+from fetalkit.generators import networks, optimisers, trainer
 from fetalkit.generators.diffusion import augmentation, edm, guidance
 from fetalkit.generators.diffusion.denoiser import Denoiser, NoisyClassifier
 from fetalkit.generators.diffusion.generator import DiffusionGenerator
@@ -126,7 +126,7 @@ def test_classifier_guidance_is_the_gradient_of_the_classifier():
 
     wanted = DiffusionSampling(guidance_kind="classifier", guidance=scale)
     with torch.inference_mode(False), torch.no_grad():
-        guided = guidance.predictor(denoiser, guide, torch.zeros(1).long(), 2, wanted)(seen, time)
+        guided = guidance.predictor(denoiser, None, guide, torch.zeros(1).long(), 2, wanted)(seen, time)
     out = sigma * edm.SIGMA_DATA / total
     moved = (guided - perfect(seen, time)) * out
     noisy = seen * total
@@ -136,10 +136,23 @@ def test_classifier_guidance_is_the_gradient_of_the_classifier():
     assert moved[0, 0, 1:].abs().max() < 1e-6
 
 
+def test_autoguidance_leads_away_from_the_early_state_without_its_plane():
+    seen, time, labels = torch.randn(2, 1, 2, 2), torch.tensor(-0.2), torch.tensor([0, 1])
+
+    def network(factor):
+        return lambda seen, time, labels: type("Output", (), {"sample": factor * seen + labels[:, None, None, None]})
+
+    wanted = DiffusionSampling(guidance_kind="autoguidance", guidance=3.0)
+    predicted = guidance.predictor(network(1.0), network(0.5), None, labels, 2, wanted)(seen, time)
+    weaker, conditional = 0.5 * seen + 2, seen + labels[:, None, None, None]
+    assert torch.allclose(predicted, conditional + 2 * (conditional - weaker))
+
+
 def test_guidance_acts_where_it_should():
     free = DiffusionSampling(guidance=2.0, guidance_interval=(0.1, 2.0))
     assert free.guides_at(1.0) and not free.guides_at(0.05) and not free.guides_at(3.0)
     assert not DiffusionSampling(guidance=1.0).guides_at(1.0)
+    assert not DiffusionSampling(guidance_kind="autoguidance", guidance=1.0).guides_at(1.0)
     assert DiffusionSampling(guidance_kind="classifier", guidance=1.0).guides_at(1.0)
     assert not DiffusionSampling(guidance_kind="classifier", guidance=0.0).guides_at(1.0)
 
@@ -199,6 +212,8 @@ def test_saved_and_loaded_generators_draw_the_same(tmp_path, learned):
     loaded = generators.load(tmp_path / "g", device="cpu", precision="float32")
     labels = np.array([0, 1, 1])
     assert np.array_equal(loaded.sample(labels, seed=3), learned.sample(labels, seed=3))
+    away = dict(guidance_kind="autoguidance", guidance=3.0)
+    assert np.array_equal(loaded.sample(labels, seed=3, sampling=away), learned.sample(labels, seed=3, sampling=away))
     assert not np.array_equal(loaded.sample(labels, seed=3), loaded.sample(labels, seed=4))
     assert loaded.describe() == learned.describe()
     assert type(loaded) is DiffusionGenerator
@@ -214,6 +229,12 @@ def test_a_snapshot_is_a_generator_of_its_own(tmp_path, learned):
     expected = learned.snapshots[0.1].state_dict()
     assert all(torch.equal(value, expected[name]) for name, value in early.denoiser.state_dict().items())
     assert early.describe() == learned.describe() and early.losses == learned.losses
+    # Led away from itself without the plane, it has classifier-free guidance.
+    away, free = (
+        early.sample(labels, seed=0, sampling=dict(guidance_kind=kind, guidance=2.0)).astype(int)
+        for kind in ("autoguidance", "classifier-free")
+    )
+    assert np.abs(away - free).max() <= 2
 
 
 def test_networks_and_scheduler_load_in_the_way_of_diffusers(tmp_path, learned):
@@ -330,9 +351,21 @@ def test_guidance_changes_images(learned):
     assert not np.array_equal(plain, drawn(guidance=3.0))
     assert not np.array_equal(plain, drawn(guidance_kind="classifier", guidance=3.0))
     assert np.array_equal(plain, drawn(guidance_kind="classifier", guidance=0.0))
+    assert np.array_equal(plain, drawn(guidance_kind="autoguidance", guidance=1.0))
+    assert not np.array_equal(drawn(guidance=3.0), drawn(guidance_kind="autoguidance", guidance=3.0))
     assert np.array_equal(plain, drawn(guidance=3.0, guidance_interval=(200, 300)))
-    with pytest.raises(FetalkitError, match="no noise-aware classifier; train it with training.guide_steps > 0"):
+    with pytest.raises(FetalkitError, match="no noise-aware classifier, .* train it with training.guide_steps > 0"):
         train(steps=1).sample(labels, seed=0, sampling=dict(guidance_kind="classifier"))
+    with pytest.raises(
+        FetalkitError, match="no early state, .* train it with training.snapshots, or use classifier-free"
+    ):
+        train(steps=1).sample(labels, seed=0, sampling=dict(guidance_kind="autoguidance"))
+
+
+def test_what_is_as_good_as_black_is_black():
+    grey = torch.tensor([-3.0, 0.0, 0.4, 1.0, 1.4, 1.6, 2.0, 254.6, 300.0])
+    drawn = networks.as_images((grey / 127.5 - 1).view(1, 1, 3, 3))
+    assert drawn.ravel().tolist() == [0, 0, 0, 0, 0, 2, 2, 255, 255]
 
 
 def test_phantoms_are_a_generator_too(tmp_path):
@@ -462,7 +495,7 @@ def test_impossible_settings_get_one_clear_line(changes, words):
 def test_impossible_wishes_for_samples_get_one_clear_line(learned):
     for sampling, words in (
         (dict(steps=1), "sampling.steps = 1: input should be greater than or equal to 2"),
-        (dict(guidance_kind="magic"), "sampling.guidance_kind = 'magic': input should be 'classifier-free' or 'class"),
+        (dict(guidance_kind="magic"), "sampling.guidance_kind = 'magic': input should be 'classifier-free', 'autog"),
         (dict(guidance=-1), "sampling.guidance = -1: input should be greater than or equal to 0"),
         (dict(guidance_interval=(0.1,)), "sampling.guidance_interval.1 is missing; add it"),
         (dict(guidance_interval=(5, 0.2)), r"sampling: guidance_interval: \[5, 0.2\] is reversed"),

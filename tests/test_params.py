@@ -249,13 +249,21 @@ BAD = {
         {"phantom/fidelity/guidance_scales": {"classifier": [2]}},
         "fidelity.guidance_scales.classifier: sampling.guidance_kind: classifier needs training.guide_steps > 0",
     ),
+    "autoguidance without an early state": (
+        {
+            "phantom/generators/diffusion/training/snapshots": [],
+            "phantom/generators/diffusion/stopping": None,
+            "phantom/generators/diffusion-phantoms/stopping": None,
+        },
+        "generators.diffusion: sampling.guidance_kind: autoguidance needs training.snapshots",
+    ),
     "guidance without dropped labels": (
         {"phantom/generators/diffusion/training/label_dropout": 0},
-        "sampling.guidance = 2: classifier-free guidance other than 1 needs training.label_dropout > 0",
+        "sampling.guidance = 2: autoguidance, other than 1, needs training.label_dropout > 0",
     ),
     "varied guidance of what has none": (
         {"phantom/fidelity/varied": "gan"},
-        "fidelity.guidance_scales.classifier-free: sampling.guidance_kind = 'classifier-free' is not a known key",
+        "fidelity.guidance_scales.autoguidance: sampling.guidance_kind = 'autoguidance' is not a known key",
     ),
     "control and primary": (
         {"arms/real-long/primary": True},

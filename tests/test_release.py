@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 import trained_study
+import yaml
 from diffusers import DiffusionPipeline
 from huggingface_hub import ModelCard
 from PIL import Image
@@ -64,8 +65,23 @@ def run_without_fetalkit(code: str, folder: Path) -> list[np.ndarray]:
     return [np.asarray(Image.open(path)) for path in sorted(folder.glob("image-*.png"))]
 
 
+def draws_what_fetalkit_draws(folder: Path, modules: Path, monkeypatch) -> None:
+    """From the same noise, the pipeline of a released generator draws the same images."""
+    monkeypatch.setattr("diffusers.utils.dynamic_modules_utils.HF_MODULES_CACHE", str(modules))
+    monkeypatch.syspath_prepend(modules)
+    pipeline = DiffusionPipeline.from_pretrained(str(folder), trust_remote_code=True)
+    assert {parameter.dtype for parameter in pipeline.denoiser.parameters()} == {torch.float32}
+    about = generators.read_card(folder)
+    size, plane = about["image_size"], about["planes"].index("Fetal brain")
+    noise = torch.stack([torch.randn(1, size, size, generator=rng(5, "image", row)) for row in range(2)])
+    theirs = pipeline("Fetal brain", latents=noise, output_type="np").images[..., 0] * 255
+    made = generators.load(folder, "cpu", "float32")
+    ours = made.sample(np.full(2, plane), seed=5, sampling=about["sampling"])
+    assert np.abs(theirs - ours).max() <= 1.5
+
+
 @pytest.mark.slow
-def test_a_release_is_what_its_card_says(study, capsys, elsewhere):
+def test_a_release_is_what_its_card_says(study, capsys, elsewhere, monkeypatch):
     code, _, lines = command(
         capsys, "release", "phantom", GENERATOR, "models/mine", "--about", "Device=a small machine"
     )
@@ -95,9 +111,18 @@ def test_a_release_is_what_its_card_says(study, capsys, elsewhere):
     drawn = trained.draw(elsewhere / "theirs", "Fetal brain", 2, seed=3)
     labels = np.full(2, study.planes.index("Fetal brain"))
     np.testing.assert_array_equal(drawn, generators.load(folder).sample(labels, seed=3, sampling=usual))
-    # With diffusers alone.
+    # With diffusers alone, led away from the early state as in the study.
     images = run_without_fetalkit(with_diffusers(card), paths.released())
     assert len(images) == 8 and {image.shape for image in images} == {(32, 32)}
+    assert usual.guidance_kind == "autoguidance" and "| guidance_kind | autoguidance |" in card.text
+    draws_what_fetalkit_draws(folder, elsewhere / "modules", monkeypatch)
+    # What is not drawn with is not released.
+    content = yaml.safe_load(paths.PARAMS.read_text())
+    content["phantom"]["generators"]["diffusion"]["sampling"]["guidance_kind"] = "classifier-free"
+    paths.PARAMS.write_text(yaml.safe_dump(content, sort_keys=False))
+    releasing.release("phantom", GENERATOR, paths.released("free"), images=24)
+    assert (folder / "early").exists() and not paths.released("free", "early").exists()
+    assert generators.load(paths.released("free")).early is None
 
 
 @pytest.mark.slow
@@ -172,17 +197,7 @@ def test_diffusers_alone_draws_what_fetalkit_draws(name, tmp_path, monkeypatch):
     images = run_without_fetalkit(with_diffusers(ModelCard.load(tmp_path / name / "README.md")), tmp_path)
     size = generators.read_card(tmp_path / name)["image_size"]
     assert len(images) == 8 and {image.shape for image in images} == {(size, size)}
-    # From the same noise, the same images.
-    monkeypatch.setattr("diffusers.utils.dynamic_modules_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
-    monkeypatch.syspath_prepend(tmp_path / "modules")
-    pipeline = DiffusionPipeline.from_pretrained(str(tmp_path / name), trust_remote_code=True)
-    assert {parameter.dtype for parameter in pipeline.denoiser.parameters()} == {torch.float32}
-    noise = torch.stack([torch.randn(1, size, size, generator=rng(5, "image", row)) for row in range(2)])
-    theirs = pipeline("Fetal brain", latents=noise, output_type="np").images[..., 0] * 255
-    made = generators.load(tmp_path / name, "cpu", "float32")
-    sampling = generators.read_card(tmp_path / name)["sampling"]
-    ours = made.sample(np.full(2, made.planes.index("Fetal brain")), seed=5, sampling=sampling)
-    assert np.abs(theirs - ours).max() <= 1.5
+    draws_what_fetalkit_draws(tmp_path / name, tmp_path / "modules", monkeypatch)
 
 
 @pytest.mark.slow

@@ -18,7 +18,7 @@ from fetalkit.utils.files import write_table
 RUN, GENERATOR = "real_resnet10t-half_kall_seed0", "diffusion-kall-seed0"
 TINY = {"model": "resnet10t", "arguments": {"stem_width": 8, "channels": [8, 16, 32, 64]}}
 HALF = {"model": "resnet10t", "arguments": {"stem_width": 16, "channels": [32, 64, 128, 256]}}
-NETWORKS = {"channels": [16, 32], "attention": [False, True]}
+NETWORKS = {"channels": [16, 32], "attention": [False, True], "snapshots": [0.5]}
 
 
 def change_parameters(cohort, monkeypatch, **classify):

@@ -113,8 +113,9 @@ def guidance(guided: pd.DataFrame) -> list[str]:
         if len(rows) < 2:
             continue
         first, last = rows.iloc[0], rows.iloc[-1]
+        name = kind if kind == "autoguidance" else f"{kind} guidance"
         text = (
-            f"**{kind} guidance** from scale {first.scale:g} to {last.scale:g}: accuracy on the samples "
+            f"**{name}** from scale {first.scale:g} to {last.scale:g}: accuracy on the samples "
             f"{_percent(first.accuracy)} → {_percent(last.accuracy)}, recall {_percent(first.recall)} → "
             f"{_percent(last.recall)}, coverage {_percent(first.coverage)} → {_percent(last.coverage)}."
         )

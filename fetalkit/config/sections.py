@@ -14,7 +14,7 @@ Steps = Annotated[int, Field(ge=1, le=10_000_000)]
 Rate = Annotated[float, Field(gt=0, lt=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what scikit-learn takes
 Share = Annotated[float, Field(ge=0, le=1)]
-GuidanceKind = Literal["classifier-free", "classifier"]
+GuidanceKind = Literal["classifier-free", "autoguidance", "classifier"]
 ImageSize = Annotated[int, Field(ge=16, le=512, multiple_of=8)]  # px
 Model = TypeVar("Model", bound=BaseModel)
 FOREIGN = (

@@ -72,10 +72,12 @@ def release(
         raise FetalkitError(f"{name}: holds its training images, which are never released; name another generator")
     study, k, seed = Study(cohort, settings), parts["k"], int(parts["seed"])
     made = _read(origin, study)
-    sampling = settings.generators[parts["generator"]].sampling
+    sampling: Any = settings.generators[parts["generator"]].sampling
     known = runs.seen(settings, parts["generator"], k)
     measures = validated.measure(made, study, known, seed, sampling, images)
     source = card_contents.source(study, parts["generator"], k, seed)
+    if isinstance(made, DiffusionGenerator) and sampling.guidance_kind != "autoguidance":
+        made.early = None  # not drawn with
     with replacing(folder) as temporary:
         made.losses = [round(loss, _DIGITS) for loss in made.losses]
         made.save(temporary)
@@ -136,10 +138,11 @@ def _say(folder: Path, more: Mapping[str, Any]) -> None:
 
 
 def _write_pipeline(folder: Path, made: DiffusionGenerator, sampling: Any) -> bool:
-    """Write what diffusers needs to draw; return whether it can: its pipeline knows classifier-free guidance alone."""
-    if not isinstance(sampling, DiffusionSampling) or sampling.guidance_kind != "classifier-free":
+    """Write what diffusers needs to draw; return whether it can: its pipeline knows no guidance by a classifier."""
+    if not isinstance(sampling, DiffusionSampling) or sampling.guidance_kind == "classifier":
         return False
-    (folder / "denoiser" / "denoiser.py").write_text(_alone(Path(denoiser.__file__)), encoding="utf-8")
+    for network in ("denoiser", "early") if made.early else ("denoiser",):
+        (folder / network / "denoiser.py").write_text(_alone(Path(denoiser.__file__)), encoding="utf-8")
     shutil.copyfile(pipeline.__file__, folder / "pipeline.py")
     low, high = sampling.guidance_interval
     scheduler = json.loads((folder / "scheduler" / "scheduler_config.json").read_text(encoding="utf-8"))
@@ -148,6 +151,7 @@ def _write_pipeline(folder: Path, made: DiffusionGenerator, sampling: Any) -> bo
         "_diffusers_version": scheduler["_diffusers_version"],
         "denoiser": ["denoiser", denoiser.Denoiser.__name__],
         "scheduler": ["diffusers", scheduler["_class_name"]],
+        "early": ["denoiser", denoiser.Denoiser.__name__] if made.early else [None, None],
         "id2label": {str(number): plane for number, plane in enumerate(made.planes)},
         "image_size": made.image_size,
         "pixel_mean": made.scale.mean,

@@ -42,11 +42,13 @@ class DiffusionGenerator(Generator[DiffusionTraining, DiffusionSampling]):
     ----------
     denoiser : Denoiser or None
         The network with averaged weights, once trained.
+    early : Denoiser or None
+        The first of the snapshots, if there are any: the network that autoguidance leads away from.
     guide : NoisyClassifier or None
         The network of classifier guidance, if there is one.
     snapshots : dict of float to Denoiser
         Share of the training → network as it was then; not filled by `load`. Saved as generators of their own,
-        ``snapshots/<percent>``, with guide and record of the whole training.
+        ``snapshots/<percent>``, with early state, guide and record of the whole training.
     scale : PixelScale
         Of the training images.
     kept_share : float
@@ -61,6 +63,7 @@ class DiffusionGenerator(Generator[DiffusionTraining, DiffusionSampling]):
     shares_batches = True  # no number follows from how a batch is parted: processes can share a training
 
     denoiser: "Denoiser | None" = None
+    early: "Denoiser | None" = None
     guide: "NoisyClassifier | None" = None
     snapshots: "Mapping[float, Denoiser]" = MappingProxyType({})
     scale = PixelScale()
@@ -100,6 +103,7 @@ class DiffusionGenerator(Generator[DiffusionTraining, DiffusionSampling]):
         )
         self.denoiser, self.losses, self.seconds = denoiser, result.losses, result.seconds
         self.snapshots = {share: self._snapshot(denoiser, weights) for share, weights in result.snapshots.items()}
+        self.early = self.snapshots[min(self.snapshots)] if self.snapshots else None
         if training.guide_steps:
             guide = networks.seeded(self._classifier, seed, self.device)
             if initial and initial.guide:
@@ -214,7 +218,7 @@ class DiffusionGenerator(Generator[DiffusionTraining, DiffusionSampling]):
             classes = torch.from_numpy(labels[first : first + batch_size].astype(np.int64)).to(self.device)
             shape = (1, self.image_size, self.image_size)
             noise = [torch.randn(shape, generator=rng(seed, "image", first + row)) for row in range(len(classes))]
-            predict = predictor(self._trained(), self.guide, classes, self.n_classes, sampling)
+            predict = predictor(self._trained(), self.early, self.guide, classes, self.n_classes, sampling)
             with networks.autocast(self.device, self.precision), devices.reproducible(self.device):
                 of = None if begin is None else begin[first : first + batch_size].to(self.device)
                 drawn = edm.denoise(predict, solver, torch.stack(noise).to(self.device), sampling.steps, of)
@@ -238,13 +242,15 @@ class DiffusionGenerator(Generator[DiffusionTraining, DiffusionSampling]):
 
     def _write_networks(self, folder: Path, denoiser: "Denoiser") -> dict[str, Any]:
         denoiser.save_pretrained(folder / "denoiser", safe_serialization=True)
-        if self.guide is not None:
-            self.guide.save_pretrained(folder / "guide", safe_serialization=True)
+        beside = {"early": self.early, "guide": self.guide}
+        for name, network in beside.items():
+            if network is not None:
+                network.save_pretrained(folder / name, safe_serialization=True)
         edm.scheduler().save_pretrained(folder / "scheduler")
         if self.appearance is not None:
             self.appearance.save(folder)
-        about = {"pixel_mean": self.scale.mean, "pixel_std": self.scale.std, "guide": self.guide is not None}
-        return about | {"appearance": self.appearance is not None}
+        about = {"pixel_mean": self.scale.mean, "pixel_std": self.scale.std, "appearance": self.appearance is not None}
+        return about | {name: network is not None for name, network in beside.items()}
 
     def _read(self, folder: Path, about: dict[str, Any]) -> None:
         from fetalkit.generators.diffusion.denoiser import Denoiser, NoisyClassifier
@@ -252,6 +258,8 @@ class DiffusionGenerator(Generator[DiffusionTraining, DiffusionSampling]):
         with networks.complete(folder):
             self.denoiser = networks.read(Denoiser, folder / "denoiser", self.device)
             # What the card tells of must be there; cards of earlier editions do not tell.
+            if about.get("early", (folder / "early").exists()):
+                self.early = networks.read(Denoiser, folder / "early", self.device)
             if about.get("guide", (folder / "guide").exists()):
                 self.guide = networks.read(NoisyClassifier, folder / "guide", self.device)
             self.scale = PixelScale(float(about["pixel_mean"]), float(about["pixel_std"]))

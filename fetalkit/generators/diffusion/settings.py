@@ -48,7 +48,8 @@ class DiffusionTraining(NetworkSettings):
     guide_steps
         Training steps of the noise-aware classifier that classifier guidance needs; 0 for none.
     snapshots
-        Shares of the training, in (0, 1), after which the averaged weights are kept beside the final ones.
+        Shares of the training, in (0, 1), after which the averaged weights are kept beside the final ones. Autoguidance leads
+        away from the first of them.
     """
 
     channels: Channels = (32, 64, 128)
@@ -98,9 +99,9 @@ class DiffusionSampling(SamplingSettings):
     steps
         Noise levels of the sampler: evaluations of the network per image, twice that with guidance.
     guidance_kind
-        ``"classifier-free"`` or ``"classifier"``; see `fetalkit.generators.diffusion.guidance`.
+        ``"classifier-free"``, ``"autoguidance"`` or ``"classifier"``; see `fetalkit.generators.diffusion.guidance`.
     guidance
-        Scale. Classifier-free: 1 is none, i.e. purely conditional, and 0 unconditional. Classifier: 0 is none.
+        Scale. Of a classifier: 0 is none. Else 1 is none, i.e. purely conditional, and 0 is the weaker model alone.
     guidance_interval
         Lowest and highest noise level (sigma) at which it acts; data have standard deviation `edm.SIGMA_DATA`.
     phantom_sigma
@@ -127,7 +128,7 @@ class DiffusionSampling(SamplingSettings):
     @property
     def guides(self) -> bool:
         """Whether guidance changes anything."""
-        return self.guidance != (1.0 if self.guidance_kind == "classifier-free" else 0.0)
+        return self.guidance != (0.0 if self.guidance_kind == "classifier" else 1.0)
 
     def guides_at(self, sigma: float) -> bool:
         """Whether guidance changes the prediction at this noise level."""
@@ -140,7 +141,9 @@ class DiffusionSampling(SamplingSettings):
             return
         if self.guidance_kind == "classifier" and not training.guide_steps:
             raise ValueError("guidance_kind: classifier needs training.guide_steps > 0")
-        if self.guidance_kind == "classifier-free" and not training.label_dropout:
+        if self.guidance_kind == "autoguidance" and not training.snapshots:
+            raise ValueError("guidance_kind: autoguidance needs training.snapshots")
+        if self.guidance_kind != "classifier" and not training.label_dropout:
             raise ValueError(
-                f"guidance = {self.guidance:g}: classifier-free guidance other than 1 needs training.label_dropout > 0"
+                f"guidance = {self.guidance:g}: {self.guidance_kind}, other than 1, needs training.label_dropout > 0"
             )
