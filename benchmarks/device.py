@@ -111,14 +111,14 @@ class Bench:
         spec = self.settings.generators[kind]
         few = {"steps": steps, "batch_size": batch} | changes
         if kind == "diffusion":
-            few |= {"guide_steps": 0, "snapshots": ()}
+            few |= {"guide_steps": 0, "snapshots": spec.training.early}
         training = dict(spec.training) | few
         made = generators.create(spec.class_path, self.planes, self.size, training, device=on.type)
         return lambda: made.fit(self.data.images, self.data.labels, seed=0)
 
     def drawing(self, on: torch.device, _: int, count: int) -> Work:
         spec = self.settings.generators["diffusion"]
-        few = spec.training.model_copy(update={"steps": 1, "guide_steps": 0, "snapshots": ()})
+        few = spec.training.model_copy(update={"steps": 1, "guide_steps": 0, "snapshots": spec.training.early})
         made = generators.create(spec.class_path, self.planes, self.size, few, device=on.type)
         made.fit(self.data.images, self.data.labels, seed=0)
         labels = np.arange(count) % len(self.planes)

@@ -34,7 +34,9 @@ def _rate(operations: float, seconds: list[float]) -> float:
 def _untrained(settings: params.Params, name: str, precision: str = "auto") -> generators.Generator:
     """Generator of the study that is to train for a few steps."""
     spec = settings.generators[name]
-    changes: dict = {"steps": TRAINING_STEPS} | ({"guide_steps": 0, "snapshots": ()} if name == "diffusion" else {})
+    changes: dict = {"steps": TRAINING_STEPS}
+    if name == "diffusion":
+        changes |= {"guide_steps": 0, "snapshots": spec.training.early}
     training = spec.training.model_copy(update=changes)
     planes, image_size = settings.cohort.planes, settings.images.image_size
     return generators.create(spec.class_path, planes, image_size, training, device="cpu", precision=precision)

@@ -58,7 +58,8 @@ def ours(folder: Path, settings, data: Labelled, seconds: float) -> None:
     about = settings.cohort.planes, settings.images.image_size
 
     def untrained(steps: int) -> generators.Generator:
-        training = spec.training.model_copy(update={"guide_steps": 0, "snapshots": (), "steps": steps})
+        few = {"guide_steps": 0, "snapshots": spec.training.early, "steps": steps}
+        training = spec.training.model_copy(update=few)
         return generators.create(spec.class_path, *about, training, device="cpu")
 
     plan = folder / "ours.steps"

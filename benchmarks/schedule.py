@@ -193,7 +193,9 @@ def measure() -> dict:
         trained = {}
         for name in ("diffusion", "gan"):
             spec = settings.generators[name]
-            few: dict = {"steps": 10} | ({"guide_steps": 0, "snapshots": ()} if name == "diffusion" else {})
+            few: dict = {"steps": 10}
+            if name == "diffusion":
+                few |= {"guide_steps": 0, "snapshots": spec.training.early}
             short = spec.training.model_copy(update=few)
             made = generators.create(spec.class_path, planes, size, short, device="cpu")
             began = time.process_time()

@@ -67,7 +67,8 @@ def compare(
 
 def _training(settings: Params, changes: dict[str, Any]) -> dict[str, Any]:
     """Settings of a candidate's training."""
-    base = settings.generators[SUBJECT].training.model_dump() | {"guide_steps": 0, "snapshots": []}
+    training: Any = settings.generators[SUBJECT].training
+    base = training.model_dump() | {"guide_steps": 0, "snapshots": list(training.early)}
     return base | {key: value for key, value in changes.items() if key != "sampler"}
 
 

@@ -10,6 +10,7 @@ import torch
 from pydantic import AfterValidator
 from safetensors import SafetensorError
 from torch import nn
+from torch.nn import functional
 
 from fetalkit.generators.settings import TrainingSettings
 from fetalkit.utils import devices
@@ -86,10 +87,11 @@ def pixels(images: np.ndarray, device: torch.device) -> torch.Tensor:
 
 
 def as_images(values: torch.Tensor) -> np.ndarray:
-    """Inverse of `pixels`, rounded and cut to uint8; what lies one grey level above black is black, too.
+    """Inverse of `pixels`, rounded and cut to uint8; a pixel is black where neither it nor one beside it is above level 1.
 
     The margin around the field of view is exactly black in real images, but as good as black in what a network draws: on a
     screen the two look alike, and with raised contrast everybody tells them apart.
     """
-    grey = ((values[:, 0] + 1) * 127.5).round()
-    return torch.where(grey <= 1, 0, grey).clamp(0, 255).to(torch.uint8).cpu().numpy()
+    grey = ((values + 1) * 127.5).round()
+    black = functional.max_pool2d(grey, 3, stride=1, padding=1) <= 1
+    return torch.where(black, 0, grey)[:, 0].clamp(0, 255).to(torch.uint8).cpu().numpy()

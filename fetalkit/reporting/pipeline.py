@@ -111,7 +111,8 @@ class FetalPlanePipeline(DiffusionPipeline):
         grey = images * (self.config["pixel_std"] / self.scheduler.config["sigma_data"]) + self.config["pixel_mean"]
         scaled = ((grey + 1) / 2).clamp(0, 1)
         # The margin is exactly black in real images.
-        scaled = torch.where(scaled * 255 < 1.5, 0, scaled).permute(0, 2, 3, 1).cpu().numpy()
+        black = torch.nn.functional.max_pool2d(scaled, 3, stride=1, padding=1) * 255 < 1.5
+        scaled = torch.where(black, 0, scaled).permute(0, 2, 3, 1).cpu().numpy()
         return ImagePipelineOutput(images=self.numpy_to_pil(scaled) if output_type == "pil" else scaled)
 
     def _predicted(self, seen: torch.Tensor, time: torch.Tensor, labels: torch.Tensor, scale: float) -> torch.Tensor:

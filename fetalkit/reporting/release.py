@@ -72,19 +72,12 @@ def release(
         raise FetalkitError(f"{name}: holds its training images, which are never released; name another generator")
     study, k, seed = Study(cohort, settings), parts["k"], int(parts["seed"])
     made = _read(origin, study)
-    sampling: Any = settings.generators[parts["generator"]].sampling
+    sampling = settings.generators[parts["generator"]].sampling
     known = runs.seen(settings, parts["generator"], k)
     measures = validated.measure(made, study, known, seed, sampling, images)
     source = card_contents.source(study, parts["generator"], k, seed)
-    if isinstance(made, DiffusionGenerator) and sampling.guidance_kind != "autoguidance":
-        made.early = None  # not drawn with
     with replacing(folder) as temporary:
-        made.losses = [round(loss, _DIGITS) for loss in made.losses]
-        made.save(temporary)
-        _halve(temporary)
-        _forget(temporary)
-        _say(temporary, {"sampling": sampling.model_dump(mode="json")})
-        alone = isinstance(made, DiffusionGenerator) and _write_pipeline(temporary, made, sampling)
+        alone = _write(temporary, made, sampling)
         told = {"Training time": f"{made.seconds:.0f} s"} if made.seconds else {}
         if origin == card_contents.saved(source):
             told |= export.training(source)
@@ -109,6 +102,18 @@ def _read(folder: Path, study: Study) -> Generator:
             f"{', '.join(here[0])} at {here[1]} px; name its own study"
         )
     return made
+
+
+def _write(folder: Path, made: Generator, sampling: Any) -> bool:
+    """Write the generator, small and with its way of drawing; return whether diffusers alone can draw with it."""
+    if isinstance(made, DiffusionGenerator) and sampling.guidance_kind != "autoguidance":
+        made.early = None  # nothing is drawn with it
+    made.losses = [round(loss, _DIGITS) for loss in made.losses]
+    made.save(folder)
+    _halve(folder)
+    _forget(folder)
+    _say(folder, {"sampling": sampling.model_dump(mode="json")})
+    return isinstance(made, DiffusionGenerator) and _write_pipeline(folder, made, sampling)
 
 
 def _halve(folder: Path) -> None:

@@ -151,7 +151,7 @@ def folder(study: str) -> Path:
 
 def _changes(spec: GeneratorSettings, steps: int) -> dict[str, Any]:
     """How the training of the study's generators departs from that of the cohort's."""
-    changes: dict[str, Any] = {"steps": steps, "snapshots": ()}
+    changes: dict[str, Any] = {"steps": steps, "snapshots": getattr(spec.training, "early", ())}
     if getattr(spec.sampling, "guidance_kind", "") != "classifier":
         changes["guide_steps"] = 0
     return {name: value for name, value in changes.items() if name in type(spec.training).model_fields}

@@ -103,7 +103,7 @@ class DiffusionGenerator(Generator[DiffusionTraining, DiffusionSampling]):
         )
         self.denoiser, self.losses, self.seconds = denoiser, result.losses, result.seconds
         self.snapshots = {share: self._snapshot(denoiser, weights) for share, weights in result.snapshots.items()}
-        self.early = self.snapshots[min(self.snapshots)] if self.snapshots else None
+        self.early = next((self.snapshots[share] for share in training.early), None)
         if training.guide_steps:
             guide = networks.seeded(self._classifier, seed, self.device)
             if initial and initial.guide:

@@ -85,6 +85,11 @@ class DiffusionTraining(NetworkSettings):
                     raise ValueError(f"snapshots {other} and {share} are one in whole percent; drop one")
         return self
 
+    @property
+    def early(self) -> tuple[float, ...]:
+        """The first of the snapshots, as `snapshots` of a training that needs no more; empty where there are none."""
+        return tuple(sorted(self.snapshots)[:1])
+
 
 def snapshot_name(share: float) -> str:
     """Folder, below ``snapshots``, of the generator as it was after this share of its training: whole percent."""
