@@ -106,8 +106,9 @@ def _read(folder: Path, study: Study) -> Generator:
 
 def _write(folder: Path, made: Generator, sampling: Any) -> bool:
     """Write the generator, small and with its way of drawing; return whether diffusers alone can draw with it."""
-    if isinstance(made, DiffusionGenerator) and sampling.guidance_kind != "autoguidance":
-        made.early = None  # nothing is drawn with it
+    if isinstance(made, DiffusionGenerator):  # without networks that nothing is drawn with
+        made.early = made.early if sampling.guidance_kind == "autoguidance" else None
+        made.guide = made.guide if sampling.guidance_kind == "classifier" else None
     made.losses = [round(loss, _DIGITS) for loss in made.losses]
     made.save(folder)
     _halve(folder)
