@@ -64,8 +64,8 @@ def compared(batched: Callable[[], object], per_image: Callable[[], object]) -> 
     """Seconds per epoch of both pipelines, and how many times faster the batched one is."""
     seconds = interleaved({"batched": batched, "per_image": per_image}, ROUNDS)
     return {
-        "epoch_seconds_batched": round(statistics.median(seconds["batched"]), 3),
-        "epoch_seconds_per_image": round(statistics.median(seconds["per_image"]), 3),
+        "epoch_seconds_batched": round(statistics.median(seconds["batched"]), 6),
+        "epoch_seconds_per_image": round(statistics.median(seconds["per_image"]), 6),
         "speed_up": round(median_ratio(seconds["per_image"], seconds["batched"]), 2),
     }
 
