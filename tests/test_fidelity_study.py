@@ -43,7 +43,7 @@ def study(elsewhere, monkeypatch):
         "splits": dict(shots=[5, "all"], seeds=[0, 1]),
         "generators": {"diffusion": {"training": dict(steps=100, snapshots=[0.5])}},
         "synthesis": dict(images_per_plane=DRAWN),
-        "fidelity": dict(guidance_scales={"classifier-free": [1.0, 2.0]}, neighbours=3),
+        "fidelity": dict(guidance_scales={"autoguidance": [2.0], "classifier-free": [2.0]}, neighbours=3),
         "classify": dict(arms=["real", "diffusion", "diffusion-novel"], further=[]),
     }
     settings = training_search.changed(settings, changes)
@@ -202,7 +202,7 @@ def test_labels_are_judged(evaluation):
 
 def test_guidance_has_a_row_per_scale(evaluation):
     assert evaluation.guided[["guidance", "scale", "n"]].to_numpy().tolist() == [
-        ["classifier-free", 1.0, 2 * SMALL],
+        ["autoguidance", 2.0, 2 * SMALL],
         ["classifier-free", 2.0, 2 * SMALL],
     ]
     assert (evaluation.guided.accuracy == 1).all() and evaluation.guided.fd.notna().all()
@@ -235,6 +235,4 @@ def test_files_have_what_was_promised(evaluation, study):
     card = (folder / "diffusion-k5-seed1" / "dataset.md").read_text()
     assert "**100.0 %** of 20 drawn images are near-copies" in card and "Measured on this very set" in card
     card = (folder / "diffusion-novel-kall-seed0" / "dataset.md").read_text()
-    assert (
-        "near-copies of the images that it has seen were left out" in card and "guidance_kind classifier-free" in card
-    )
+    assert "near-copies of the images that it has seen were left out" in card and "guidance_kind autoguidance" in card

@@ -19,7 +19,7 @@ PLANES, SIZE, EACH, K = ["Fetal brain", "Fetal femur"], 32, 6, 3
 @pytest.fixture
 def settings(elsewhere):
     settings = params.load("phantom", paths.NOTEBOOKS.parent / "params.yaml")
-    network = dict(channels=[16, 32], attention=[False, True], steps=2, guide_steps=1, snapshots=[])
+    network = dict(channels=[16, 32], attention=[False, True], steps=2, guide_steps=1, snapshots=[0.5])
     whole = dict(training=network, budget=None, stopping=None)
     changes = {
         "run": dict(device="cpu", precision="float32", workers=1),
