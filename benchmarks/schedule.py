@@ -154,7 +154,7 @@ def _training(settings: params.Params, measured: dict, generator: str, k: str, s
 
 def _run(settings: params.Params, measured: dict, run: runs.Run) -> Job:
     parts, before = [], f"{run.classifier}-{run.k}-{run.seed}"
-    for phase in arms.phases(settings.arms[run.arm], *settings.classify.steps(run.classifier)):
+    for phase in arms.phases(settings.arms[run.arm], *settings.classify.steps(run.classifier, run.k)):
         before += f"+{phase}"
         parts.append((before, phase.steps * measured["seconds_per_step"][run.classifier]))
     weight = measured["bytes"]["weights"][run.classifier]

@@ -18,7 +18,7 @@ from fetalkit.utils.errors import FetalkitError
 MEAN = {"class": "own.mean:MeanImage", "title": "the mean image", "training": {"levels": 128}, "sampling": {"shift": 1}}
 ARM = {
     "title": "pre-training on mean images, then mixup",
-    "primary": True,
+    "headline": True,
     "phases": [{"source": "mean", "steps": "2 * P"}, {"source": "real", "steps": "N", "mixing": "mixup"}],
 }
 
@@ -86,7 +86,7 @@ def test_an_arm_and_a_metric_go_through_the_study(with_mean):
 
 
 @pytest.mark.slow
-def test_a_primary_arm_reaches_the_headline(own):  # noqa: F811
+def test_an_arm_so_marked_reaches_the_headline(own):  # noqa: F811
     def edit(content):
         content["arms"]["mean-then-mixup"] = ARM
         content["phantom"]["generators"]["mean"] = MEAN
@@ -119,7 +119,7 @@ def test_what_is_added_is_listed(own, tmp_path):  # noqa: F811
         content["ward"] = content["phantom"] | {"cohort": ward}
 
     own(edit)
-    assert ("mean-then-mixup", ARM["title"] + " (primary)") in listing.rows("arms")
+    assert ("mean-then-mixup", ARM["title"] + " (headline)") in listing.rows("arms")
     assert ("mean", "the mean image [own.mean:MeanImage]") in listing.rows("generators")
     assert ("tiny", "resnet10t, pretrained") in listing.rows("classifiers")
     assert ("ward", "own.ward:Ward") in listing.rows("cohorts")

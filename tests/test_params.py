@@ -265,9 +265,9 @@ BAD = {
         {"phantom/fidelity/varied": "gan"},
         "fidelity.guidance_scales.autoguidance: sampling.guidance_kind = 'autoguidance' is not a known key",
     ),
-    "control and primary": (
-        {"arms/real-long/primary": True},
-        "arms.real-long: control and primary: gains are counted over it, so it has none itself; drop one",
+    "control and headline": (
+        {"arms/real-long/headline": True},
+        "arms.real-long: control and headline: gains are counted over it, so it has none itself; drop one",
     ),
     "set and generator of one name": (
         {"sets/gan": {"generator": "diffusion", "without": "near-copies"}},

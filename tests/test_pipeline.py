@@ -354,7 +354,7 @@ def test_a_failing_run_is_seen_from_the_training_to_the_readme(clone):
         arms={
             "exploding": {
                 "title": "an arm of one's own",
-                "primary": True,
+                "headline": True,
                 "phases": [{"source": "real", "steps": "P + N", "augmentation": "own_augmentation:explode"}],
             }
         },

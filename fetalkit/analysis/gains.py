@@ -144,8 +144,8 @@ def headline(compared: Comparison) -> dict[str, dict]:
     """
     shots, settings = compared.settings.splits.shots, compared.settings
     columns = {"full": [k for k in shots if k == EVERY], "few_shot": shots.upto(FEW)}
-    primary = [name for name, arm in settings.arms.items() if arm.primary]
-    used = [arm for arm in primary if any(arm in compared.arms(k) for k in shots)]
+    named = [name for name, arm in settings.arms.items() if arm.headline]
+    used = [arm for arm in named if any(arm in compared.arms(k) for k in shots)]
     over: dict[str, Callable[[str], str]] = {"": lambda k: compared.better[k]}
     over |= {f"over_{control.replace('-', '_')}": lambda k, control=control: control for control in settings.controls}
     gained: dict[str, dict] = {arm: {} for arm in used}

@@ -28,6 +28,9 @@ def _budget(text: str) -> str:
 Budget = Annotated[str, Field(coerce_numbers_to_str=True), AfterValidator(_budget)]
 
 
+Level = Literal["L0", "L1", "L2"]
+
+
 class PhaseOfArm(Section):
     """Some steps of training, as ``params.yaml`` has them.
 
@@ -72,21 +75,33 @@ class Arm(Section):
         What it is, for tables and pages.
     phases
         In order.
+    level
+        What its training may know: ``"L0"``, the labelled images of the run alone; ``"L1"``, also the other train images of the
+        cohort without their labels; ``"L2"``, also what comes from elsewhere, as phantoms and images of other cohorts do.
     control
-        Whether gains are counted over it.
-    primary
+        Whether gains are counted over it, of arms that may know no less.
+    headline
         Whether it stands in the headline of the report and in the README.
     """
 
     title: str
     phases: Annotated[list[PhaseOfArm], Field(min_length=1)]
+    level: Level = "L0"
     control: bool = False
-    primary: bool = False
+    headline: bool = False
 
     @property
     def sources(self) -> list[str]:
         """Names of the synthetic sets that it trains on, sorted."""
         return sorted({phase.synthetic or phase.source for phase in self.phases} - {REAL})
+
+
+def may_know(level: Level) -> tuple[Level, ...]:
+    """Levels of the controls that an arm of `level` is compared with: its own, and the one that all others contain.
+
+    Images without labels and images from elsewhere are different things to know, so neither of L1 and L2 contains the other.
+    """
+    return ("L0",) if level == "L0" else ("L0", level)
 
 
 class DerivedSet(Section):

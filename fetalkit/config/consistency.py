@@ -46,6 +46,7 @@ def _names(settings: Params) -> Iterator[str]:
             (f"{key}.arms", block.arms, settings.arms),
             (f"{key}.shots", block.shots, settings.splits.shots),
             (f"{key}.classifiers", block.classifiers, given.classifiers),
+            (f"{key}.seeds", block.seeds or [], settings.splits.seeds),
         ]
     named.append(("fidelity.generators", settings.fidelity.generators, settings.generators))
     named.append(("fidelity.varied", filter(None, [settings.fidelity.varied]), settings.generators))
@@ -76,8 +77,8 @@ def _arms(settings: Params) -> Iterator[str]:
     if twice := set(given.arms) & set(further):
         yield f"classify.further: {', '.join(sorted(twice))} already in classify.arms; name it once"
     for name, arm in settings.arms.items():
-        if arm.control and arm.primary:
-            yield f"arms.{name}: control and primary: gains are counted over it, so it has none itself; drop one"
+        if arm.control and arm.headline and arm.level == "L0":
+            yield f"arms.{name}: control and headline: gains are counted over it, so it has none itself; drop one"
         if name in (*given.arms, *further):
             for source in arm.sources:
                 if source not in settings.generators and source not in settings.sets:
@@ -174,8 +175,21 @@ def _classifiers(settings: Params) -> Iterator[str]:
     phases = [phase for name in _arms_of(settings) for phase in settings.arms[name].phases]
     if given.batch_size % 2 and any(phase.mixing for phase in phases):
         yield f"classify.batch_size = {given.batch_size}: mixup and cutmix mix pairs; make it an even number"
+    for key, steps in _given_by_k(given):
+        if lacking := [k for k in settings.splits.shots if k not in steps]:
+            yield f"classify.{key}: no number of steps for k = {', '.join(lacking)}; add it"
+        if unknown := [k for k in steps if k not in settings.splits.shots]:
+            yield f"classify.{key}: k = {', '.join(unknown)} not among splits.shots; remove it"
     for name in dict.fromkeys(phase.augmentation for phase in phases):
         yield from _refused(f"arms: {name}", resolve_name("fetalkit.classifiers.loader:augmentation"), name)
+
+
+def _given_by_k(given: Any) -> Iterator[tuple[str, dict[str, int]]]:
+    """Step budgets that say a number for every k, with their keys below ``classify``."""
+    for path, section in [("", given), *((f"classifiers.{name}.", of) for name, of in given.classifiers.items())]:
+        for key in ("pretrain_steps", "train_steps"):
+            if isinstance(getattr(section, key), dict):
+                yield path + key, getattr(section, key)
 
 
 def _metrics(settings: Params) -> Iterator[str]:

@@ -61,7 +61,7 @@ def rows(kind: str, cohort: str = "phantom") -> list[tuple[str, str]]:
     shared = {name: content.get(name) for name in params.SHARED}
     settings = sections.validated(_Study, params.section(cohort) | shared, paths.PARAMS.name, cohort)
     if kind == "arms":
-        marks = {name: " (control)" * arm.control + " (primary)" * arm.primary for name, arm in settings.arms.items()}
+        marks = {name: " (control)" * arm.control + " (headline)" * arm.headline for name, arm in settings.arms.items()}
         return [(name, arm.title + marks[name]) for name, arm in settings.arms.items()]
     if kind == "generators":
         known = [(name, f"{of.title} [{of.class_path}]") for name, of in settings.generators.items()]

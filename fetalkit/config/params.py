@@ -9,8 +9,8 @@ from fetalkit.config import consistency, defaults, sections
 from fetalkit.config.arms import Arm, DerivedSet
 from fetalkit.config.generation import Fidelity, GeneratorSettings, Synthesis, resolve
 from fetalkit.config.machine import Machine
-from fetalkit.config.sections import CohortSettings, ImageSize, Rate, Section, Seed, Steps, unique, validated
-from fetalkit.config.shots import ShotsField
+from fetalkit.config.sections import CohortSettings, ImageSize, Rate, Section, Seed, unique, validated
+from fetalkit.config.shots import EVERY, ShotsField, StepsOfShots
 from fetalkit.utils import paths
 from fetalkit.utils.errors import FetalkitError
 
@@ -49,7 +49,7 @@ class Splits(Section):
 class Classifier(Section):
     """A timm model by name, with keyword arguments for ``timm.create_model``; see `fetalkit.classifiers.models.create`.
 
-    What is given here of steps and learning rate takes the place of that of `Classify`, and ``input_size`` that of the images.
+    What is given here of steps and learning rate takes the place of that of `Training`, and ``input_size`` that of the images.
     """
 
     model: str
@@ -57,8 +57,8 @@ class Classifier(Section):
     pretrained: bool = False
     input_size: Annotated[int, Field(ge=16, le=512)] | None = None
     learning_rate: Rate | None = None
-    pretrain_steps: Steps | None = None
-    train_steps: Steps | None = None
+    pretrain_steps: StepsOfShots | None = None
+    train_steps: StepsOfShots | None = None
 
     @field_validator("arguments")
     @classmethod
@@ -69,33 +69,39 @@ class Classifier(Section):
 
 
 class Block(Section):
-    """Arms that are trained in some runs only, to save time: those of these shots and classifiers."""
+    """Arms that are trained in some runs only, to save time: those of these shots, classifiers and seeds (None: all)."""
 
     arms: Annotated[list[str], AfterValidator(unique)]
     shots: ShotsField
     classifiers: Annotated[list[str], AfterValidator(unique)]
+    seeds: Seeds | None = None
 
     def __str__(self) -> str:
-        parts = ", ".join(self.arms), f"k = {', '.join(map(str, self.shots))}", ", ".join(self.classifiers)
-        return "; ".join(parts)
+        parts = [", ".join(self.arms), f"k = {', '.join(map(str, self.shots))}", ", ".join(self.classifiers)]
+        return "; ".join(parts + [f"seeds {', '.join(map(str, self.seeds))}"] * bool(self.seeds))
 
 
 class Training(Section):
-    """Classifiers and step budgets: P = ``pretrain_steps`` on synthetic images, N = ``train_steps`` on real ones."""
+    """Classifiers and step budgets: P = ``pretrain_steps`` on synthetic images, N = ``train_steps`` on real ones.
+
+    Each is one number, or a number for every k, as ``{10: 500, all: 1500}``.
+    """
 
     classifiers: Annotated[dict[str, Classifier], Field(min_length=1)]
-    pretrain_steps: Steps
-    train_steps: Steps
+    pretrain_steps: StepsOfShots
+    train_steps: StepsOfShots
     batch_size: Annotated[int, Field(ge=2)]
     learning_rate: Rate
     weight_decay: Annotated[float, Field(ge=0, lt=1)]
     warmup_fraction: Annotated[float, Field(ge=0, lt=1)]
     label_smoothing: Annotated[float, Field(ge=0, lt=1)]
 
-    def steps(self, classifier: str) -> tuple[int, int]:
-        """P and N of a classifier."""
+    def steps(self, classifier: str, k: str = EVERY) -> tuple[int, int]:
+        """P and N of a classifier that has k real images per plane."""
         own = self.classifiers[classifier]
-        return own.pretrain_steps or self.pretrain_steps, own.train_steps or self.train_steps
+        given = own.pretrain_steps or self.pretrain_steps, own.train_steps or self.train_steps
+        pretrain, train = (steps if isinstance(steps, int) else steps[k] for steps in given)
+        return pretrain, train
 
 
 class Classify(Training):

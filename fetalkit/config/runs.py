@@ -34,6 +34,15 @@ def arms_of(settings: Params, classifier: str, k: str) -> list[str]:
     ]
 
 
+def seeds_of(settings: Params, arm: str, classifier: str, k: str) -> list[int]:
+    """Seeds of an arm of a classifier at k, ascending: all of the study, or those of the blocks that name it."""
+    named: set[int] = set()
+    for block in [] if arm in settings.classify.arms else settings.classify.further:
+        if arm in block.arms and k in block.shots and classifier in block.classifiers:
+            named |= set(block.seeds or settings.splits.seeds)
+    return [seed for seed in settings.splits.seeds if arm in settings.classify.arms or seed in named]
+
+
 def all_runs(settings: Params) -> list[Run]:
     """All runs, in the order classifier, k, seed, arm."""
     return [
@@ -42,6 +51,7 @@ def all_runs(settings: Params) -> list[Run]:
         for k in settings.splits.shots
         for seed in settings.splits.seeds
         for arm in arms_of(settings, classifier, k)
+        if seed in seeds_of(settings, arm, classifier, k)
     ]
 
 

@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, GetCoreSchemaHandler, PlainSerializer, TypeAdapter
 from pydantic_core import CoreSchema, core_schema
 
+from fetalkit.config.sections import Steps
+
 EVERY = "all"
 
 
@@ -56,4 +58,13 @@ ShotsField = Annotated[
     BeforeValidator(lambda values: Shots.of(_VALUES.validate_python(values))),
     PlainSerializer(list),
 ]
+# Steps at every k alike, or by k; its keys are text, as those of `Shots` are.
+StepsOfShots = (
+    Steps
+    | Annotated[
+        dict[str, Steps],
+        BeforeValidator(lambda value: {str(k): steps for k, steps in value.items()}),
+        Field(min_length=1),
+    ]
+)
 _VALUES = TypeAdapter(Annotated[list[Annotated[int, Field(ge=1)] | Literal["all"]], Field(min_length=1)])

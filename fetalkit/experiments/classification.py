@@ -78,7 +78,7 @@ def train(
         validation=study.labelled(study.part("validation")),
         device=device,
     )
-    budget = settings.classify.steps(run.classifier)
+    budget = settings.classify.steps(run.classifier, run.k)
     planned = arms.phases(settings.arms[run.arm], *budget)
     outcome = engine.train(cache, trainee, [_phase(study, run, phase, instead or {}) for phase in planned])
     return trainee.model, outcome
