@@ -269,6 +269,22 @@ BAD = {
         {"arms/real-long/headline": True},
         "arms.real-long: control and headline: gains are counted over it, so it has none itself; drop one",
     ),
+    "steps that lack a k": (
+        {"phantom/classify/train_steps": {"all": 20}},
+        "classify.train_steps: no number of steps for k = 10; add it",
+    ),
+    "steps of another k": (
+        {"phantom/classify/classifiers/resnet10t-half/pretrain_steps": {"10": 20, "all": 20, "5": 20}},
+        "classify.classifiers.resnet10t-half.pretrain_steps: k = 5 not among splits.shots; remove it",
+    ),
+    "no steps at one k": (
+        {"phantom/classify/train_steps": {"10": 0, "all": 20}},
+        "phantom.classify.train_steps.10 = 0: input should be greater than or equal to 1",
+    ),
+    "seeds of a block": (
+        {"phantom/classify/further/0/seeds": [0, 7]},
+        "classify.further.0.seeds: 7 unknown; allowed: 0, 1, 2",
+    ),
     "set and generator of one name": (
         {"sets/gan": {"generator": "diffusion", "without": "near-copies"}},
         "sets.gan: a generator has this name already; choose another",

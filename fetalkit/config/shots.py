@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, GetCoreSchemaHandler, PlainSerializer, TypeAdapter
+from pydantic import BeforeValidator, Discriminator, Field, GetCoreSchemaHandler, PlainSerializer, Tag, TypeAdapter
 from pydantic_core import CoreSchema, core_schema
 
 from fetalkit.config.sections import Steps
@@ -58,13 +58,12 @@ ShotsField = Annotated[
     BeforeValidator(lambda values: Shots.of(_VALUES.validate_python(values))),
     PlainSerializer(list),
 ]
-# Steps at every k alike, or by k; its keys are text, as those of `Shots` are.
-StepsOfShots = (
-    Steps
-    | Annotated[
-        dict[str, Steps],
-        BeforeValidator(lambda value: {str(k): steps for k, steps in value.items()}),
-        Field(min_length=1),
-    ]
-)
+_ByShots = Annotated[
+    dict[str, Steps], BeforeValidator(lambda steps: {str(k): of for k, of in steps.items()}), Field(min_length=1)
+]
+# Steps at every k alike, or by k. The tags are in brackets, which messages to the user leave out.
+StepsOfShots = Annotated[
+    Annotated[Steps, Tag("(one)")] | Annotated[_ByShots, Tag("(by k)")],
+    Discriminator(lambda value: "(by k)" if isinstance(value, dict) else "(one)"),
+]
 _VALUES = TypeAdapter(Annotated[list[Annotated[int, Field(ge=1)] | Literal["all"]], Field(min_length=1)])
