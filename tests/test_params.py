@@ -222,9 +222,28 @@ BAD = {
         "kind = 'fetalkit.utils.files:replacing' is not known",
     ),
     "no section": ({"sets": None}, "sets"),
-    "mixed into synthetic images": (
-        {"arms/diffusion/phases": [{"source": "gan", "steps": "P", "synthetic": "diffusion", "share": 0.5}]},
-        "arms.diffusion.phases.0: synthetic: diffusion is mixed into source: gan; synthetic images are mixed into real",
+    "mixed into itself": (
+        {"arms/diffusion/phases": [{"source": "gan", "steps": "P", "synthetic": "gan", "share": 0.5}]},
+        "arms.diffusion.phases.0: synthetic: gan is mixed into source: gan; name another synthetic set",
+    ),
+    "pseudo-labels that nobody gives": (
+        {"phantom/classify/further/1/arms": ["pseudo-label"]},
+        "arms.pseudo-label: source pseudo-labels: nobody names these images; add classify.pseudo_labels",
+    ),
+    "pseudo-labels of an unknown classifier": (
+        {
+            "phantom/classify/pseudo_labels": {
+                "teachers": 1,
+                "classifier": "vgg",
+                "steps": 9,
+                "agreement": 1,
+            }
+        },
+        "classify.pseudo_labels.classifier: vgg unknown; allowed: resnet10t-half",
+    ),
+    "unlabelled images where all are labelled": (
+        {"phantom/classify/further/0/arms": ["fixmatch"]},
+        "classify.further.0: fixmatch learns train images without labels, and k = all leaves none",
     ),
     "real mixed into real": (
         {"arms/diffusion/phases": [{"source": "real", "steps": "P", "synthetic": "real", "share": 0.5}]},

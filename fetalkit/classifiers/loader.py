@@ -103,6 +103,10 @@ class Feed:
     beside: Labelled | None = None
     share: float = 0.0
 
+    def drawn_beside(self, batch_size: int) -> int:
+        """How many images of a batch are drawn from `beside`; they are its last ones."""
+        return round(self.share * batch_size) if self.beside else 0
+
     def batch(
         self, step: int, batch_size: int, label_smoothing: float, device: torch.device
     ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -115,10 +119,10 @@ class Feed:
         targets : torch.Tensor
             Class numbers (batch,), or with mixing shares of the classes (batch, classes), smoothed already.
         """
-        beside, others = self.beside, round(self.share * batch_size) if self.beside else 0
-        parts = [_drawn(self.data, batch_size - others, step, self.seed)]
+        beside, others = self.beside, self.drawn_beside(batch_size)
+        parts = [drawn(self.data, batch_size - others, step, self.seed)]
         if beside and others:
-            parts.append(_drawn(beside, others, step, f"{self.seed}-beside"))
+            parts.append(drawn(beside, others, step, f"{self.seed}-beside"))
         inputs = as_input(np.concatenate([images for images, _ in parts]), device)
         labels = devices.send(torch.from_numpy(np.concatenate([labels for _, labels in parts])), device)
         inputs = augmentation(self.augmentation)(inputs, rng(self.seed, "augment", step))
@@ -141,6 +145,7 @@ def modules(feed: Feed) -> list[str]:
     return [place.partition(":")[0] for place in places]
 
 
-def _drawn(data: Labelled, count: int, step: int, seed: int | str) -> tuple[np.ndarray, np.ndarray]:
+def drawn(data: Labelled, count: int, step: int, seed: int | str) -> tuple[np.ndarray, np.ndarray]:
+    """`count` images, uint8 (count, height, width), and their labels, of a step counted from 0."""
     rows = sampling.indices(len(data.labels), count, step, seed).numpy()
     return data.images[rows], data.labels[rows]

@@ -10,6 +10,7 @@ from timm.scheduler.cosine_lr import CosineLRScheduler
 from timm.scheduler.scheduler import Scheduler
 from torch import nn
 from torch.nn import functional
+from torch.optim.swa_utils import update_bn
 
 from fetalkit.classifiers.loader import Feed, as_input
 from fetalkit.data.images import Labelled
@@ -19,6 +20,7 @@ from fetalkit.utils.losses import Losses
 from fetalkit.utils.progress import Progress
 
 ADVICE = "lower classify.learning_rate in params.yaml"
+STATISTICS = 20  # batches that the final means and variances of batch normalisation are of
 MEMORY = "lower batch_size of classify (or of the study's training), or run.workers, in params.yaml"
 
 
@@ -71,9 +73,9 @@ class CrossEntropy(nn.Module):
         return self.of_logits(model(inputs), targets)
 
     def of_logits(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """Cross entropy of logits (batch, classes), a scalar."""
+        """Cross entropy of logits (batch, classes) of any precision, a scalar."""
         smoothing = 0.0 if targets.is_floating_point() else self.label_smoothing
-        return functional.cross_entropy(logits, targets, label_smoothing=smoothing)
+        return functional.cross_entropy(logits.float(), targets, label_smoothing=smoothing)
 
 
 @torch.inference_mode()
@@ -100,6 +102,8 @@ def fit(
     validation: Labelled | None = None,
     curve_points: int = 10,
     objective: nn.Module | None = None,
+    precision: torch.dtype = torch.float32,
+    statistics: Feed | None = None,
 ) -> tuple[list[dict], float]:
     """Train `model` in place for `steps` steps with AdamW.
 
@@ -119,6 +123,10 @@ def fit(
         If given, its accuracy is recorded `curve_points` times.
     objective
         On `device`, called as `CrossEntropy` is, which it is by default; its own parameters are trained too.
+    precision
+        Of convolutions and matrix products in training; predictions are made in float32.
+    statistics
+        If given, the running means and variances of batch normalisation are estimated anew from its batches at the end.
 
     Returns
     -------
@@ -133,8 +141,10 @@ def fit(
         When the loss is no longer a number, or memory runs out.
     """
     objective = objective or CrossEntropy(recipe.label_smoothing)
-    training = _Training(model, objective, feed, steps, recipe, device, checkpoint, label, validation, curve_points)
-    return training.run()
+    training = _Training(
+        model, objective, feed, steps, recipe, device, checkpoint, label, validation, curve_points, precision
+    )
+    return training.run(statistics)
 
 
 class _Training:
@@ -152,10 +162,11 @@ class _Training:
         label: str,
         validation: Labelled | None,
         curve_points: int,
+        precision: torch.dtype,
     ):
         self.model, self.objective, self.feed, self.steps, self.recipe = model, objective, feed, steps, recipe
         self.device, self.checkpoint, self.label, self.validation = device, checkpoint, label, validation
-        self.interval = max(1, steps // curve_points)
+        self.interval, self.precision = max(1, steps // curve_points), precision
         self.optimiser = recipe.optimiser(model, objective)
         self.schedule = recipe.schedule(self.optimiser, steps)
         self.parts = {"model": model, "objective": objective, "optimiser": self.optimiser}
@@ -171,7 +182,7 @@ class _Training:
     def seconds(self) -> float:
         return time.monotonic() - self.started
 
-    def run(self) -> tuple[list[dict], float]:
+    def run(self, statistics: Feed | None) -> tuple[list[dict], float]:
         progress = Progress(self.label, self.steps, done=self.first)
         with progress, devices.reproducible(self.device), devices.enough_memory(self.label, MEMORY):
             for step in range(self.first, self.steps):
@@ -182,6 +193,8 @@ class _Training:
                 if self.losses.due or noted or saved:
                     for loss in self.losses.read():
                         self.loss_sum += loss
+                if done == self.steps and statistics is not None:
+                    self._estimate(statistics)
                 if noted:
                     point = self._point(done)
                     progress.report(**{key: value for key, value in point.items() if key != "step"})
@@ -194,11 +207,17 @@ class _Training:
         self.schedule.step_update(step)
         inputs, targets = self.feed.batch(step, self.recipe.batch_size, self.recipe.label_smoothing, self.device)
         self.model.train()
-        loss = self.objective(self.model, inputs, targets, step, self.steps)
+        with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
+            loss = self.objective(self.model, inputs, targets, step, self.steps)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         self.optimiser.step()
         return loss.detach()
+
+    def _estimate(self, statistics: Feed) -> None:
+        """Means and variances of batch normalisation, over some batches together."""
+        batches = (statistics.batch(step, self.recipe.batch_size, 0.0, self.device)[0] for step in range(STATISTICS))
+        update_bn(batches, self.model)
 
     def _point(self, done: int) -> dict[str, float]:
         """Add the next point to the curve."""

@@ -14,6 +14,9 @@ from fetalkit.config.sections import Section
 from fetalkit.config.shots import EVERY
 
 REAL = "real"
+PSEUDO_LABELS = (
+    "pseudo-labels"  # the run's images, and the other train images as classifiers of the run's images name them
+)
 
 
 _TERM = r"(?:[1-9]\d* ?\* ?)?[PN]"
@@ -37,7 +40,7 @@ class PhaseOfArm(Section):
     Attributes
     ----------
     source
-        ``"real"``, or the name of a synthetic set: that of a generator, or one of ``sets``.
+        ``"real"``, ``"pseudo-labels"``, or the name of a synthetic set: that of a generator, or one of ``sets``.
     steps
         Number of optimiser steps in terms of P and N.
     augmentation
@@ -45,7 +48,15 @@ class PhaseOfArm(Section):
     mixing
         ``"mixup"``, ``"cutmix"`` or ``""`` for none.
     synthetic, share
-        Set that this share of every batch of real images is drawn from, in [0, 1); ``""`` and 0 for none.
+        Another set, which this share of every batch is drawn from, in [0, 1); ``""`` and 0 for none.
+    weight
+        Of the loss of that share, which then has batch normalisation of its own (`fetalkit.classifiers.mixture`). Where it is
+        0, these images are treated as all others.
+    objective
+        ``"fixmatch"`` learns from the other train images of the cohort too, without labels (`fetalkit.classifiers.fixmatch`);
+        ``"balanced-softmax"`` allows for planes with few images (`fetalkit.classifiers.balanced`).
+    oversampled
+        Whether images of planes that have few are seen more often, so that all planes are seen alike.
     """
 
     source: str
@@ -54,15 +65,26 @@ class PhaseOfArm(Section):
     mixing: Literal["", "mixup", "cutmix"] = ""
     synthetic: str = ""
     share: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    weight: Annotated[float, Field(ge=0, le=1)] = 0.0
+    objective: Literal["cross-entropy", "fixmatch", "balanced-softmax"] = "cross-entropy"
+    oversampled: bool = False
 
     @model_validator(mode="after")
     def _both_or_none(self):
         if bool(self.synthetic) != bool(self.share):
             raise ValueError("synthetic and share belong together; give both or none")
-        if self.synthetic and (self.source != REAL or self.synthetic == REAL):
+        if self.synthetic in (REAL, PSEUDO_LABELS, self.source):
+            raise ValueError(f"synthetic: {self.synthetic} is mixed into source: {self.source}; name another synthetic set")
+        if self.weight and not self.share:
             raise ValueError(
-                f"synthetic: {self.synthetic} is mixed into source: {self.source}; synthetic images are mixed into real ones"
+                "weight is that of a share of synthetic images, and there is none; give one, or leave it out"
             )
+        if self.objective != "cross-entropy" and (self.source != REAL or self.share or self.mixing):
+            raise ValueError(
+                f"objective: {self.objective} is for real images alone; leave out synthetic, share and mixing"
+            )
+        if self.weight and self.mixing:
+            raise ValueError(f"weight and mixing: {self.mixing} cannot be combined; leave one out")
         return self
 
 
@@ -90,10 +112,22 @@ class Arm(Section):
     control: bool = False
     headline: bool = False
 
+    @model_validator(mode="after")
+    def _knows_what_it_sees(self):
+        if self.unlabelled and self.level == "L0":
+            raise ValueError("trains on images without labels, which level: L0 does not know; make it L1 or L2")
+        return self
+
     @property
     def sources(self) -> list[str]:
         """Names of the synthetic sets that it trains on, sorted."""
-        return sorted({phase.synthetic or phase.source for phase in self.phases} - {REAL})
+        named = {source for phase in self.phases for source in (phase.source, phase.synthetic)}
+        return sorted(named - {REAL, PSEUDO_LABELS, ""})
+
+    @property
+    def unlabelled(self) -> bool:
+        """Whether it trains on the other train images of the cohort, without their labels."""
+        return any(phase.source == PSEUDO_LABELS or phase.objective == "fixmatch" for phase in self.phases)
 
 
 def may_know(level: Level) -> tuple[Level, ...]:
@@ -147,14 +181,16 @@ class Phase:
     mixing: str = ""
     synthetic: str = ""
     share: float = 0.0
+    weight: float = 0.0
+    objective: str = "cross-entropy"
+    oversampled: bool = False
 
 
 def phases(arm: Arm, pretrain_steps: int, train_steps: int) -> tuple[Phase, ...]:
     """Phases of `arm` for P = `pretrain_steps` and N = `train_steps`."""
     budget = {"P": pretrain_steps, "N": train_steps}
     return tuple(
-        Phase(phase.source, _steps(phase.steps, budget), phase.augmentation, phase.mixing, phase.synthetic, phase.share)
-        for phase in arm.phases
+        Phase(steps=_steps(phase.steps, budget), **phase.model_dump(exclude={"steps"})) for phase in arm.phases
     )
 
 

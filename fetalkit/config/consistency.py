@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pkgutil import resolve_name
 from typing import Any
 
-from fetalkit.config.arms import REAL
+from fetalkit.config.arms import PSEUDO_LABELS, REAL
 from fetalkit.config.sections import validated
 from fetalkit.config.shots import EVERY
 from fetalkit.utils.errors import FetalkitError
@@ -20,6 +20,7 @@ def problems(settings: Params) -> Iterator[str]:
     yield from _generators(settings)
     yield from _sets(settings)
     yield from _nothing_unlabelled(settings)
+    yield from _pseudo_labels(settings)
     yield from _classifiers(settings)
     yield from _metrics(settings)
 
@@ -36,8 +37,10 @@ def _names(settings: Params) -> Iterator[str]:
         if odd := [name for name in values if not re.fullmatch(r"[\w.+-]+", name)]:
             yield f"{key}: name {odd[0]!r}: use letters, digits and . + - _ alone; files are called like it"
     for name in settings.sets:
-        if name == REAL or name in settings.generators:
-            other = "real images have" if name == REAL else "a generator has"
+        if name in (REAL, PSEUDO_LABELS) or name in settings.generators:
+            other = {REAL: "real images have", PSEUDO_LABELS: "images that classifiers name have"}.get(
+                name, "a generator has"
+            )
             yield f"sets.{name}: {other} this name already; choose another"
     named: list[tuple[str, Iterable, Iterable]] = [("classify.arms", given.arms, settings.arms)]
     for number, block in enumerate(given.further):
@@ -97,8 +100,8 @@ def _arms(settings: Params) -> Iterator[str]:
 
 def _generators(settings: Params) -> Iterator[str]:
     for name, generator in settings.generators.items():
-        if name == REAL:
-            yield f"generators.{name}: real images have this name already; choose another"
+        if name in (REAL, PSEUDO_LABELS):
+            yield f"generators.{name}: a source of real images has this name already; choose another"
         start = generator.start
         if start and start.generator and start.generator not in settings.generators:
             known = ", ".join(settings.generators)
@@ -123,15 +126,18 @@ def _generators(settings: Params) -> Iterator[str]:
 
 
 def _nothing_unlabelled(settings: Params) -> Iterator[str]:
-    """Generators that learn unlabelled images too, where all images are labelled: they would be what the plain ones are."""
+    """Generators and arms that learn unlabelled images too, where all are labelled: they would be what the plain ones are."""
     leaking = [name for name in sorted(_used(settings) & set(settings.sets)) if settings.sets[name].leaks]
     asked = [(f"sets.{name}", [settings.sets[name].generator]) for name in leaking]
     if EVERY in settings.splits.shots:
         named = [*settings.fidelity.generators, settings.fidelity.varied]
         asked += [("fidelity", named), ("classify.arms", _drawn_by(settings, settings.classify.arms))]
+    arms = {"classify.arms": settings.classify.arms} if EVERY in settings.splits.shots else {}
     for number, block in enumerate(settings.classify.further):
         if EVERY in block.shots:
-            asked.append((f"classify.further.{number}", _drawn_by(settings, block.arms)))
+            key = f"classify.further.{number}"
+            asked.append((key, _drawn_by(settings, block.arms)))
+            arms[key] = block.arms
     for key, names in asked:
         for name in names:
             if name in settings.generators and settings.generators[name].unlabelled:
@@ -139,6 +145,24 @@ def _nothing_unlabelled(settings: Params) -> Iterator[str]:
                     f"{key}: {name} learns train images without labels, and k = {EVERY} leaves none; name it where shots have "
                     "no such k (classify.further), or drop its section unlabelled"
                 )
+    for key, names in arms.items():
+        for name in names:
+            if name in settings.arms and settings.arms[name].unlabelled:
+                yield (
+                    f"{key}: {name} learns train images without labels, and k = {EVERY} leaves none; name it where shots have "
+                    "no such k (classify.further)"
+                )
+
+
+def _pseudo_labels(settings: Params) -> Iterator[str]:
+    """Images that nobody names, and classifiers that are to name them and are not there."""
+    rule = settings.classify.pseudo_labels
+    if rule and rule.classifier not in settings.classify.classifiers:
+        known = ", ".join(settings.classify.classifiers)
+        yield f"classify.pseudo_labels.classifier: {rule.classifier} unknown; allowed: {known}"
+    for name in _arms_of(settings):
+        if not rule and any(phase.source == PSEUDO_LABELS for phase in settings.arms[name].phases):
+            yield f"arms.{name}: source {PSEUDO_LABELS}: nobody names these images; add classify.pseudo_labels"
 
 
 def _drawn_by(settings: Params, arms: Iterable[str]) -> list[str]:

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field, SerializeAsAny, field_validator, mod
 
 from fetalkit.config import consistency, defaults, sections
 from fetalkit.config.arms import Arm, DerivedSet
-from fetalkit.config.generation import Fidelity, GeneratorSettings, Synthesis, resolve
+from fetalkit.config.generation import Fidelity, GeneratorSettings, Synthesis, Unlabelled, resolve
 from fetalkit.config.machine import Machine
 from fetalkit.config.sections import CohortSettings, ImageSize, Rate, Section, Seed, unique, validated
 from fetalkit.config.shots import EVERY, ShotsField, StepsOfShots
@@ -49,6 +49,8 @@ class Splits(Section):
 class Classifier(Section):
     """A timm model by name, with keyword arguments for ``timm.create_model``; see `fetalkit.classifiers.models.create`.
 
+    It is trained in the precision of ``run.precision`` where ``reduced_precision`` allows that, else in float32: plain
+    convolutions gain from bfloat16, those of single channels and attention at this size lose (``benchmarks/classifier.py``).
     What is given here of steps and learning rate takes the place of that of `Training`, and ``input_size`` that of the images.
     """
 
@@ -56,6 +58,7 @@ class Classifier(Section):
     arguments: dict[str, int | float | str | bool | list[int | float]]
     pretrained: bool = False
     input_size: Annotated[int, Field(ge=16, le=512)] | None = None
+    reduced_precision: bool = False
     learning_rate: Rate | None = None
     pretrain_steps: StepsOfShots | None = None
     train_steps: StepsOfShots | None = None
@@ -78,7 +81,9 @@ class Block(Section):
 
     def __str__(self) -> str:
         parts = [", ".join(self.arms), f"k = {', '.join(map(str, self.shots))}", ", ".join(self.classifiers)]
-        return "; ".join(parts + [f"seeds {', '.join(map(str, self.seeds))}"] * bool(self.seeds))
+        if self.seeds:
+            parts.append(f"seeds {', '.join(map(str, self.seeds))}")
+        return "; ".join(parts)
 
 
 class Training(Section):
@@ -114,11 +119,14 @@ class Classify(Training):
     tested_on
         The part of the images that results are of: ``"test"``, or ``"validation"`` where the test patients are not to be read
         yet. Then no stage after 02_images sees a test image.
+    pseudo_labels
+        Who names the images of the source ``pseudo-labels``; None where no arm has it.
     """
 
     arms: Annotated[list[str], Field(min_length=1), AfterValidator(unique)]
     further: list[Block]
     tested_on: Literal["test", "validation"] = "test"
+    pseudo_labels: Unlabelled | None = None
 
 
 class Report(Section):

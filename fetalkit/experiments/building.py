@@ -9,7 +9,9 @@ from torch import nn
 from fetalkit.classifiers import gradcam, models
 from fetalkit.classifiers.models import Normalised
 from fetalkit.classifiers.trainer import Recipe
+from fetalkit.config.machine import Machine
 from fetalkit.config.params import Training
+from fetalkit.utils import devices
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -20,6 +22,13 @@ def recipe(training: Training, classifier: str) -> Recipe:
     if own := training.classifiers[classifier].learning_rate:
         values["learning_rate"] = own
     return Recipe(**values)
+
+
+def precision(training: Training, classifier: str, run: Machine) -> torch.dtype:
+    """What one of the classifiers is trained in: the run's precision if it may be reduced, else float32."""
+    if not training.classifiers[classifier].reduced_precision:
+        return torch.float32
+    return devices.precision(run.precision, devices.device(run.device))
 
 
 def classifier(training: Training, name: str, n_classes: int, image_size: int, seed: int) -> Normalised:

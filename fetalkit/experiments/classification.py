@@ -8,15 +8,13 @@ from pathlib import Path
 from torch import nn
 
 from fetalkit.classifiers import trainer
-from fetalkit.classifiers.loader import Feed
 from fetalkit.config import arms
-from fetalkit.config.arms import REAL
 from fetalkit.config.params import Params
-from fetalkit.config.runs import Run, all_runs, stored, stored_sets
-from fetalkit.data.images import Labelled
-from fetalkit.data.study import Study, read_set
+from fetalkit.config.runs import Run, all_runs, stored_sets
+from fetalkit.data.study import Study
 from fetalkit.experiments import building, engine
-from fetalkit.experiments.engine import Phase, Trainee
+from fetalkit.experiments.arm_phases import Material
+from fetalkit.experiments.engine import Trainee
 from fetalkit.experiments.outcome import Outcome
 from fetalkit.experiments.phase_cache import PhaseCache
 from fetalkit.utils import devices, parallel, paths
@@ -68,37 +66,22 @@ def train(
     model = building.classifier(
         settings.classify, run.classifier, len(study.planes), settings.images.image_size, run.seed
     )
+    recipe = building.recipe(settings.classify, run.classifier)
     trainee = Trainee(
         run=run,
         spec=settings.classify.classifiers[run.classifier],
         model=building.placed(model, device),
-        recipe=building.recipe(settings.classify, run.classifier),
+        recipe=recipe,
         planes=study.planes,
         image_size=settings.images.image_size,
         validation=study.labelled(study.part("validation")),
         device=device,
+        precision=building.precision(settings.classify, run.classifier, settings.run),
     )
-    budget = settings.classify.steps(run.classifier, run.k)
-    planned = arms.phases(settings.arms[run.arm], *budget)
-    outcome = engine.train(cache, trainee, [_phase(study, run, phase, instead or {}) for phase in planned])
-    return trainee.model, outcome
-
-
-def _phase(study: Study, run: Run, phase: arms.Phase, instead: Mapping[str, Path]) -> Phase:
-    """A phase with its images. Arms of one run see the real ones in the same order, which makes their comparison paired."""
-
-    def synthetic(source: str) -> Labelled:
-        name, k = stored(study.params, source, run.k)
-        if name in instead:
-            return read_set(instead[name], study.params.images.image_size)
-        return study.synthetic(name, k, run.seed)
-
-    data = study.train(run.k, run.seed) if phase.source == REAL else synthetic(phase.source)
-    beside = synthetic(phase.synthetic) if phase.synthetic else None
-    feed = Feed(
-        data, len(study.planes), f"{run.seed}-{phase.source}", phase.augmentation, phase.mixing, beside, phase.share
-    )
-    return Phase(phase.source, phase.steps, feed, noted={"images": len(data.labels)})
+    planned = arms.phases(settings.arms[run.arm], *settings.classify.steps(run.classifier, run.k))
+    material = Material(study, run, cache, recipe, instead or {})
+    outcome = engine.train(cache, trainee, material.phases(planned))
+    return trainee.model, replace(outcome, teachers=material.teachers(planned))
 
 
 def keep_weights(cohort: str, outcomes: Sequence[Outcome]) -> None:

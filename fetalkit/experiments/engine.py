@@ -39,6 +39,8 @@ class Phase:
         What the training takes its batches from: the feed, or something around it.
     objective
         What is trained for; cross-entropy where it is None.
+    statistics
+        What the means and variances of batch normalisation are estimated from at its end; as training left them where None.
     noted
         Further columns of the table of budgets.
     settings, data, modules
@@ -50,6 +52,7 @@ class Phase:
     feed: Feed
     batches: Any = None
     objective: Callable[[Normalised], nn.Module] | None = None
+    statistics: Feed | None = None
     noted: Mapping[str, Any] = field(default_factory=dict)
     settings: Sequence[Any] = ()
     data: Sequence[str] = ()
@@ -60,6 +63,9 @@ class Phase:
         feed = self.feed
         settings = [self.source, self.steps, feed.seed, feed.augmentation, feed.mixing, feed.share, *self.settings]
         data = [part.digest() for part in (feed.data, feed.beside) if part is not None]
+        if self.statistics is not None:
+            settings += [self.statistics.seed, self.statistics.augmentation]
+            data.append(self.statistics.data.digest())
         return settings, [*data, *self.data], [*loader.modules(feed), *self.modules]
 
 
@@ -85,6 +91,8 @@ class Trainee:
         Images whose accuracy is recorded during training; None for none.
     device
         Where it is trained.
+    precision
+        Of its training.
     """
 
     run: Any
@@ -95,6 +103,7 @@ class Trainee:
     image_size: int
     validation: Labelled | None
     device: torch.device
+    precision: torch.dtype = torch.float32
 
 
 def train(cache: PhaseCache, trainee: Trainee, phases: Iterable[Phase]) -> Outcome:
@@ -116,6 +125,7 @@ def train(cache: PhaseCache, trainee: Trainee, phases: Iterable[Phase]) -> Outco
                 fingerprint, trainee.model, phase.batches or phase.feed, phase.steps, trainee.recipe, device=trainee.device,
                 label=f"{trainee.run.name}: {phase.source}", validation=trainee.validation,
                 objective=phase.objective(trainee.model) if phase.objective else None,
+                precision=trainee.precision, statistics=phase.statistics,
             )
             for fingerprint, phase in zip(trainings, phases, strict=True)
         ]  # fmt: skip
@@ -136,7 +146,7 @@ def train(cache: PhaseCache, trainee: Trainee, phases: Iterable[Phase]) -> Outco
 def fingerprints(trainee: Trainee, phases: Sequence[Phase]) -> tuple[str, ...]:
     """Fingerprint of the training of each phase: of all that it and those before it follow from."""
     settings: list[Any] = [asdict(trainee.recipe), trainee.spec.model_dump(), list(trainee.planes), trainee.image_size]
-    settings += [trainee.run.seed, *devices.rounding(trainee.device, torch.float32)]
+    settings += [trainee.run.seed, *devices.rounding(trainee.device, trainee.precision)]
     data = [trainee.validation.digest()] if trainee.validation else []
     modules = list(_TRAINING)
     made = []

@@ -30,6 +30,8 @@ class Outcome:
         Training time of all phases; a phase that arms share counts for each of them.
     trainings
         Fingerprints of the phases, in order.
+    teachers
+        Fingerprints of the trainings of the classifiers that named images for it.
     error
         Why the run has failed, with its traceback; empty where it has not.
     """
@@ -42,6 +44,7 @@ class Outcome:
     budget: list[dict] = field(default_factory=list)
     seconds: float = 0.0
     trainings: tuple[str, ...] = ()
+    teachers: tuple[str, ...] = ()
     error: str = ""
 
     @classmethod

@@ -16,6 +16,7 @@ from filelock import FileLock
 from torch import nn
 
 from fetalkit.classifiers import trainer, weights
+from fetalkit.classifiers.loader import Feed
 from fetalkit.classifiers.trainer import Recipe
 from fetalkit.data.images import Labelled
 from fetalkit.utils import paths
@@ -71,6 +72,8 @@ class PhaseCache:
         label: str,
         validation: Labelled | None,
         objective: nn.Module | None = None,
+        precision: torch.dtype = torch.float32,
+        statistics: Feed | None = None,
     ) -> dict:
         """Train `model` in place, or give it the weights of the finished phase.
 
@@ -80,7 +83,7 @@ class PhaseCache:
         ----------
         fingerprint
             Of all that the phase follows from.
-        model, batches, steps, recipe, device, label, validation, objective
+        model, batches, steps, recipe, device, label, validation, objective, precision, statistics
             As for `fetalkit.classifiers.trainer.fit`.
 
         Returns
@@ -101,7 +104,7 @@ class PhaseCache:
                 checkpoint = Checkpoint(place.with_suffix(".checkpoint"), fingerprint)
                 curve, seconds = trainer.fit(
                     model, batches, steps, recipe, device=device, checkpoint=checkpoint, label=label,
-                    validation=validation, objective=objective,
+                    validation=validation, objective=objective, precision=precision, statistics=statistics,
                 )  # fmt: skip
                 with replacing(self.folder / fingerprint) as temporary:
                     temporary.mkdir()
@@ -125,11 +128,13 @@ class PhaseCache:
     def keep(self, outcomes: Iterable[Any]) -> None:
         """Leave what the outcomes of a stage need and no more: the records of their phases, and the last one's weights.
 
+        Of the classifiers that named images for them, the weights stay too.
+
         So the folder follows from the parameters alone, whatever was trained before.
         """
-        trainings = [outcome.trainings for outcome in outcomes if outcome.trainings]
-        used = {fingerprint for phases in trainings for fingerprint in phases}
-        last = {phases[-1] for phases in trainings}
+        trained = [outcome for outcome in outcomes if outcome.trainings]
+        last = {fingerprint for outcome in trained for fingerprint in (outcome.trainings[-1], *outcome.teachers)}
+        used = last.union(*(outcome.trainings for outcome in trained))
         self.folder.mkdir(parents=True, exist_ok=True)  # an output of the stage, also where all runs have failed
         for entry in self.folder.glob("*"):
             if entry.name not in used:

@@ -24,17 +24,18 @@ from fetalkit.utils import devices, paths
 from fetalkit.utils.streams import rng
 
 
-def train(study: Study, rule: Unlabelled, k: str, seed: int) -> Teachers:
+def train(study: Study, rule: Unlabelled, k: str, seed: int, cache: PhaseCache | None = None) -> Teachers:
     """Train the teachers on the subset (`k`, `seed`), or take the finished ones.
 
-    A training that was interrupted goes on, and ends with the same bits.
+    A training that was interrupted goes on, and ends with the same bits. `cache` is where finished ones are kept, beside the
+    outputs of the study where it is None.
 
     Raises
     ------
     FetalkitError
         When a loss is no longer a number, or nothing can be written.
     """
-    cache, networks = PhaseCache(study.cohort, paths.work(study.cohort, "teachers")), []
+    cache, networks = cache or PhaseCache(study.cohort, paths.work(study.cohort, "teachers")), []
     for trainee, phase in _trainings(study, rule, k, seed):
         engine.train(cache, trainee, [phase])
         networks.append(trainee.model)
@@ -43,9 +44,14 @@ def train(study: Study, rule: Unlabelled, k: str, seed: int) -> Teachers:
 
 def follows_from(study: Study, rule: Unlabelled, k: str, seed: int) -> tuple[list[Any], list[str]]:
     """Settings, of JSON types, and digests of data that a generator follows from because it learns as `rule` says."""
-    prints = [engine.fingerprints(trainee, [phase])[0] for trainee, phase in _trainings(study, rule, k, seed)]
+    prints = fingerprints(study, rule, k, seed)
     beside = Labelled(study.beside(k, seed), np.zeros(0, np.int64)).digest()
     return [rule.model_dump(), prints], [beside]
+
+
+def fingerprints(study: Study, rule: Unlabelled, k: str, seed: int) -> list[str]:
+    """Of the trainings of the teachers, without training them."""
+    return [engine.fingerprints(trainee, [phase])[0] for trainee, phase in _trainings(study, rule, k, seed)]
 
 
 def _trainings(study: Study, rule: Unlabelled, k: str, seed: int) -> Iterator[tuple[Trainee, Phase]]:
@@ -66,6 +72,7 @@ def _trainings(study: Study, rule: Unlabelled, k: str, seed: int) -> Iterator[tu
             image_size=settings.images.image_size,
             validation=None,  # not even looked at
             device=device,
+            precision=building.precision(settings.classify, rule.classifier, settings.run),
         )
         yield trainee, Phase(REAL, rule.steps, Feed(data, len(study.planes), f"{seed}-teacher-{number}"))
 

@@ -16,6 +16,7 @@ from fetalkit.classifiers import trainer
 from fetalkit.config.params import Params
 from fetalkit.config.runs import Run
 from fetalkit.config.sections import validated
+from fetalkit.config.shots import StepsOfShots
 from fetalkit.config.variants import Variant
 from fetalkit.data.study import Study, set_name
 from fetalkit.experiments import classification, synthesis
@@ -47,10 +48,10 @@ def candidates(settings: Params, wanted: Sequence[str]) -> dict[str, dict[str, d
     budget, drawn = settings.classify, settings.synthesis.images_per_plane
     p, n, rate = budget.pretrain_steps, budget.train_steps, budget.learning_rate
     protocols = {
-        "half of N": {"classify": {"train_steps": n // 2}},
-        "twice N": {"classify": {"train_steps": 2 * n}},
-        "half of P": {"classify": {"pretrain_steps": p // 2}},
-        "twice P": {"classify": {"pretrain_steps": 2 * p}},
+        "half of N": {"classify": {"train_steps": _times(n, 0.5)}},
+        "twice N": {"classify": {"train_steps": _times(n, 2)}},
+        "half of P": {"classify": {"pretrain_steps": _times(p, 0.5)}},
+        "twice P": {"classify": {"pretrain_steps": _times(p, 2)}},
         "a third of the learning rate": {"classify": {"learning_rate": rate / 3}},
         "three times the learning rate": {"classify": {"learning_rate": 3 * rate}},
         "label smoothing 0.1": {"classify": {"label_smoothing": 0.1}},
@@ -69,6 +70,13 @@ def candidates(settings: Params, wanted: Sequence[str]) -> dict[str, dict[str, d
     for part, members in (("protocols", protocols), ("drawings", drawings)):
         chosen |= {name: changes for name, changes in members.items() if {part, name} & set(wanted)}
     return chosen
+
+
+def _times(steps: StepsOfShots, factor: float) -> StepsOfShots:
+    """A budget, or that of every k, times `factor`."""
+    if isinstance(steps, dict):
+        return {k: max(1, round(of * factor)) for k, of in steps.items()}
+    return max(1, round(steps * factor))
 
 
 def compare(

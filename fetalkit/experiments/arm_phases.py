@@ -1,0 +1,144 @@
+"""The phases of an arm with their images: what a run trains on, how it is drawn, and what is trained for."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from torch import nn
+
+from fetalkit.classifiers import balanced, fixmatch, loader, mixture
+from fetalkit.classifiers.loader import Feed
+from fetalkit.classifiers.models import Normalised
+from fetalkit.classifiers.trainer import Recipe
+from fetalkit.config import arms
+from fetalkit.config.arms import PSEUDO_LABELS, REAL
+from fetalkit.config.runs import Run, stored
+from fetalkit.data.images import Labelled
+from fetalkit.data.study import Study, read_set
+from fetalkit.experiments import pseudo_labels, teachers
+from fetalkit.experiments.engine import Phase
+from fetalkit.experiments.phase_cache import PhaseCache
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a run may train on.
+
+    Attributes
+    ----------
+    study, run
+        Whose images, and which run.
+    cache
+        Where trained classifiers are kept that name images.
+    recipe
+        How the run is trained.
+    instead
+        Name of a synthetic set → file of the set that takes its place.
+    """
+
+    study: Study
+    run: Run
+    cache: PhaseCache
+    recipe: Recipe
+    instead: Mapping[str, Path] = field(default_factory=dict)
+
+    def phases(self, planned: Sequence[arms.Phase]) -> list[Phase]:
+        """The phases of an arm. After the last one, batch normalisation is estimated from real images where it has seen any."""
+        made = [self._phase(phase) for phase in planned]
+        if not any(phase.source in (REAL, PSEUDO_LABELS) for phase in planned):
+            return made
+        return [*made[:-1], replace(made[-1], statistics=self._feed(self._real, "statistics"))]
+
+    def teachers(self, planned: Sequence[arms.Phase]) -> tuple[str, ...]:
+        """Fingerprints of the trainings of the classifiers that name images for these phases."""
+        rule = self.study.params.classify.pseudo_labels
+        if rule is None or not any(phase.source == PSEUDO_LABELS for phase in planned):
+            return ()
+        return tuple(teachers.fingerprints(self.study, rule, self.run.k, self.run.seed))
+
+    @property
+    def _real(self) -> Labelled:
+        return self.study.train(self.run.k, self.run.seed)
+
+    def _phase(self, phase: arms.Phase) -> Phase:
+        """One phase. Arms of one run see the real images in the same order, which makes their comparison paired."""
+        data = self._images(phase.source)
+        data = evened(data) if phase.oversampled else data
+        beside = self._images(phase.synthetic) if phase.synthetic else None
+        feed = Feed(
+            data,
+            len(self.study.planes),
+            f"{self.run.seed}-{phase.source}",
+            phase.augmentation,
+            phase.mixing,
+            beside,
+            phase.share,
+        )
+        made = Phase(phase.source, phase.steps, feed, noted={"images": len(data.labels)})
+        if phase.weight:
+            return self._mixture(made, phase.weight)
+        if phase.objective == "fixmatch":
+            return self._fixmatch(made)
+        return self._balanced(made) if phase.objective == "balanced-softmax" else made
+
+    def _images(self, source: str) -> Labelled:
+        study, run = self.study, self.run
+        if source == REAL:
+            return self._real
+        if source == PSEUDO_LABELS:
+            return self._named()
+        name, k = stored(study.params, source, run.k)
+        if name in self.instead:
+            return read_set(self.instead[name], study.params.images.image_size)
+        return study.synthetic(name, k, run.seed)
+
+    def _named(self) -> Labelled:
+        """The run's images, and the other train images as classifiers name them that were trained on the run's images."""
+        rule = self.study.params.classify.pseudo_labels
+        assert rule is not None  # parameters have been checked
+        k, seed = self.run.k, self.run.seed
+        named_by = teachers.train(self.study, rule, k, seed, self.cache)
+        return pseudo_labels.lesson(self._real, self.study.beside(k, seed), named_by, self.study.planes).weighted
+
+    def _feed(self, data: Labelled, key: str) -> Feed:
+        return Feed(data, len(self.study.planes), f"{self.run.seed}-{key}")
+
+    def _mixture(self, phase: Phase, weight: float) -> Phase:
+        synthetic = phase.feed.drawn_beside(self.recipe.batch_size)
+
+        def objective(model: Normalised) -> nn.Module:
+            return mixture.Mixture(synthetic, weight, self.recipe.label_smoothing)
+
+        return replace(phase, objective=objective, settings=["mixture", weight], modules=[mixture.__name__])
+
+    def _fixmatch(self, phase: Phase) -> Phase:
+        others = self.study.beside(self.run.k, self.run.seed)
+        unlabelled = self._feed(Labelled(others, np.zeros(len(others), np.int64)), "unlabelled")
+
+        def objective(model: Normalised) -> nn.Module:
+            return fixmatch.FixMatch(model, unlabelled)
+
+        return replace(
+            phase,
+            objective=objective,
+            noted={"images": phase.noted["images"] + len(others)},
+            settings=["fixmatch", unlabelled.seed],
+            data=[unlabelled.data.digest()],
+            modules=[fixmatch.__name__, *loader.modules(replace(unlabelled, augmentation=fixmatch.STRONG))],
+        )
+
+    def _balanced(self, phase: Phase) -> Phase:
+        counts = np.bincount(phase.feed.data.labels, minlength=len(self.study.planes)).tolist()
+
+        def objective(model: Normalised) -> nn.Module:
+            return balanced.BalancedSoftmax(counts, self.recipe.label_smoothing)
+
+        return replace(phase, objective=objective, settings=["balanced-softmax"], modules=[balanced.__name__])
+
+
+def evened(data: Labelled) -> Labelled:
+    """`data` with images of rarer planes repeated, in their order, until every plane has as many as the most frequent one."""
+    counts = np.bincount(data.labels)
+    rows = [np.resize(np.flatnonzero(data.labels == plane), counts.max()) for plane in np.flatnonzero(counts)]
+    return Labelled(data.images[np.concatenate(rows)], data.labels[np.concatenate(rows)])
