@@ -349,11 +349,12 @@ def test_budgets_of_the_arms(p, n):
         assert sum(phase.steps for phase in phases) == wanted, arm
         if len(phases) == 2:
             assert [phase.steps for phase in phases] == [p, n]
-            assert phases[0].source != "real" and phases[1].source == "real"
+            assert (phases[1].source, phases[1].synthetic) == ("real", "")
         assert all(0 < phase.share < 1 for phase in phases if phase.synthetic)
     assert {arm for arm, phases in planned.items() if len(phases) == 2} == {
         "diffusion", "diffusion-phantoms", "diffusion-guided", "diffusion-unlabelled", "diffusion-novel", "diffusion-ceiling",
-        "gan", "interpolation", "simulation", "simulation-matched",
+        "gan", "interpolation", "simulation", "simulation-matched", "replay", "pseudo-label", "diffusion-low-share",
+        "guided-low-share", "phantoms-and-guided",
     }  # fmt: skip
 
 
