@@ -165,6 +165,18 @@ def test_few_shots_come_from_many_patients():
     assert (shots.groupby(["seed", "plane"]).patient.nunique() == 9).all()
 
 
+def test_a_rare_plane_is_rare_in_every_subset_and_nested():
+    table = splits.split(cohort(), pairs_of(), 0.25, seed=0)
+    plain = subsets.k_shot_subsets(table, [2, 4, "all"], [0], PLANES)
+    rare = subsets.k_shot_subsets(table, [2, 4, "all"], [0], PLANES, at_most={PLANES[0]: 3})
+    counts = rare[rare.plane == PLANES[0]].groupby("k").size()
+    assert counts.to_dict() == {"2": 2, "4": 3, "all": 3}
+    others, expected = (rows[rows.plane != PLANES[0]].reset_index(drop=True) for rows in (rare, plain))
+    pd.testing.assert_frame_equal(others, expected)
+    of = {k: set(rare.image_id[rare.k == k]) for k in ("2", "4", "all")}
+    assert of["2"] < of["4"] < of["all"]
+
+
 def test_seeds_draw_differently():
     table = splits.split(cohort(), pairs_of(), 0.25, seed=0)
     shots = subsets.k_shot_subsets(table, [5], [0, 1], PLANES)

@@ -74,7 +74,9 @@ class PhaseOfArm(Section):
         if bool(self.synthetic) != bool(self.share):
             raise ValueError("synthetic and share belong together; give both or none")
         if self.synthetic in (REAL, PSEUDO_LABELS, self.source):
-            raise ValueError(f"synthetic: {self.synthetic} is mixed into source: {self.source}; name another synthetic set")
+            raise ValueError(
+                f"synthetic: {self.synthetic} is mixed into source: {self.source}; name another synthetic set"
+            )
         if self.weight and not self.share:
             raise ValueError(
                 "weight is that of a share of synthetic images, and there is none; give one, or leave it out"

@@ -51,6 +51,8 @@ def _names(settings: Params) -> Iterator[str]:
             (f"{key}.classifiers", block.classifiers, given.classifiers),
             (f"{key}.seeds", block.seeds or [], settings.splits.seeds),
         ]
+    if settings.splits.rare:
+        named.append(("splits.rare.plane", [settings.splits.rare.plane], settings.cohort.planes))
     named.append(("fidelity.generators", settings.fidelity.generators, settings.generators))
     named.append(("fidelity.varied", filter(None, [settings.fidelity.varied]), settings.generators))
     named += [

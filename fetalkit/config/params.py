@@ -35,8 +35,15 @@ class Images(Section):
     image_size: ImageSize
 
 
+class Rare(Section):
+    """A plane of which every subset has at most so many train images: the study of an unequal data set."""
+
+    plane: str
+    images: Annotated[int, Field(ge=1)]
+
+
 class Splits(Section):
-    """Patient-level splits, k-shot subsets and seeds of the study."""
+    """Patient-level splits, k-shot subsets and seeds of the study; ``rare`` makes one plane rare."""
 
     validation_fraction: Annotated[float, Field(gt=0, le=0.5)]
     validation_seed: Seed
@@ -44,6 +51,7 @@ class Splits(Section):
     near_duplicate_correlation: Annotated[float, Field(gt=0, le=1)]
     shots: ShotsField
     seeds: Seeds
+    rare: Rare | None = None
 
 
 class Classifier(Section):

@@ -1,6 +1,6 @@
 """Nested k-shot subsets of the train part."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -9,7 +9,11 @@ from fetalkit.utils.errors import FetalkitError
 
 
 def k_shot_subsets(
-    table: pd.DataFrame, k: Sequence[int | str], seeds: Sequence[int], planes: Sequence[str]
+    table: pd.DataFrame,
+    k: Sequence[int | str],
+    seeds: Sequence[int],
+    planes: Sequence[str],
+    at_most: Mapping[str, int] | None = None,
 ) -> pd.DataFrame:
     """Nested k-shot subsets of the train part.
 
@@ -26,6 +30,8 @@ def k_shot_subsets(
         One draw per seed.
     planes
         Names of the planes.
+    at_most
+        Plane → number of its images that no subset has more of, not even that of ``"all"``; None for none.
 
     Returns
     -------
@@ -48,6 +54,7 @@ def k_shot_subsets(
                         f"splits.shots: k = {count}, but {plane} has only {len(order)} train images; use a smaller k"
                     )
                 chosen = order if count == "all" else order[: int(count)]
+                chosen = chosen[: (at_most or {}).get(plane)]
                 rows += [(seed, str(count), plane, image) for image in chosen]
     return pd.DataFrame(rows, columns=["seed", "k", "plane", "image_id"])
 
