@@ -28,6 +28,7 @@ PHASES = {
     "oversampled": [{"source": "real", "steps": "N", "oversampled": True}],
     "pseudo-label": [{"source": "pseudo-labels", "steps": "P"}, {"source": "real", "steps": "N"}],
     "fixmatch": [{"source": "real", "steps": "P + N", "objective": "fixmatch"}],
+    "styled": [{"source": "diffusion", "steps": "P", "style": "fourier"}, {"source": "real", "steps": "N"}],
     "low-share": [
         {"source": "real", "steps": "P", "synthetic": "diffusion", "share": 0.5, "weight": 0.25},
         {"source": "real", "steps": "N"},

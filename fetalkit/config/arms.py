@@ -49,6 +49,9 @@ class PhaseOfArm(Section):
         ``"mixup"``, ``"cutmix"`` or ``""`` for none.
     synthetic, share
         Another set, which this share of every batch is drawn from, in [0, 1); ``""`` and 0 for none.
+    style
+        ``"histogram"`` or ``"fourier"``: every image takes on the grey values, or the coarse light and shade, of one of the
+        run's images (`fetalkit.classifiers.styles`); ``""`` for none.
     weight
         Of the loss of that share, which then has batch normalisation of its own (`fetalkit.classifiers.mixture`). Where it is
         0, these images are treated as all others.
@@ -65,6 +68,7 @@ class PhaseOfArm(Section):
     mixing: Literal["", "mixup", "cutmix"] = ""
     synthetic: str = ""
     share: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    style: Literal["", "histogram", "fourier"] = ""
     weight: Annotated[float, Field(ge=0, le=1)] = 0.0
     objective: Literal["cross-entropy", "fixmatch", "balanced-softmax"] = "cross-entropy"
     oversampled: bool = False
@@ -183,6 +187,7 @@ class Phase:
     mixing: str = ""
     synthetic: str = ""
     share: float = 0.0
+    style: str = ""
     weight: float = 0.0
     objective: str = "cross-entropy"
     oversampled: bool = False

@@ -3,11 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from torch import nn
 
-from fetalkit.classifiers import balanced, fixmatch, loader, mixture
+from fetalkit.classifiers import balanced, fixmatch, loader, mixture, styles
 from fetalkit.classifiers.loader import Feed
 from fetalkit.classifiers.models import Normalised
 from fetalkit.classifiers.trainer import Recipe
@@ -76,6 +77,8 @@ class Material:
             phase.share,
         )
         made = Phase(phase.source, phase.steps, feed, noted={"images": len(data.labels)})
+        if phase.style:
+            made = self._in_style(made, phase.style)
         if phase.weight:
             return self._mixture(made, phase.weight)
         if phase.objective == "fixmatch":
@@ -104,13 +107,25 @@ class Material:
     def _feed(self, data: Labelled, key: str) -> Feed:
         return Feed(data, len(self.study.planes), f"{self.run.seed}-{key}")
 
+    def _in_style(self, phase: Phase, style: str) -> Phase:
+        return replace(
+            phase,
+            batches=styles.Styled(phase.feed, style, self._real.images, share=1.0),
+            **_more(phase, ["style", style], styles.__name__, data=self._real),
+        )
+
     def _mixture(self, phase: Phase, weight: float) -> Phase:
         synthetic = phase.feed.drawn_beside(self.recipe.batch_size)
 
         def objective(model: Normalised) -> nn.Module:
             return mixture.Mixture(synthetic, weight, self.recipe.label_smoothing)
 
-        return replace(phase, objective=objective, settings=["mixture", weight], modules=[mixture.__name__])
+        return replace(
+            phase,
+            objective=objective,
+            settings=[*phase.settings, "mixture", weight],
+            modules=[*phase.modules, mixture.__name__],
+        )
 
     def _fixmatch(self, phase: Phase) -> Phase:
         others = self.study.beside(self.run.k, self.run.seed)
@@ -119,13 +134,12 @@ class Material:
         def objective(model: Normalised) -> nn.Module:
             return fixmatch.FixMatch(model, unlabelled)
 
+        modules = [fixmatch.__name__, *loader.modules(replace(unlabelled, augmentation=fixmatch.STRONG))]
         return replace(
             phase,
             objective=objective,
             noted={"images": phase.noted["images"] + len(others)},
-            settings=["fixmatch", unlabelled.seed],
-            data=[unlabelled.data.digest()],
-            modules=[fixmatch.__name__, *loader.modules(replace(unlabelled, augmentation=fixmatch.STRONG))],
+            **_more(phase, ["fixmatch", unlabelled.seed], *modules, data=unlabelled.data),
         )
 
     def _balanced(self, phase: Phase) -> Phase:
@@ -134,7 +148,12 @@ class Material:
         def objective(model: Normalised) -> nn.Module:
             return balanced.BalancedSoftmax(counts, self.recipe.label_smoothing)
 
-        return replace(phase, objective=objective, settings=["balanced-softmax"], modules=[balanced.__name__])
+        return replace(
+            phase,
+            objective=objective,
+            settings=[*phase.settings, "balanced-softmax"],
+            modules=[*phase.modules, balanced.__name__],
+        )
 
 
 def evened(data: Labelled) -> Labelled:
@@ -142,3 +161,12 @@ def evened(data: Labelled) -> Labelled:
     counts = np.bincount(data.labels)
     rows = [np.resize(np.flatnonzero(data.labels == plane), counts.max()) for plane in np.flatnonzero(counts)]
     return Labelled(data.images[np.concatenate(rows)], data.labels[np.concatenate(rows)])
+
+
+def _more(phase: Phase, settings: list[Any], *modules: str, data: Labelled | None = None) -> dict[str, Any]:
+    """Fields of `phase` that say what it follows from, with some more."""
+    return {
+        "settings": [*phase.settings, *settings],
+        "data": [*phase.data, *([data.digest()] if data else [])],
+        "modules": [*phase.modules, *modules],
+    }

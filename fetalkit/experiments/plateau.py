@@ -1,8 +1,8 @@
 """How many steps classifiers need on real images: accuracy against steps, and the budget that a fixed rule reads off.
 
 An arm that spends steps on something other than real images loses to a control that is still rising, whatever it is worth. So
-the study's N is where the control is flat: the smallest budget tried from which on no larger one is better by more than
-`WITHIN`, on patients that the runs have not seen. P is twice that. The rule was written down before any curve was drawn.
+the study spends P + N steps where the control is flat: the smallest budget tried from which on no larger one is better by more
+than `WITHIN`, on patients that the runs have not seen. A third of it is N.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from fetalkit.experiments.training_search import changed, judged
 from fetalkit.utils import parallel
 
 WITHIN = 0.01  # of accuracy
-PRETRAINING = 2  # P as a multiple of N
+REAL_SHARE = 1 / 3  # N as a share of P + N
 
 
 def curves(
@@ -79,8 +79,8 @@ def budgets(curves: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        One row per classifier and k: ``N``, ``P``, ``accuracy`` at N and ``best`` of all budgets (means over seeds, 0-1), and
-        ``flat``: whether a larger budget than N was tried, without which nothing is known of the plateau.
+        One row per classifier and k: ``steps`` (P + N), ``P``, ``N``, ``accuracy`` after so many steps and ``best`` of all budgets
+        (means over seeds, 0-1), and ``flat``: whether a larger budget was tried, without which nothing is known of the plateau.
     """
     rows = []
     for (classifier, k), of in curves.groupby(["classifier", "k"], sort=False):
@@ -88,12 +88,14 @@ def budgets(curves: pd.DataFrame) -> pd.DataFrame:
         # The best of this budget and all larger ones: no larger one may gain more than the tolerance.
         later = mean[::-1].cummax()[::-1]
         chosen = int(mean.index[(later - mean <= WITHIN)].min())
+        real = round(REAL_SHARE * chosen)
         rows.append(
             {
                 "classifier": classifier,
                 "k": k,
-                "N": chosen,
-                "P": PRETRAINING * chosen,
+                "steps": chosen,
+                "P": chosen - real,
+                "N": real,
                 "accuracy": mean[chosen],
                 "best": mean.max(),
                 "flat": chosen < mean.index.max(),

@@ -17,9 +17,9 @@ from torch import nn
 
 from fetalkit.classifiers.loader import Feed
 from fetalkit.classifiers.models import Normalised
+from fetalkit.classifiers.styles import Styled
 from fetalkit.classifiers.trainer import CrossEntropy
 from fetalkit.experiments.transfer.adversary import Discriminator, adversarial_loss, ramp
-from fetalkit.experiments.transfer.inputs import Styled
 from fetalkit.utils.errors import FetalkitError
 
 FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)  # of the median squared distance: what varies locally, and what varies at large

@@ -28,7 +28,7 @@ class Method:
     alignment
         One of `fetalkit.experiments.transfer.alignment.KINDS`, of source to target; ``""`` for none.
     style
-        One of `fetalkit.experiments.transfer.inputs.STYLES`: source images take it over from the target; ``""`` for none.
+        One of `fetalkit.classifiers.styles.STYLES`: source images take it over from the target; ``""`` for none.
     adabn
         After training, take normalisation statistics from the target, as `fetalkit.experiments.transfer.adabn` does.
     images

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from fetalkit.classifiers import trainer
+from fetalkit.classifiers import styles, trainer
 from fetalkit.classifiers.loader import Feed
 from fetalkit.classifiers.models import Normalised
 from fetalkit.data.images import Labelled
@@ -17,7 +17,7 @@ from fetalkit.experiments import building, engine
 from fetalkit.experiments.engine import Phase, Trainee
 from fetalkit.experiments.outcome import Outcome
 from fetalkit.experiments.phase_cache import PhaseCache
-from fetalkit.experiments.transfer import adabn, alignment, domains, inputs, methods, scales, sets
+from fetalkit.experiments.transfer import adabn, alignment, domains, methods, scales, sets
 from fetalkit.experiments.transfer.domains import Material
 from fetalkit.experiments.transfer.methods import CONTROL, JOINT, METHODS, TARGET, Method
 from fetalkit.experiments.transfer.settings import Transfer
@@ -217,10 +217,10 @@ def _in_style(plan: Transfer, method: Method, data: Material, phase: Phase) -> P
     target, _ = data.of_target()
     return replace(
         phase,
-        batches=inputs.Styled(phase.feed, method.style, target, plan.style_share),
+        batches=styles.Styled(phase.feed, method.style, target, plan.style_share),
         settings=[*phase.settings, method.style, plan.style_share],
         data=[*phase.data, _digest(target)],
-        modules=[*phase.modules, inputs.__name__],
+        modules=[*phase.modules, styles.__name__],
     )
 
 

@@ -1,4 +1,4 @@
-"""Alignment of inputs: images take over the grey values, or the coarse light and shade, of another domain's images.
+"""Styles: alignment of inputs: images take over the grey values, or the coarse light and shade, of another domain's images.
 
 References
 ----------

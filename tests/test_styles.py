@@ -10,9 +10,9 @@ from torch import nn
 
 from fetalkit.classifiers import models, trainer, ultrasound_transforms
 from fetalkit.classifiers.loader import Feed, as_input
+from fetalkit.classifiers.styles import STYLES, Styled, match_histograms, mix_amplitudes
 from fetalkit.data.images import Labelled
 from fetalkit.experiments.transfer import scales
-from fetalkit.experiments.transfer.inputs import STYLES, Styled, match_histograms, mix_amplitudes
 from fetalkit.utils.errors import FetalkitError
 from fetalkit.utils.streams import rng
 
