@@ -8,7 +8,7 @@ from torch import nn
 
 from fetalkit.classifiers import balanced, fixmatch, mixture, trainer
 from fetalkit.classifiers.loader import Feed
-from fetalkit.config import arms, runs
+from fetalkit.config import arms, params, runs
 from fetalkit.config.generation import Unlabelled
 from fetalkit.config.params import Block
 from fetalkit.config.runs import Run
@@ -112,6 +112,20 @@ def test_images_without_labels_have_an_effect_at_their_level(study, arm):
     np.save(paths.data("phantom", "images", "images.npy"), images)
     after, _ = trained(Study("phantom", study.params), arm, "again")
     assert not same(before, after)
+
+
+@pytest.mark.slow
+def test_an_arm_may_begin_with_the_train_images_of_another_cohort(study, monkeypatch):
+    settings = study.params.model_copy(
+        update={"classify": study.params.classify.model_copy(update={"other_cohort": "elsewhere"})}
+    )
+    paths.data("phantom").rename(paths.data("elsewhere"))
+    small_study.write()
+    monkeypatch.setattr(params, "load", lambda cohort: settings)
+    material = arm_phases.Material(Study("phantom", settings), Run("x", "resnet", "4", 0), *2 * [None])
+    other = material._images("other-cohort")
+    assert np.array_equal(other.images, Study("elsewhere", settings).train("all", 0).images)
+    assert len(other.labels) == 30, "6 of every plane: those of patients who are not in validation"
 
 
 @pytest.mark.slow

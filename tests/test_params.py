@@ -151,7 +151,7 @@ BAD = {
     ),
     "source": (
         {"arms/diffusion/phases": [{"source": "magic", "steps": "P"}]},
-        "arms.diffusion: source 'magic' is no generator of this cohort and no set; there are: real, diffusion, ",
+        "source 'magic' is no generator of this cohort and no set; there are: other-cohort, pseudo-labels, real, diffusion, ",
     ),
     "beside": (
         {"arms/diffusion/phases": [{"source": "real", "steps": "P", "synthetic": "magic", "share": 0.5}]},
@@ -241,6 +241,30 @@ BAD = {
         },
         "classify.pseudo_labels.classifier: vgg unknown; allowed: resnet10t-half",
     ),
+    "another cohort that nobody names": (
+        {"phantom/classify/further/1/arms": ["other-cohort"]},
+        "arms.other-cohort: source other-cohort: which one is it? Add classify.other_cohort",
+    ),
+    "another cohort that is none": (
+        {"phantom/classify/other_cohort": "mars"},
+        "no section 'mars'; there are: ",
+    ),
+    "another cohort that is the same": (
+        {"phantom/classify/other_cohort": "phantom"},
+        "phantom.classify.other_cohort = 'phantom': is this cohort itself",
+    ),
+    "another cohort of other images": (
+        {"phantom/classify/other_cohort": "africa"},
+        "phantom.classify.other_cohort = 'africa': its planes (Fetal abdomen, Fetal brain, Fetal femur, Fetal thorax) and",
+    ),
+    "another cohort at a lower level": (
+        {"arms/other-cohort/level": "L1"},
+        "arms.other-cohort: trains on images of another cohort, which level: L1 does not know; make it L2",
+    ),
+    "rare plane": (
+        {"phantom/splits/rare": {"plane": "Fetal toe", "images": 5}},
+        "splits.rare.plane: Fetal toe unknown",
+    ),
     "unlabelled images where all are labelled": (
         {"phantom/classify/further/0/arms": ["fixmatch"]},
         "classify.further.0: fixmatch learns train images without labels, and k = all leaves none",
@@ -310,7 +334,7 @@ BAD = {
     ),
     "set of real images": (
         {"sets/real": {"generator": "diffusion", "without": "near-copies"}},
-        "sets.real: real images have this name already",
+        "sets.real: a source of real images has this name already",
     ),
     "name of a file": (
         {"phantom/classify/classifiers/a\\/b": {"model": "resnet10t", "arguments": {}}},

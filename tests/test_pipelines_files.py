@@ -196,6 +196,19 @@ def test_a_cohort_may_have_a_transfer_study_of_its_own(root):
         pipeline.text("ward")
 
 
+def test_a_cohort_whose_arms_begin_with_another_one_reads_that(root):
+    marked = """\
+      - data/${cohort}/cohort
+      # <other-cohort> - data/${other}/images
+    """.rstrip(" ")
+    (root / "dvc.yaml").write_text(STAGES.replace("      - data/${cohort}/cohort\n", marked, 1))
+    assert "data/${other}" not in pipeline.text("ward") and pipeline.needed("ward") == ["ward"]
+    changed = PARAMS | {"ward": PARAMS["ward"] | {"classify": {"other_cohort": "east"}}}
+    (root / "params.yaml").write_text(yaml.safe_dump(changed))
+    assert "\n      - data/east/images\n" in pipeline.text("ward") and pipeline.needed("ward") == ["east", "ward"]
+    assert "data/east" not in pipeline.text("east") and "# <other-cohort> -" in pipeline.text("phantom")
+
+
 def test_a_study_between_cohorts_has_the_data_of_all_of_them(root):
     content = yaml.safe_load(pipeline.text("regions"))
     assert content["vars"] == [{"cohort": "regions", "root": "../.."}]

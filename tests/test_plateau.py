@@ -31,7 +31,7 @@ def test_the_budget_is_the_smallest_that_no_larger_one_beats_by_more_than_a_poin
         )
     ).set_index("classifier")
     assert found.steps.to_dict() == {"rising": 400, "flat": 200, "dip": 400, "falling": 100}
-    assert (found.P + found.N == found.steps).all() and found.N.to_dict()["flat"] == 67
+    assert (found.steps == found.P + found.N).all() and found.N.to_dict()["flat"] == 67
     assert found.flat.to_dict() == {"rising": False, "flat": True, "dip": False, "falling": True}
     assert found.accuracy["flat"] == pytest.approx(0.795) and found.best["flat"] == pytest.approx(0.80)
 

@@ -14,9 +14,10 @@ from fetalkit.config.sections import Section
 from fetalkit.config.shots import EVERY
 
 REAL = "real"
-PSEUDO_LABELS = (
-    "pseudo-labels"  # the run's images, and the other train images as classifiers of the run's images name them
-)
+# Sources of real images: those of the run; all train images of the cohort, the hidden ones as classifiers name them that were
+# trained on the run's; and those of the cohort that ``classify.other_cohort`` names.
+PSEUDO_LABELS, OTHER_COHORT = "pseudo-labels", "other-cohort"
+OF_REAL_IMAGES = {REAL, PSEUDO_LABELS, OTHER_COHORT}
 
 
 _TERM = r"(?:[1-9]\d* ?\* ?)?[PN]"
@@ -40,7 +41,8 @@ class PhaseOfArm(Section):
     Attributes
     ----------
     source
-        ``"real"``, ``"pseudo-labels"``, or the name of a synthetic set: that of a generator, or one of ``sets``.
+        ``"real"``, ``"other-cohort"``, ``"pseudo-labels"``, or the name of a synthetic set: that of a generator, or one of
+        ``sets``.
     steps
         Number of optimiser steps in terms of P and N.
     augmentation
@@ -77,7 +79,7 @@ class PhaseOfArm(Section):
     def _both_or_none(self):
         if bool(self.synthetic) != bool(self.share):
             raise ValueError("synthetic and share belong together; give both or none")
-        if self.synthetic in (REAL, PSEUDO_LABELS, self.source):
+        if self.synthetic in (*OF_REAL_IMAGES, self.source):
             raise ValueError(
                 f"synthetic: {self.synthetic} is mixed into source: {self.source}; name another synthetic set"
             )
@@ -122,13 +124,15 @@ class Arm(Section):
     def _knows_what_it_sees(self):
         if self.unlabelled and self.level == "L0":
             raise ValueError("trains on images without labels, which level: L0 does not know; make it L1 or L2")
+        if self.level != "L2" and any(phase.source == OTHER_COHORT for phase in self.phases):
+            raise ValueError(f"trains on images of another cohort, which level: {self.level} does not know; make it L2")
         return self
 
     @property
     def sources(self) -> list[str]:
         """Names of the synthetic sets that it trains on, sorted."""
         named = {source for phase in self.phases for source in (phase.source, phase.synthetic)}
-        return sorted(named - {REAL, PSEUDO_LABELS, ""})
+        return sorted(named - OF_REAL_IMAGES - {""})
 
     @property
     def unlabelled(self) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pkgutil import resolve_name
 from typing import Any
 
-from fetalkit.config.arms import PSEUDO_LABELS, REAL
+from fetalkit.config.arms import OF_REAL_IMAGES, OTHER_COHORT, PSEUDO_LABELS
 from fetalkit.config.sections import validated
 from fetalkit.config.shots import EVERY
 from fetalkit.utils.errors import FetalkitError
@@ -20,7 +20,7 @@ def problems(settings: Params) -> Iterator[str]:
     yield from _generators(settings)
     yield from _sets(settings)
     yield from _nothing_unlabelled(settings)
-    yield from _pseudo_labels(settings)
+    yield from _sources(settings)
     yield from _classifiers(settings)
     yield from _metrics(settings)
 
@@ -37,11 +37,9 @@ def _names(settings: Params) -> Iterator[str]:
         if odd := [name for name in values if not re.fullmatch(r"[\w.+-]+", name)]:
             yield f"{key}: name {odd[0]!r}: use letters, digits and . + - _ alone; files are called like it"
     for name in settings.sets:
-        if name in (REAL, PSEUDO_LABELS) or name in settings.generators:
-            other = {REAL: "real images have", PSEUDO_LABELS: "images that classifiers name have"}.get(
-                name, "a generator has"
-            )
-            yield f"sets.{name}: {other} this name already; choose another"
+        if name in OF_REAL_IMAGES or name in settings.generators:
+            other = "a source of real images" if name in OF_REAL_IMAGES else "a generator"
+            yield f"sets.{name}: {other} has this name already; choose another"
     named: list[tuple[str, Iterable, Iterable]] = [("classify.arms", given.arms, settings.arms)]
     for number, block in enumerate(given.further):
         key = f"classify.further.{number}"
@@ -87,7 +85,7 @@ def _arms(settings: Params) -> Iterator[str]:
         if name in (*given.arms, *further):
             for source in arm.sources:
                 if source not in settings.generators and source not in settings.sets:
-                    known = ", ".join([REAL, *settings.generators, *settings.sets])
+                    known = ", ".join([*sorted(OF_REAL_IMAGES), *settings.generators, *settings.sets])
                     yield f"arms.{name}: source {source!r} is no generator of this cohort and no set; there are: {known}"
                 elif settings.sets.get(source) and settings.sets[source].leaks and EVERY not in settings.splits.shots:
                     yield f"classify.arms: {name} needs {EVERY!r} among splits.shots; add it"
@@ -102,7 +100,7 @@ def _arms(settings: Params) -> Iterator[str]:
 
 def _generators(settings: Params) -> Iterator[str]:
     for name, generator in settings.generators.items():
-        if name in (REAL, PSEUDO_LABELS):
+        if name in OF_REAL_IMAGES:
             yield f"generators.{name}: a source of real images has this name already; choose another"
         start = generator.start
         if start and start.generator and start.generator not in settings.generators:
@@ -156,15 +154,18 @@ def _nothing_unlabelled(settings: Params) -> Iterator[str]:
                 )
 
 
-def _pseudo_labels(settings: Params) -> Iterator[str]:
-    """Images that nobody names, and classifiers that are to name them and are not there."""
+def _sources(settings: Params) -> Iterator[str]:
+    """Sources of real images of which the section ``classify`` must say more, and does not."""
     rule = settings.classify.pseudo_labels
     if rule and rule.classifier not in settings.classify.classifiers:
         known = ", ".join(settings.classify.classifiers)
         yield f"classify.pseudo_labels.classifier: {rule.classifier} unknown; allowed: {known}"
     for name in _arms_of(settings):
-        if not rule and any(phase.source == PSEUDO_LABELS for phase in settings.arms[name].phases):
+        sources = {phase.source for phase in settings.arms[name].phases}
+        if PSEUDO_LABELS in sources and not rule:
             yield f"arms.{name}: source {PSEUDO_LABELS}: nobody names these images; add classify.pseudo_labels"
+        if OTHER_COHORT in sources and not settings.classify.other_cohort:
+            yield f"arms.{name}: source {OTHER_COHORT}: which one is it? Add classify.other_cohort"
 
 
 def _drawn_by(settings: Params, arms: Iterable[str]) -> list[str]:

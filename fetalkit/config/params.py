@@ -129,12 +129,16 @@ class Classify(Training):
         yet. Then no stage after 02_images sees a test image.
     pseudo_labels
         Who names the images of the source ``pseudo-labels``; None where no arm has it.
+    other_cohort
+        Another section of ``params.yaml``, of the same planes and size of images: its train images are the source
+        ``other-cohort``. None where no arm has it.
     """
 
     arms: Annotated[list[str], Field(min_length=1), AfterValidator(unique)]
     further: list[Block]
     tested_on: Literal["test", "validation"] = "test"
     pseudo_labels: Unlabelled | None = None
+    other_cohort: str | None = None
 
 
 class Report(Section):
@@ -215,7 +219,25 @@ def load(cohort: str, path: Path | None = None) -> Params:
     content = sections.read(path)
     own = _of(cohort, content, path)
     shared = {name: content.get(name) for name in SHARED}
-    return validated(Params, own | shared | {"cohort": _cohort(cohort, own, path)}, path.name, cohort)
+    settings = validated(Params, own | shared | {"cohort": _cohort(cohort, own, path)}, path.name, cohort)
+    _check_other(cohort, settings, content, path)
+    return settings
+
+
+def _check_other(cohort: str, settings: Params, content: dict, path: Path) -> None:
+    """Refuse an ``other_cohort`` that is not there, or whose images are of other planes or another size."""
+    other, key = settings.classify.other_cohort, f"{path.name}: {cohort}.classify.other_cohort"
+    if other is None:
+        return
+    if other == cohort:
+        raise FetalkitError(f"{key} = {other!r}: is this cohort itself; name another one")
+    section = _of(other, content, path)
+    planes, size = (section.get(part, {}).get(of) for part, of in (("cohort", "planes"), ("images", "image_size")))
+    if planes != settings.cohort.planes or size != settings.images.image_size:
+        raise FetalkitError(
+            f"{key} = {other!r}: its planes ({', '.join(map(str, planes or []))}) and images.image_size ({size}) must be those "
+            f"of {cohort}, in the same order; make them alike, or leave it out"
+        )
 
 
 def section(cohort: str, path: Path | None = None) -> dict[str, Any]:

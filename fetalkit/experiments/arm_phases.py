@@ -12,9 +12,10 @@ from fetalkit.classifiers import balanced, fixmatch, loader, mixture, styles
 from fetalkit.classifiers.loader import Feed
 from fetalkit.classifiers.models import Normalised
 from fetalkit.classifiers.trainer import Recipe
-from fetalkit.config import arms
-from fetalkit.config.arms import PSEUDO_LABELS, REAL
+from fetalkit.config import arms, params
+from fetalkit.config.arms import OTHER_COHORT, PSEUDO_LABELS, REAL
 from fetalkit.config.runs import Run, stored
+from fetalkit.config.shots import EVERY
 from fetalkit.data.images import Labelled
 from fetalkit.data.study import Study, read_set
 from fetalkit.experiments import pseudo_labels, teachers
@@ -91,6 +92,8 @@ class Material:
             return self._real
         if source == PSEUDO_LABELS:
             return self._named()
+        if source == OTHER_COHORT:
+            return self._of_other_cohort()
         name, k = stored(study.params, source, run.k)
         if name in self.instead:
             return read_set(self.instead[name], study.params.images.image_size)
@@ -103,6 +106,12 @@ class Material:
         k, seed = self.run.k, self.run.seed
         named_by = teachers.train(self.study, rule, k, seed, self.cache)
         return pseudo_labels.lesson(self._real, self.study.beside(k, seed), named_by, self.study.planes).weighted
+
+    def _of_other_cohort(self) -> Labelled:
+        """All train images of the cohort that the section ``classify`` names."""
+        name = self.study.params.classify.other_cohort
+        assert name is not None  # likewise
+        return Study(name, params.load(name)).train(EVERY, self.run.seed)
 
     def _feed(self, data: Labelled, key: str) -> Feed:
         return Feed(data, len(self.study.planes), f"{self.run.seed}-{key}")

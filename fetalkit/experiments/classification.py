@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import nn
 
 from fetalkit.classifiers import trainer
-from fetalkit.config import arms
+from fetalkit.config import arms, params
 from fetalkit.config.params import Params
 from fetalkit.config.runs import Run, all_runs, stored_sets
 from fetalkit.data.study import Study
@@ -17,6 +17,7 @@ from fetalkit.experiments.arm_phases import Material
 from fetalkit.experiments.engine import Trainee
 from fetalkit.experiments.outcome import Outcome
 from fetalkit.experiments.phase_cache import PhaseCache
+from fetalkit.experiments.transfer import leaks
 from fetalkit.utils import devices, parallel, paths
 from fetalkit.utils.files import replacing
 
@@ -27,6 +28,8 @@ def train_all(cohort: str, settings: Params) -> list[Outcome]:
     """Train and apply every run, one process per core. A run that fails is among the outcomes, with its error."""
     study, runs = Study(cohort, settings), all_runs(settings)
     study.ready(stored_sets(settings))
+    if other := settings.classify.other_cohort:
+        leaks.check({cohort: settings, other: params.load(other)})
     image_ids = study.predicted
     cache = PhaseCache.of(cohort, STAGE)
     outcomes = engine.attempt(

@@ -79,8 +79,9 @@ def budgets(curves: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        One row per classifier and k: ``steps`` (P + N), ``P``, ``N``, ``accuracy`` after so many steps and ``best`` of all budgets
-        (means over seeds, 0-1), and ``flat``: whether a larger budget was tried, without which nothing is known of the plateau.
+        One row per classifier and k: ``steps`` (P + N), ``P``, ``N``, ``accuracy`` after so many steps and ``best`` of all
+        budgets (means over seeds, 0-1), and ``flat``: whether a larger budget was tried, without which nothing is known of the
+        plateau.
     """
     rows = []
     for (classifier, k), of in curves.groupby(["classifier", "k"], sort=False):

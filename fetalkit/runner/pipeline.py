@@ -2,7 +2,8 @@
 
 A cohort's pipeline differs in who is meant, and lacks what stands between ``# <default>`` and ``# </default>`` (the transfer
 study) unless ``params.yaml`` has a transfer study of the cohort's name, and what stands between ``# <generators>`` and
-``# </generators>`` where the cohort has none. A transfer study between cohorts has only those
+``# </generators>`` where the cohort has none. Lines behind ``# <other-cohort>`` hold where ``classify.other_cohort`` of the
+cohort names one. A transfer study between cohorts has only those
 stages and the last one.
 """
 
@@ -26,6 +27,7 @@ _COHORT = "${cohort}"
 _MARKED, _DRAWING = (
     re.compile(rf"(?m)^ *# <{mark}>.*\n((?:.*\n)*?) *# </{mark}>.*\n") for mark in ("default", "generators")
 )
+_OF_OTHER = re.compile(r"(?m)^( *)# <other-cohort> (.*)\n")
 _HEADER = "# A transfer study between cohorts. `fetalkit pipelines` writes this file from dvc.yaml and params.yaml.\n"
 
 
@@ -63,7 +65,13 @@ def file(study: str) -> Path:
 
 def needed(study: str) -> list[str]:
     """The studies whose pipelines must be in place to run that of `study`: its own, and those of the cohorts it reads."""
-    return [*cohorts_of(_between()[study]), study] if study in _between() else [study]
+    if study in _between():
+        return [*cohorts_of(_between()[study]), study]
+    return [*filter(None, [_other_cohort(study)]), study]
+
+
+def _other_cohort(cohort: str) -> str | None:
+    return (params.section(cohort).get("classify") or {}).get("other_cohort")
 
 
 def text(study: str) -> str:
@@ -87,6 +95,8 @@ def text(study: str) -> str:
         )
     own = _MARKED.sub(r"\1" if study in transfers else "", _top())
     own = _DRAWING.sub(r"\1" if params.section(study).get("generators") else "", own)
+    other = _other_cohort(study)
+    own = _OF_OTHER.sub(lambda line: f"{line[1]}{line[2].replace('${other}', other)}\n" if other else "", own)
     own = _with_defaults(own, read(paths.PARAMS)[study])
     for key, value in (("cohort", study), ("root", "../..")):
         own, count = re.subn(rf"(?m)^( +(?:- )?{key}:) \S+", rf"\1 {value}", own, count=1)

@@ -1,13 +1,14 @@
 """Pictures that stand in two cohorts: one that is in the source's train part and the target's test part would be a leak."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 
 import numpy as np
 import pandas as pd
 
 from fetalkit.cohorts import audit
-from fetalkit.experiments.transfer.domains import Plan, index_and_images
+from fetalkit.config.params import Params
+from fetalkit.experiments.transfer.domains import index_and_images
 from fetalkit.utils.errors import FetalkitError
 
 _NAMED = 5  # pairs that the message names
@@ -42,17 +43,17 @@ def shared(
     return pairs.assign(**names)[["image_a", "image_b", "kind", "bits", "correlation"]].reset_index(drop=True)
 
 
-def check(plan: Plan) -> int:
-    """Look at every pair of cohorts of a study; return the number of images that were compared with those of another.
+def check(cohorts: Mapping[str, Params]) -> int:
+    """Look at every pair of cohorts; return the number of images that were compared with those of another.
 
     Raises
     ------
     FetalkitError
         When two of them share a picture, or 01_cohort or 02_images is missing for one.
     """
-    known = {name: index_and_images(name, settings) for name, settings in plan.cohorts.items()}
+    known = {name: index_and_images(name, settings) for name, settings in cohorts.items()}
     for a, b in combinations(known, 2):
-        splits = plan.cohorts[a].splits
+        splits = cohorts[a].splits
         (index_a, images_a), (index_b, images_b) = known[a], known[b]
         pairs = shared(
             (index_a, index_b), (images_a, images_b), splits.near_duplicate_bits, splits.near_duplicate_correlation
@@ -60,7 +61,7 @@ def check(plan: Plan) -> int:
         if len(pairs):
             named = ", ".join(f"{row.image_a} = {row.image_b}" for row in pairs[:_NAMED].itertuples())
             raise FetalkitError(
-                f"transfer: {len(pairs)} pictures stand in {a} and in {b} ({named}): a network would be tested on what it was "
+                f"{len(pairs)} pictures stand in {a} and in {b} ({named}): a network would be tested on what it was "
                 f"trained on; leave them out of one cohort"
             )
     return sum(len(index) for index, _ in known.values()) if len(known) > 1 else 0
