@@ -7,7 +7,7 @@ import pandas as pd
 import yaml
 
 from fetalkit.data.images import ImageStore
-from fetalkit.experiments.transfer.methods import METHODS
+from fetalkit.experiments.transfer.methods import CONTROL, METHODS, baseline
 from fetalkit.utils import paths
 from fetalkit.utils.files import write_table
 
@@ -34,6 +34,7 @@ def parameters():
         "seeds": [0],
         "labelled": K,
         "generator": {"steps": 2, "images_per_plane": 4, "magnifications": [0.8, 1.25]},
+        "primary": [],
         "blocks": blocks(*METHODS),
     }
     training = {"classifiers": TINY, "pretrain_steps": 1, "train_steps": 2, "batch_size": 4}
@@ -42,8 +43,10 @@ def parameters():
 
 
 def blocks(*methods, directions=(DIRECTION,)):
-    """The section ``blocks`` for some methods of the one classifier."""
-    return [dict(methods=list(methods), directions=list(directions), classifiers=["resnet"])]
+    """The section ``blocks`` for some methods of the one classifier, and for the baselines that they need."""
+    known = [name for name in methods if name in METHODS]
+    asked = [*methods, *map(baseline, known)] if CONTROL in methods else methods
+    return [dict(methods=list(dict.fromkeys(asked)), directions=list(directions), classifiers=["resnet"])]
 
 
 def write():

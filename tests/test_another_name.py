@@ -22,12 +22,12 @@ def barcelona(tmp_path, monkeypatch):
     content[NAME] = content["spain"] | {"cohort": content["spain"]["cohort"] | {"kind": "spain", "title": "Barcelona"}}
     own = content["transfer"]["hospitals"]
     machines = {"cohort": NAME, "by": "machine", "places": ["Voluson E6"]}
-    block = {"methods": ["unaligned", "adabn"], "classifiers": ["resnet10t-half"]}
+    block = {"methods": ["unaligned", "pseudo-label", "adabn"], "classifiers": ["resnet10t-half"]}
     content["transfer"][NAME] = own | {
-        "across": [], "leave_out": [machines], "blocks": [block | {"directions": [f"{NAME} to Voluson E6"]}],
+        "across": [], "leave_out": [machines], "primary": [], "blocks": [block | {"directions": [f"{NAME} to Voluson E6"]}],
     }  # fmt: skip
     content["transfer"]["pair"] = own | {
-        "across": [[NAME, "africa"]], "leave_out": [], "blocks": [block | {"directions": [f"{NAME} to africa"]}],
+        "across": [[NAME, "africa"]], "leave_out": [], "primary": [], "blocks": [block | {"directions": [f"{NAME} to africa"]}],
     }  # fmt: skip
     monkeypatch.setattr(paths, "PARAMS", tmp_path / "params.yaml")
     paths.PARAMS.write_text(yaml.safe_dump(content, sort_keys=False))

@@ -319,3 +319,64 @@ def test_accuracy_by_group_marks_what_failed():
     names = [label.get_text() for label in figure.axes[0].get_xticklabels()]
     assert names == ["brain\n(n = 5)", "Other\n(n = 5)"]
     fits(figure, "groups of the transfer study")
+
+
+def test_accuracy_in_places_has_an_interval_per_place_and_baseline():
+    rows = [
+        dict(method=method, group=group, n=5, accuracy=accuracy, low=accuracy - 0.1, high=accuracy + 0.1)
+        for (method, accuracy), group in product(
+            {"unaligned": 0.5, "coral": 0.6, "joint": 0.7}.items(), ("Ghana", "Malawi")
+        )
+    ]
+    part = pd.DataFrame(rows)
+    part.loc[part.group.eq("Malawi") & part.method.eq("joint"), ["accuracy", "low", "high"]] = np.nan
+    figure = transfer_plots.accuracy_in_places({"a to b": part, "b to a": part})
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["unaligned", "joint"]
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["Ghana (n = 5)", "Malawi (n = 5)"]
+    assert marks(figure) == ["× failed"] * 2
+    fits(figure, "places of the transfer study")
+
+
+def planes_called(missing=False):
+    planes = ["Fetal brain", "Fetal femur", "Fetal thorax"]
+    rows = [
+        dict(plane=plane, called=called, n=4, share=np.nan if missing else 0.76 if plane == called else 0.12)
+        for plane, called in product(planes[:2], planes)
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_confusions_have_a_row_per_plane_that_occurs():
+    figure = transfer_plots.confusions({"target": planes_called(), "source": planes_called(missing=True)})
+    texts = [text.get_text() for text in figure.axes[0].texts]
+    assert texts[:3] == ["76", "12", "12"]
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["brain\n(n = 4)", "femur\n(n = 4)"]
+    assert [text.get_text() for text in figure.axes[1].texts] == ["failed"] * 6
+    fits(figure, "confusions")
+
+
+def test_recalls_of_planes_run_from_the_control_to_what_was_changed():
+    rows = [
+        dict(plane=plane, of=of, method=method, recall=recall, unaligned=0.25)
+        for plane in ("Fetal brain", "Fetal thorax")
+        for of, method, recall in (
+            ("source", "unaligned", 0.25),
+            ("target", "unaligned", 0.25),
+            ("target", "joint", 0.75),
+        )
+    ]
+    table = pd.DataFrame(rows)
+    table.loc[5, "recall"] = np.nan
+    figure = transfer_plots.plane_recalls(table, {"joint": "labelled images"})
+    labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert labels == ["unaligned, in the source", "unaligned, in the target", "labelled images"]
+    line = next(line for line in figure.axes[0].lines if len(line.get_xdata()) == 2 and line.get_xdata()[1] == 75)
+    assert line.get_xdata()[0] == 25 and marks(figure) == ["× failed"]
+    fits(figure, "recalls")
+
+
+def test_nearest_images_stand_below_those_of_the_target():
+    images = np.arange(4 * 16, dtype=np.uint8).reshape(4, 4, 4)
+    figure = transfer_plots.nearest_images(images, ["a", "b", "near a", "near b"], 2)
+    assert [axis.get_title() for axis in figure.axes] == ["a", "b", "near a", "near b"]
+    assert np.array_equal(figure.axes[2].images[0].get_array(), images[2])

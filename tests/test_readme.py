@@ -48,15 +48,20 @@ SUMMARY = {
         "own-arm": {"few_shot": {"gain": -1.0, "low": None, "high": None, "p_holm": None}, "full": None},
     },
 }
-METHOD = {
-    "accuracy": 0.8,
-    "accuracy_unaligned": 0.7,
-    "gain_over_unaligned": 10.0,
+CHOSEN = {
+    "view": "a to b",
+    "level": "none",
+    "classifiers": "one, two",
+    "among": "unaligned, x, y",
+    "failed": "",
+    "method": "y",
+    "accuracy": 0.81,
+    "baseline": "unaligned",
+    "baseline_accuracy": 0.7,
+    "gain": 11.0,
     "gain_low": 4.0,
-    "gain_high": 16.0,
-    "p_holm": 0.04,
+    "gain_high": 18.0,
 }
-FAILED = dict.fromkeys(METHOD)
 
 
 @pytest.fixture
@@ -124,24 +129,32 @@ def test_a_gain_without_an_interval_says_so(publish):
     assert rows(readme.results())[-1][-4] == "+1.2 (no interval)"
 
 
-def test_the_transfer_table_takes_the_best_method_and_names_those_that_failed(publish):
-    better = METHOD | {"gain_over_unaligned": 11.0, "accuracy": 0.81, "gain_high": 18.0}
-    single = METHOD | {"p_holm": None}
-    by_direction = {
-        "a to b": {
-            "none": {"unaligned": METHOD | {"gain_over_unaligned": None, "p_holm": None}, "x": METHOD, "y": better},
-            "labelled": {"x": METHOD, "y": FAILED},
-            "unlabelled": {"x": FAILED, "y": FAILED | {"accuracy": 0.5}},
-        },
-        "a to one centre": {"none": {"x": single}},
-    }
+def test_the_transfer_table_takes_what_is_chosen_and_names_those_that_failed(publish):
+    chosen = [
+        CHOSEN,
+        CHOSEN | {"classifiers": "one", "method": "x"},  # of one classifier: left to the page
+        CHOSEN | {"level": "unlabelled", "among": "x, y", "failed": "x, y", "method": ""},
+        CHOSEN
+        | {"level": "labelled", "among": "x, y", "failed": "x", "gain": None, "gain_low": None, "gain_high": None},
+        CHOSEN | {"view": "a to c"},
+    ]
     assert "Not run yet" in readme.transfer()
-    publish(hospitals={"directions": by_direction}, africa=SUMMARY)
+    publish(old={"directions": {}})  # of an edition that chose on test images
+    assert "Not run yet" in readme.transfer()
+    publish(hospitals={"directions": {}, "chosen": chosen}, africa=SUMMARY)
     link = "[a to b](reports/hospitals/index.html)"
     assert rows(readme.transfer())[2:] == [
-        [link, "none", "y", "81.0 %", "70.0 %", "+11.0 (+4.0 to +18.0)", "0.040"],
-        [link, "labelled", "x (failed: y)", "80.0 %", "70.0 %", "+10.0 (+4.0 to +16.0)", "0.040"],
-        [link, "unlabelled", "failed: x, y", "–", "–", "–", "–"],
+        [link, "none", "y (of 3)", "81.0 %", "unaligned 70.0 %", "+11.0 (+4.0 to +18.0)"],
+        [link, "unlabelled", "– (of 2; failed: x, y)", "–", "–", "–"],
+        [link, "labelled", "y (of 2; failed: x)", "81.0 %", "unaligned 70.0 %", "–"],
+        [
+            "[a to c](reports/hospitals/index.html)",
+            "none",
+            "y (of 3)",
+            "81.0 %",
+            "unaligned 70.0 %",
+            "+11.0 (+4.0 to +18.0)",
+        ],
     ]
 
 

@@ -1,19 +1,29 @@
 """Numbers, words and examples of a transfer study: gains are paired and kept apart by level, and failed runs stay gaps."""
 
 import dataclasses
+import json
 
 import numpy as np
+import pandas as pd
 import pytest
-from small_transfer import DIRECTION, MACHINES, PATIENTS, PLANES, STUDY, blocks
+import small_transfer
+from small_transfer import DIRECTION, MACHINES, PATIENTS, PLANES, STUDY, TINY, blocks
 
-from fetalkit.analysis import intervals, transfer_conclusions, transfer_results
+from fetalkit.analysis import (
+    intervals,
+    results,
+    transfer_choice,
+    transfer_conclusions,
+    transfer_planes,
+    transfer_results,
+)
 from fetalkit.analysis.transfer_results import TransferComparison
 from fetalkit.analysis.transfer_summary import summary
 from fetalkit.experiments import examples as maps
 from fetalkit.experiments.outcome import Outcome
 from fetalkit.experiments.phase_cache import PhaseCache
 from fetalkit.experiments.transfer import domains, examples, runs
-from fetalkit.experiments.transfer.methods import CONTROL, LABELLED, LEVELS, METHODS, ONE_SCALE, UNLABELLED
+from fetalkit.experiments.transfer.methods import BASELINES, CONTROL, LABELLED, LEVELS, METHODS, ONE_SCALE, UNLABELLED
 from fetalkit.reporting import readme
 from fetalkit.utils import paths
 from fetalkit.utils.files import write_json
@@ -21,9 +31,10 @@ from fetalkit.utils.files import write_json
 pytestmark = pytest.mark.slow
 
 
-def called(test, right):
-    """Certain predictions of test images, right where it says."""
-    return np.eye(3, dtype=np.float32)[np.where(right, test.labels, (test.labels + 1) % 3)]
+def called(plan, rows, right):
+    """Certain predictions of images, right where it says; else the next plane is called."""
+    labels = results.labels_of(rows, plan.planes)
+    return np.eye(3, dtype=np.float32)[np.where(right, labels, (labels + 1) % 3)]
 
 
 @pytest.fixture
@@ -33,15 +44,16 @@ def invented(transfer_plan):
     plan = transfer_plan(
         leave_out=[{"cohort": "phantom", "by": "machine", "places": MACHINES}],
         seeds=[0, 1],
-        blocks=blocks(CONTROL, "coral", "joint", directions=both),
+        primary=["coral", "joint+coral"],
+        blocks=blocks(CONTROL, "pseudo-label", "coral", "joint", "joint+coral", directions=both),
     )
 
     def outcomes(right):
         made = []
         for run in runs.all_runs(plan):
-            test, rows = domains.test(plan, plan.directions[run.direction])
+            _, rows = domains.test(plan, plan.directions[run.direction])
             validation = np.zeros((PATIENTS["validation"] * len(PLANES), 3), np.float32)
-            probabilities = np.concatenate([validation, called(test, right(run, rows))])
+            probabilities = np.concatenate([validation, called(plan, rows, right(run, rows))])
             made.append(Outcome(run, tuple(runs.predicted(plan, run.direction)), probabilities))
         return made
 
@@ -60,13 +72,19 @@ def test_gains_are_paired_with_the_control_and_kept_apart_by_level(invented):
 
     def right(run, rows):
         better = brain(run, rows) | (rows.machine == "b").to_numpy()
-        return {CONTROL: brain(run, rows), "coral": better, "joint": np.ones(len(rows), bool)}[run.method]
+        every = np.ones(len(rows), bool)
+        return {
+            CONTROL: brain(run, rows), "pseudo-label": brain(run, rows), "coral": better, "joint": better, "joint+coral": every,
+        }[run.method]  # fmt: skip
 
     compared = TransferComparison(plan, outcomes(right))
     gained = transfer_results.gains(compared).set_index(["view", "method", "classifier"])
     assert set(gained.index.get_level_values("view")) == {"phantom to a", "phantom to b", "each machine of phantom"}
     one = gained.loc[("phantom to b", "coral", "mean of all")]
-    assert (one.level, one.accuracy, round(one.control, 3)) == (UNLABELLED, 1.0, 0.333)
+    assert (one.level, one.baseline, one.accuracy, one.macro_f1) == (UNLABELLED, "pseudo-label", 1.0, 1.0)
+    # Of each three images brain is found alone, and femur is called abdomen, abdomen brain.
+    assert (round(one.baseline_accuracy, 3), round(one.unaligned_accuracy, 3)) == (0.333, 0.333)
+    assert one.baseline_macro_f1 == pytest.approx((0 + 2 / 3 + 0) / 3, abs=1e-6)
     assert one.gain == pytest.approx(200 / 3, abs=1e-3)
     both = gained.loc[("each machine of phantom", "coral", "mean of all")]
     assert both.accuracy == pytest.approx(2 / 3, abs=1e-6) and both.gain == pytest.approx(100 / 3, abs=1e-3)
@@ -75,15 +93,26 @@ def test_gains_are_paired_with_the_control_and_kept_apart_by_level(invented):
     patients = np.repeat([f"{machine}{patient}" for machine in MACHINES for patient in range(5)], 3)
     expected = intervals.gain(differences, patients)
     assert (both.gain_low, both.gain_high) == pytest.approx((100 * expected.low, 100 * expected.high), abs=1e-3)
-    assert np.isnan(gained.loc[("phantom to b", CONTROL, "mean of all")].gain)
-    # Holm: over the methods of views that are no part of another one.
-    assert gained.p_holm.notna().sum() == 2
-    holm = gained.loc["each machine of phantom"].p_holm.dropna()
-    assert (holm >= gained.loc["each machine of phantom"].p[holm.index]).all()
+    for baseline in (CONTROL, "pseudo-label", "joint"):
+        assert np.isnan(gained.loc[("phantom to b", baseline, "mean of all")].gain)
+    both = gained.loc[("each machine of phantom", "joint+coral", "mean of all")]
+    assert (both.baseline, both.gain) == ("joint", pytest.approx(100 / 3, abs=1e-3)), "not over the control"
+    assert (both.classifiers, both.n_runs) == ("resnet", 4)
+    # One family: the primary methods, in views that are no part of another one, mean over classifiers.
+    tested = gained[gained.primary]
+    assert set(tested.index) == {("each machine of phantom", name, "mean of all") for name in ("coral", "joint+coral")}
+    assert tested[["p", "p_holm"]].notna().all(axis=None) and gained[~gained.primary][["p", "p_holm"]].isna().all(
+        axis=None
+    )
+    assert np.allclose(tested.p_holm, intervals.holm(tested.p.to_numpy()), atol=1e-4)
 
-    content = summary(compared, gained.reset_index(), [], {})
+    table = transfer_results.long_table(plan, outcomes(right))
+    chosen = transfer_choice.choices(compared, table, gained.reset_index())
+    content = summary(compared, gained.reset_index(), chosen, [], {})
+    assert [row["method"] for row in content["primary"]] == ["coral", "joint+coral"]
+    assert json.dumps(content).count("p_holm") == 2, "a comparison has one corrected p"
     entry = content["directions"]["phantom to b"][UNLABELLED]["coral"]
-    assert {"accuracy", "low", "high", "gain_over_unaligned", "gain_low", "gain_high", "p_holm"} < set(entry)
+    assert {"accuracy", "macro_f1", "baseline", "baseline_accuracy", "gain", "gain_low", "gain_high"} < set(entry)
     assert entry["by_plane"] == dict.fromkeys(PLANES, 1.0)
     assert content["directions"]["phantom to a"][UNLABELLED]["coral"]["by_plane"]["Fetal brain"] == 1.0
     assert content["directions"]["phantom to a"][UNLABELLED]["coral"]["by_plane"]["Fetal femur"] == 0.0
@@ -95,7 +124,7 @@ def test_the_long_table_has_every_run_and_its_level(invented):
     table = transfer_results.long_table(plan, outcomes(brain))
     assert list(table.columns) == [*transfer_results.KEYS, "metric", "value"]
     accuracy = table[table.metric == "accuracy"]
-    assert len(accuracy) == len(runs.all_runs(plan)) == 2 * 2 * 3
+    assert len(accuracy) == len(runs.all_runs(plan)) == 2 * 2 * 5
     assert np.allclose(accuracy.value, 1 / 3)
     assert (table.level == table.method.map(lambda name: METHODS[name].level)).all()
     metrics = set(table[table.direction == "phantom to a"].metric)
@@ -137,66 +166,169 @@ def test_failed_runs_are_gaps_everywhere(invented):
 
     compared = TransferComparison(plan, made)
     gained = transfer_results.gains(compared)
-    numbers = ["accuracy", "low", "high", "gain", "gain_low", "gain_high", "p"]
+    numbers = ["accuracy", "low", "high", "macro_f1", "gain", "gain_low", "gain_high"]
     gaps = (gained.method == "coral") & (gained["view"] != "phantom to a")
     assert gained[gaps][numbers].isna().all(axis=None) and gained[gaps].p_holm.isna().all()
-    assert gained[~gaps & (gained.method != CONTROL)][numbers].notna().all(axis=None)
+    assert gained[~gaps & ~gained.method.isin(BASELINES.values())][numbers].notna().all(axis=None)
     parts = transfer_results.by_group(compared, "each machine of phantom", "machine")
     of_coral = parts[parts.method == "coral"].set_index("group").accuracy
     assert np.isnan(of_coral["b"]) and of_coral["a"] == pytest.approx(1 / 3, abs=1e-6)
 
-    content = summary(compared, gained, ["phantom-to-b_coral_resnet_seed1"], {})
+    chosen = transfer_choice.choices(compared, table, gained)
+    unlabelled = chosen[chosen.level == UNLABELLED].iloc[0]
+    assert (unlabelled.method, unlabelled.failed) == ("pseudo-label", "coral")
+    content = summary(compared, gained, chosen, ["phantom-to-b_coral_resnet_seed1"], {})
     entry = content["directions"]["phantom to b"][UNLABELLED]["coral"]
-    assert entry["accuracy"] is entry["gain_over_unaligned"] is entry["p_holm"] is None
+    assert entry["accuracy"] is entry["gain"] is entry["macro_f1"] is None
+    assert [row["p_holm"] is None for row in content["primary"]] == [True, False]
+    confused = transfer_planes.confusions(compared, "phantom to b", "coral")
+    assert confused.share.isna().all() and transfer_planes.weakest(confused) == ""
     assert set(entry["by_plane"].values()) == {None}
     assert content["failed_runs"] == ["phantom-to-b_coral_resnet_seed1"]
-    assert transfer_conclusions.best(gained, "each machine of phantom", LEVELS) == "joint"
+    assert "could be measured" in transfer_conclusions.corrected(gained)[0]
+    assert transfer_conclusions.corrected(gained)[1].endswith("not measured, since a run failed.")
 
 
 # Words
 
 
-def test_the_answer_names_the_best_of_each_level(invented):
+def test_a_choice_is_made_on_validation_among_runs_with_the_same_classifiers(transfer_plan):
+    classifiers = dict.fromkeys(("one", "other"), TINY["resnet"])
+    training = small_transfer.parameters()["transfer"][STUDY]["training"] | {"classifiers": classifiers}
+    used = [CONTROL, "multi-scale", "ultrasound"]
+    plan = transfer_plan(
+        training=training,
+        blocks=[
+            dict(methods=[*used, "multi-resolution"], directions=[DIRECTION], classifiers=["one"]),
+            dict(methods=used, directions=[DIRECTION], classifiers=["other"]),
+        ],
+    )
+    best_in_source = {"one": "multi-resolution", "other": "ultrasound"}
+
+    def outcome(run):
+        _, rows = domains.test(plan, plan.directions[run.direction])
+        validation, _ = domains.tested_rows(plan, plan.directions[run.direction])
+        right = np.full(len(validation), run.method == best_in_source[run.classifier])
+        # On test images another method is the best by far, which must not matter.
+        probabilities = [
+            called(plan, validation, right),
+            called(plan, rows, np.full(len(rows), run.method == "multi-scale")),
+        ]
+        return Outcome(run, tuple(runs.predicted(plan, run.direction)), np.concatenate(probabilities))
+
+    outcomes = [outcome(run) for run in runs.all_runs(plan)]
+    compared, table = TransferComparison(plan, outcomes), transfer_results.long_table(plan, outcomes)
+    gained = transfer_results.gains(compared)
+    chosen = transfer_choice.choices(compared, table, gained).set_index("classifier")
+    assert chosen.method.to_dict() == {"mean of all": "ultrasound", "one": "multi-resolution", "other": "ultrasound"}
+    assert chosen.among["mean of all"] == chosen.among["other"] == "unaligned, multi-scale, ultrasound"
+    assert chosen.among["one"] == "unaligned, multi-scale, ultrasound, multi-resolution"
+    assert chosen.validation_accuracy.to_dict() == {"mean of all": 0.5, "one": 1.0, "other": 1.0}
+    assert (chosen.accuracy == 0).all() and (chosen.gain == 0).all()
+
+
+def test_the_answer_names_what_is_chosen_and_what_is_tested(invented):
     plan, outcomes = invented
 
     def right(run, rows):
-        wrong = {CONTROL: {0, 1, 2}, "coral": {0, 1}, "joint": set()}[run.method]
-        return ~np.isin(np.arange(len(rows)) % 3, list(wrong))
+        wrong = {CONTROL: {0, 1, 2}, "pseudo-label": {0, 1, 2}, "coral": {0, 1}, "joint": {0}, "joint+coral": set()}
+        return ~np.isin(np.arange(len(rows)) % 3, list(wrong[run.method]))
 
-    gained = transfer_results.gains(TransferComparison(plan, outcomes(right)))
+    made = outcomes(right)
+    compared = TransferComparison(plan, made)
+    gained = transfer_results.gains(compared)
+    chosen = transfer_choice.choices(compared, transfer_results.long_table(plan, made), gained)
     (view,) = plan.main_views
-    (sentence,) = transfer_conclusions.opening(gained, [view])
-    assert "is right in 0.0% of the test images" in sentence
-    assert "with its images, coral: +33.3 points" in sentence
-    assert "labels of k images per plane, joint: +100.0 points" in sentence
-    assert "knowing nothing" not in sentence  # there is nothing but the control
-    assert transfer_conclusions.best(gained, view, LEVELS[:2]) == "coral"
-    assert "joint (each machine of phantom, +100.0)" in transfer_conclusions.corrected(gained)
-    table = transfer_conclusions.beside_published(gained, "phantom to b", 18, 15)
-    assert table["accuracy, %"].tolist() == ["54.9 to 74.7", "73.0 to 82.4", "0.0"]
+    (sentence,) = transfer_conclusions.opening(gained, chosen, [view])
+    assert "resnet 0.0% of the test images are right" in sentence and "macro F1 0.00" in sentence
+    # All are equal on validation images: the baselines, and no method that does well on test images.
+    assert "the baseline pseudo-label itself (0.0%)" in sentence and "the baseline joint itself (66.7%)" in sentence
+    assert "Knowing nothing" not in sentence  # there is nothing but the control
+    first, _, both = transfer_conclusions.corrected(gained)
+    assert first.startswith("2 comparisons") and "these differ" in first
+    assert "100.0% against 66.7% of joint, +33.3 points" in both and "4 runs" in both
+    assert transfer_conclusions.example_method(gained, view, LEVELS, ["coral", CONTROL]) == "coral"
+    assert transfer_conclusions.example_method(gained, view, LEVELS, [CONTROL]) is None
+    worth = transfer_choice.knowledge(compared).set_index("level")
+    assert worth.more.round(3).to_dict() == {
+        "none": pytest.approx(np.nan, nan_ok=True),
+        "unlabelled": 0,
+        "labelled": 66.667,
+    }
+    table = transfer_conclusions.beside_published(gained, "phantom to b", "18 images", "15 images", 2)
+    ours = table[table.study == "this study"].set_index("method")
+    assert ours.accuracy["joint+coral, resnet"] == ours.F1["joint+coral, resnet"] == "100.0"
+    assert ours["had seen"]["joint, resnet"] == "18 images; 2 African images per plane"
+    assert {"54.9 to 68.7", "73.0 to 82.4"} < set(table.accuracy) and {"97.3", "95.2"} < set(table.F1)
+    assert "92 ± 4" in set(table.recall) and table.source.ne("").all() and table["checked in"].ne("").all()
+    assert {"multi-scale", "standard-outline"} < set(ONE_SCALE) and "multi-resolution" not in ONE_SCALE
 
 
-def test_the_best_may_be_sought_among_some_methods(invented):
+def test_where_the_images_of_a_plane_go_and_why(invented):
     plan, outcomes = invented
-    made = outcomes(lambda run, rows: np.arange(len(rows)) % 3 < ["unaligned", "coral", "joint"].index(run.method) + 1)
-    gained = transfer_results.gains(TransferComparison(plan, made))
-    (view,) = plan.main_views
-    assert transfer_conclusions.best(gained, view, LEVELS) == "joint"
-    assert transfer_conclusions.best(gained, view, LEVELS, among=[CONTROL, "coral"]) == "coral"
-    assert transfer_conclusions.best(gained, view, LEVELS, among=[CONTROL]) is None
-    assert {"coral", "standard-outline"} < set(ONE_SCALE)
-    assert not {"multi-resolution", "multi-scale+multi-resolution"} & set(ONE_SCALE)
+    compared = TransferComparison(plan, outcomes(lambda run, rows: brain(run, rows) | (run.method == "joint")))
+    confused = transfer_planes.confusions(compared, "phantom to b")
+    assert confused.groupby("plane").share.sum().eq(1).all() and (confused.n == PATIENTS["test"]).all()
+    share = confused.set_index(["plane", "called"]).share
+    assert share["Fetal brain", "Fetal brain"] == share["Fetal femur", "Fetal abdomen"] == 1
+    assert transfer_planes.weakest(confused) == "Fetal abdomen"  # the first of two
+    recalled = transfer_planes.recalls(compared, "phantom to b").set_index(["of", "method", "plane"])
+    assert (
+        recalled.recall["target", "joint", "Fetal femur"] == 1
+        and recalled.unaligned["target", "joint", "Fetal femur"] == 0
+    )
+    assert recalled.n["source", CONTROL, "Fetal femur"] == PATIENTS["validation"]
+
+    # Target images 3 and 4 lie at source images of their own plane and of another one.
+    vectors = np.array([[1, 0], [0, 1], [0.1, 1], [1, 0.01], [0, 2]])
+    planes = np.array(["Fetal abdomen", "Fetal brain", "Fetal brain", "Fetal abdomen", "Fetal femur"])
+    found = transfer_planes.nearest(vectors, np.arange(3), np.arange(3, 5), 2)
+    assert found.tolist() == [[0, 2], [1, 2]]
+    near = transfer_planes.planes_of_nearest(planes, np.arange(3, 5), found, plan.planes)
+    share = near.set_index(["plane", "called"]).share
+    assert share["Fetal abdomen", "Fetal abdomen"] == 0.5 and share["Fetal femur", "Fetal brain"] == 1
+    words = transfer_planes.explained("phantom to b", "Fetal femur", confused, recalled.reset_index(), near, 6)
+    assert "0% of its test images are found (chance: 33%); the others are called Fetal abdomen 100%" in words
+    assert (
+        "0% of the nearest source images are of that plane; the most are Fetal brain (100%): it is another" in words
+    )
+    assert "k labelled images per plane of the target (joint) 0% to 100%" in words
 
 
-def test_the_readme_s_table_takes_the_best_of_each_level(invented, elsewhere):
+def test_appearance_is_measured_inside_the_fan():
+    images = np.zeros((2, 32, 32), np.uint8)
+    images[0, 8:24] = 100  # half of the image
+    seen = domains.Gathered(
+        images,
+        *(np.array(of) for of in (["p", "p"], ["a", "b"], ["x", "y"], ["c", "c"], ["train"] * 2)),
+        pd.DataFrame(),
+    )
+    table = transfer_planes.appearance(seen).set_index("place")
+    assert table.fan["a"] == pytest.approx(0.5, abs=0.1) and table.grey["a"] == pytest.approx(100, abs=10)
+    assert np.isnan(table.grey["b"]) and table.fan["b"] == 0
+    assert seen.rows(domains.Domain("c")).tolist() == [0, 1]
+    assert seen.rows(domains.Domain("c", "centre", "a")).tolist() == [0]
+    assert seen.rows(domains.Domain("c", "centre", "a").rest()).tolist() == [1]
+
+
+def test_the_readme_s_table_takes_what_validation_chooses(invented, elsewhere):
     assert "Not run yet" in readme.transfer()
     plan, outcomes = invented
-    compared = TransferComparison(plan, outcomes(lambda run, rows: np.full(len(rows), run.method != CONTROL)))
-    write_json(summary(compared, transfer_results.gains(compared), [], {}), paths.reports("wards", "summary.json"))
+    made = outcomes(lambda run, rows: np.full(len(rows), run.method != CONTROL))
+    compared = TransferComparison(plan, made)
+    gained = transfer_results.gains(compared)
+    chosen = transfer_choice.choices(compared, transfer_results.long_table(plan, made), gained)
+    write_json(summary(compared, gained, chosen, [], {}), paths.reports("wards", "summary.json"))
     lines = readme.transfer().splitlines()[2:]
     assert [line.split(" | ")[:5] for line in lines] == [
-        ["| [each machine of phantom](reports/wards/index.html)", level, method, "100.0 %", "0.0 %"]
-        for level, method in ((UNLABELLED, "coral"), (LABELLED, "joint"))
+        [
+            "| [each machine of phantom](reports/wards/index.html)",
+            level,
+            f"{method} (of 2)",
+            "100.0 %",
+            f"{method} 100.0 %",
+        ]
+        for level, method in ((UNLABELLED, "pseudo-label"), (LABELLED, "joint"))
     ]
 
 
@@ -210,7 +342,7 @@ def turning(plan, method):
     outcomes = []
     for outcome in runs.train_all(STUDY, plan):
         right = turned if outcome.run.method == method else np.zeros(len(rows), bool)
-        probabilities = np.concatenate([outcome.probabilities[: -len(rows)], called(test, right)])
+        probabilities = np.concatenate([outcome.probabilities[: -len(rows)], called(plan, rows, right)])
         outcomes.append(dataclasses.replace(outcome, probabilities=probabilities))
     return outcomes, test.images[turned]
 

@@ -86,6 +86,7 @@ def test_what_the_level_hides_changes_no_bit_of_training(transfer_plan, method):
         ("dann", "images of train"),
         ("adabn", "images of train"),
         ("histogram", "images of train"),
+        ("pseudo-label", "images of train"),
         ("synthetic-target", "images of train"),
         ("target-only", "labels of train"),
         ("joint", "labels of train"),
@@ -268,7 +269,7 @@ def stored_weights():
 
 
 def test_a_run_that_fails_is_marked_and_the_others_are_stored(transfer_plan, monkeypatch):
-    used = [CONTROL, "multi-resolution", "adabn", "synthetic-target"]
+    used = [CONTROL, "multi-resolution", "pseudo-label", "adabn", "synthetic-target"]
     plan = transfer_plan(blocks=blocks(*used))
 
     def broken(*_):
@@ -288,7 +289,7 @@ def test_a_run_that_fails_is_marked_and_the_others_are_stored(transfer_plan, mon
     assert not np.array_equal(outcomes[CONTROL].probabilities, outcomes["multi-resolution"].probabilities)
 
     stored = stored_weights()
-    assert len(stored) == 1 + 1  # the control; the last phase of the pre-trained one
+    assert len(stored) == 1 + 1 + 1  # the control; the pseudo-labels; the last phase of the pre-trained one
     again = runs.train_all(STUDY, plan)
     assert not any(outcome.error for outcome in again)
     assert stored_weights() == stored

@@ -23,7 +23,9 @@ def test_all_methods_spend_the_same_number_of_steps():
 
 def test_levels_are_those_of_the_study_s_description():
     of = {level: {name for name in METHODS if METHODS[name].level == level} for level in LEVELS}
-    assert of[UNLABELLED] == {"coral", "mmd", "dann", "adabn", "histogram", "fourier", "synthetic-target"}
+    assert of[UNLABELLED] == {
+        "pseudo-label", "coral", "mmd", "dann", "adabn", "histogram", "fourier", "synthetic-target",
+    }  # fmt: skip
     assert of[LABELLED] == {"target-only", "joint", "joint+coral", "joint+synthetic-target"}
     without = {"multi-scale", "multi-resolution", "ultrasound", "synthetic-source", "synthetic-aligned"}
     assert {CONTROL} | without < of[NONE]
@@ -98,7 +100,11 @@ def test_a_section_of_another_kind_is_one_clear_line(elsewhere, monkeypatch, sec
         ({"joint_share": 1.0}, ["transfer.phantom.joint_share", "= 1.0", "less than 1"]),
         ({"colour": 1}, ["transfer.phantom.colour", "not a known key"]),
         ({"blocks": blocks("magic")}, ["magic", "adabn"]),
-        ({"blocks": blocks("coral")}, ["no unaligned"]),
+        ({"blocks": blocks("coral")}, ["no pseudo-label to compare coral with; add it"]),
+        ({"blocks": blocks("multi-scale")}, ["no unaligned to compare multi-scale with; add it"]),
+        ({"primary": ["magic"]}, ["primary: magic is no method of the blocks", "synthetic-target"]),
+        ({"primary": ["joint"]}, ["primary: joint is no method of the blocks beside the baselines"]),
+        ({"primary": ["coral", "coral"]}, ["primary", "twice"]),
         ({"blocks": blocks("coral", directions=["moon"])}, ["moon", DIRECTION]),
         ({"across": [["phantom", "mars"]]}, ["no section 'mars'"]),
         ({"across": [["phantom", "phantom"]] * 2}, ["phantom to phantom is asked for twice; name it once"]),

@@ -1,34 +1,16 @@
-"""The answer of the transfer study in words, computed from its numbers, and what others have reached."""
+"""The answer of the transfer study in words, computed from its numbers, and what others have reached beside it."""
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
 
 import pandas as pd
 
-from fetalkit.analysis.conclusions import meaning
-from fetalkit.analysis.gains import MEAN
 from fetalkit.analysis.outline_effect import Drop
-from fetalkit.experiments.transfer.methods import CONTROL, LEVELS
+from fetalkit.analysis.published_transfer import PUBLISHED
+from fetalkit.analysis.terms import MEAN
+from fetalkit.experiments.transfer.methods import BASELINES, CONTROL, LEVELS
 
 _WITH = dict(
     zip(LEVELS, ("knowing nothing of the target", "with its images", "with labels of k images per plane"), strict=True)
-)
-# Zero-shot accuracy (%) on the African images as published; lowest and highest of several classifiers.
-PUBLISHED = pd.DataFrame(
-    [
-        ("FU-LoRA, real images alone", "6,148 Spanish images", "whole African test set", "54.9 to 74.7"),
-        (
-            "FU-LoRA, synthetic images and augmentation",
-            "6,148 Spanish images",
-            "whole African test set",
-            "73.0 to 82.4",
-        ),
-    ],
-    columns=["study", "trained on", "tested on", "accuracy, %"],
-)
-REFERENCE = (
-    "Wang F, Whelan K, Silvestre G, Curran KM. Generative Diffusion Model Bootstraps Zero-shot Classification of Fetal "
-    "Ultrasound Images In Underrepresented African Populations. arXiv 2407.20072 (2024)."
 )
 
 
@@ -37,61 +19,87 @@ def means(gained: pd.DataFrame, view: str) -> pd.DataFrame:
     return gained[(gained["view"] == view) & (gained.classifier == MEAN)]
 
 
-def best(gained: pd.DataFrame, view: str, levels: Sequence[str], among: Collection[str] | None = None) -> str | None:
-    """Method with the largest gain in a view; None if there is none that did not fail.
+def opening(gained: pd.DataFrame, chosen: pd.DataFrame, views: Sequence[str]) -> list[str]:
+    """One paragraph per view: what the control reaches with each classifier, and what one would have chosen at each level.
 
     Parameters
     ----------
-    gained
-        As `fetalkit.analysis.transfer_results.gains` returns it.
-    view
-        One of the study's.
-    levels
-        Methods at these count.
-    among
-        Of them, only these; by default all.
+    gained, chosen
+        As `fetalkit.analysis.transfer_results.gains` and `fetalkit.analysis.transfer_choice.choices` return them.
     """
-    rows = means(gained, view).dropna(subset="gain")
-    rows = rows[rows.level.isin(levels) & (rows.method.isin(among) if among is not None else True)]
-    return None if rows.empty else str(rows.method[rows.gain.idxmax()])
-
-
-def opening(gained: pd.DataFrame, views: Sequence[str]) -> list[str]:
-    """One paragraph per view: what the control reaches, and what does best at each level."""
     paragraphs = []
     for view in views:
-        rows = means(gained, view).set_index("method")
-        control: Any = rows.loc[CONTROL]
-        reached = (
-            "could not be measured, since a run failed"
-            if pd.isna(control.accuracy)
-            else f"is right in {control.accuracy:.1%} of the test images "
-            f"(95 % interval {control.low:.1%} to {control.high:.1%})"
+        control = gained[(gained["view"] == view) & (gained.method == CONTROL)].sort_values(
+            "classifier", key=lambda names: names == MEAN, kind="stable"
         )
-        parts = []
+        reached = "; ".join(f"{row['classifier']} {_reached(row)}" for row in control.to_dict("records"))
+        parts = [f"**{view}**: of *{CONTROL}*, {reached}."]
         for level in LEVELS:
-            if method := best(gained, view, [level]):
-                row: Any = rows.loc[method]
-                parts.append(
-                    f"{_WITH[level]}, {method}: {row.gain:+.1f} points (95 % interval {row.gain_low:+.1f} to "
-                    f"{row.gain_high:+.1f}), {meaning(row.gain_low, row.gain_high)}"
-                )
-        paragraphs.append(
-            f"**{view}**: *{CONTROL}* {reached}. Highest gains over it, with the same classifiers: {'; '.join(parts)}."
-        )
+            rows = chosen[(chosen["view"] == view) & (chosen.level == level)]
+            calls = "; ".join(f"{row['classifier']}: {_choice(row)}" for row in rows.to_dict("records"))
+            if calls:
+                parts.append(f"{_WITH[level].capitalize()}, the source's validation patients choose, {calls}.")
+        paragraphs.append(" ".join(parts))
     return paragraphs
 
 
-def corrected(gained: pd.DataFrame) -> str:
-    """Which gains stand up to the correction for the number of comparisons."""
-    rows = gained[gained.p_holm < 0.05]
-    named = ", ".join(f"{row.method} ({row.view}, {row.gain:+.1f})" for row in rows.itertuples())
-    number = int(gained.p_holm.notna().sum())
-    return f"After correction for all {number} comparisons (Holm), " + (
-        f"these differ from {CONTROL}: {named}."
-        if named
-        else f"no method differs from {CONTROL}. The highest gains above are the best of several, so part of them is luck."
+def _reached(row: Mapping) -> str:
+    if pd.isna(row["accuracy"]):
+        return "could not be measured, since a run failed"
+    return (
+        f"{row['accuracy']:.1%} of the test images are right (95 % interval {row['low']:.1%} to {row['high']:.1%}; macro F1 "
+        f"{row['macro_f1']:.2f})"
     )
+
+
+def _choice(row: Mapping) -> str:
+    if not row["method"]:
+        return "nothing, since a run of every method failed"
+    if row["method"] == row["baseline"]:
+        return f"the baseline {row['method']} itself ({row['accuracy']:.1%})"
+    if pd.isna(row["gain"]):
+        return f"{row['method']} (not measured, since a run failed)"
+    return f"{row['method']}, {row['accuracy']:.1%}: {_size(row)} over {row['baseline']}"
+
+
+def _size(row: Mapping) -> str:
+    return f"{row['gain']:+.1f} points (95 % interval {row['gain_low']:+.1f} to {row['gain_high']:+.1f})"
+
+
+def corrected(gained: pd.DataFrame) -> list[str]:
+    """What the tested gains say: how many there are, which stand up to the correction, and each of them."""
+    rows = gained[gained.primary]
+    measured = rows[rows.p_holm.notna()]
+    if rows.empty:
+        return ["No comparison of this study is tested: `primary` names none."]
+    standing = measured[measured.p_holm < 0.05]
+    named = ", ".join(f"{row['method']} ({row['view']})" for row in standing.to_dict("records"))
+    verdict = f"these differ from the baseline of their level: {named}" if named else "none differs from its baseline"
+    first = (
+        f"{len(rows)} comparisons were named as primary in params.yaml and are tested; all others are exploratory, and their "
+        f"intervals hold for one comparison at a time. After Holm's correction for the {len(measured)} that could be "
+        f"measured, {verdict}."
+    )
+    return [
+        first,
+        *(
+            f"{row['view']}, {row['method']}: "
+            + (
+                f"{row['accuracy']:.1%} against {row['baseline_accuracy']:.1%} of {row['baseline']}, {_size(row)}, corrected p "
+                f"= {row['p_holm']:.3f}, {row['n_runs']} runs."
+                if pd.notna(row["p_holm"])
+                else "not measured, since a run failed."
+            )
+            for row in rows.to_dict("records")
+        ),
+    ]
+
+
+def example_method(gained: pd.DataFrame, view: str, levels: Sequence[str], among: Collection[str]) -> str | None:
+    """Method whose examples are shown: of some levels and methods that with the largest gain, which no number rests on."""
+    rows = means(gained, view).dropna(subset="gain")
+    rows = rows[rows.level.isin(levels) & rows.method.isin(among)]
+    return None if rows.empty else str(rows.method[rows.gain.idxmax()])
 
 
 def outline(drops: Mapping[str, Drop]) -> list[str]:
@@ -104,16 +112,45 @@ def outline(drops: Mapping[str, Drop]) -> list[str]:
     ]
 
 
-def beside_published(gained: pd.DataFrame, view: str, n_train: int, n_test: int) -> pd.DataFrame:
-    """Published zero-shot accuracies, and below them what this study reached without any image of the target."""
-    rows = gained[(gained["view"] == view) & (gained.level == LEVELS[0]) & (gained.classifier != MEAN)]
+def beside_published(gained: pd.DataFrame, view: str, seen: str, tested: str, k: int) -> pd.DataFrame:
+    """What others have published, and below it what this study's baselines and primary methods reached, by classifier.
+
+    Parameters
+    ----------
+    gained
+        As `fetalkit.analysis.transfer_results.gains` returns it.
+    view
+        From where to where.
+    seen, tested
+        What the classifiers here had seen of the source, and what they were tested on.
+    k
+        Labelled images per plane of the target.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns of `fetalkit.analysis.published_transfer.COLUMNS`, numbers as text, in percent.
+    """
+    tested_methods = set(gained.method[gained.primary]) | set(BASELINES.values())
+    rows = gained[(gained["view"] == view) & (gained.classifier != MEAN) & gained.method.isin(tested_methods)]
+    more = dict(zip(LEVELS, ("", "; unlabelled African images", f"; {k} African images per plane"), strict=True))
     ours = [
-        (
-            f"here, {row['method']}, {row['classifier']}",
-            f"{n_train} Spanish images",
-            f"{n_test} African images",
-            "–" if pd.isna(row["accuracy"]) else f"{100 * row['accuracy']:.1f}",
-        )
+        {
+            "study": "this study",
+            "method": f"{row['method']}, {row['classifier']}",
+            "had seen": seen + more[row["level"]],
+            "known of the target": row["level"],
+            "tested on": tested,
+            "accuracy": _percent(row["accuracy"]),
+            "F1": _percent(row["macro_f1"]),
+            "recall": "",
+            "source": "here",
+            "checked in": "here",
+        }
         for row in rows.to_dict("records")
     ]
     return pd.concat([PUBLISHED, pd.DataFrame(ours, columns=PUBLISHED.columns)], ignore_index=True)
+
+
+def _percent(share: float) -> str:
+    return "not measured" if pd.isna(share) else f"{100 * share:.1f}"

@@ -1,22 +1,33 @@
-"""Tables of the transfer study: metrics of every run, and what each method gains over the control.
+"""Tables of the transfer study: metrics of every run, and what each method gains over the baseline of its level.
 
 Levels stand apart in every table: a method that has seen images of the target, let alone labels, is no rival of one that has
-not.
+not. So a gain is over `fetalkit.experiments.transfer.methods.BASELINES` at the method's own level, with the same classifiers,
+seeds and test images, and what the control reaches stands in the same row.
+
+**The one family of tests.** Gains of the methods that params.yaml names as ``primary``, mean over the classifiers that have the
+method, in each of the main views: these comparisons have a p, which `gains` corrects for their number (Holm). Every other gain
+is exploratory and has an interval alone.
 """
 
 from collections.abc import Sequence
+from itertools import product
 
 import numpy as np
 import pandas as pd
 
 from fetalkit.analysis import intervals, results
-from fetalkit.analysis.gains import MEAN, P_DIGITS, points
+from fetalkit.analysis.gains import P_DIGITS, points
+from fetalkit.analysis.terms import MEAN
 from fetalkit.experiments.outcome import Outcome
 from fetalkit.experiments.transfer import domains
-from fetalkit.experiments.transfer.methods import CONTROL, METHODS, by_level
+from fetalkit.experiments.transfer.methods import CONTROL, METHODS, baseline, by_level
 from fetalkit.experiments.transfer.settings import Transfer
+from fetalkit.metrics import classification
 
 KEYS = ["direction", "level", "method", "classifier", "seed"]
+SETS = "source", "target"  # whose images are predicted: validation images of the one, test images of the other
+Images = np.ndarray | slice
+ALL_IMAGES = slice(None)
 
 
 def long_table(plan: Transfer, outcomes: Sequence[Outcome]) -> pd.DataFrame:
@@ -36,7 +47,7 @@ def long_table(plan: Transfer, outcomes: Sequence[Outcome]) -> pd.DataFrame:
 
 
 class TransferComparison:
-    """Which test images each method gets right, paired by seed and image.
+    """What each method calls the test images, paired by seed and image.
 
     Parameters
     ----------
@@ -48,64 +59,77 @@ class TransferComparison:
 
     def __init__(self, plan: Transfer, outcomes: Sequence[Outcome]):
         self.plan = plan
-        self._tests = {name: domains.tested_rows(plan, direction)[1] for name, direction in plan.directions.items()}
-        self._right = {}
-        for outcome in outcomes:
+        tested = {name: domains.tested_rows(plan, direction) for name, direction in plan.directions.items()}
+        self._rows = {of: {name: rows[part] for name, rows in tested.items()} for part, of in enumerate(SETS)}
+        self._probabilities = {}
+        for outcome, of in product(outcomes, SETS):
             run = outcome.run
-            right = results.correctness(outcome, self._tests[run.direction], plan.planes)
-            self._right[run.direction, run.method, run.classifier, run.seed] = right
+            ids = list(self._rows[of][run.direction].image_id)
+            self._probabilities[of, run.direction, run.method, run.classifier, run.seed] = outcome.of(ids)
 
-    def test(self, view: str) -> pd.DataFrame:
-        """Rows of the test images of a view."""
-        return pd.concat([self._tests[direction] for direction in self.plan.views[view]])
+    def test(self, view: str, of: str = "target") -> pd.DataFrame:
+        """Rows of the test images of a view; or, of ``"source"``, of the validation images of its sources."""
+        return pd.concat([self._rows[of][direction] for direction in self.plan.views[view]])
 
     def methods(self, view: str) -> list[str]:
         """Methods that some classifier has in every direction of a view, those first that know least of the target."""
         every = [method for of in self.plan.blocks for method in of.methods]
         return by_level([method for method in dict.fromkeys(every) if self.classifiers(view, method)])
 
-    def classifiers(self, view: str, method: str) -> list[str]:
-        """Classifiers that have a method in every direction of a view."""
+    def classifiers(self, view: str, *methods: str) -> list[str]:
+        """Classifiers that have all of `methods` in every direction of a view."""
         return [
             name
             for name in self.plan.training.classifiers
-            if all(method in self.plan.methods_of(direction, name) for direction in self.plan.views[view])
+            if all(set(methods) <= set(self.plan.methods_of(direction, name)) for direction in self.plan.views[view])
         ]
+
+    def probabilities(self, view: str, method: str, classifier: str, seed: int, of: str = "target") -> np.ndarray:
+        """Of the rows of `test`, (images, planes); NaN where a run failed."""
+        views = self.plan.views
+        return np.concatenate([self._probabilities[of, name, method, classifier, seed] for name in views[view]])
 
     def correct(self, view: str, method: str, classifiers: Sequence[str]) -> np.ndarray:
         """Share of `classifiers` that are right, (seeds, test images); NaN where a run failed."""
-        return np.stack(
-            [
-                np.concatenate(
-                    [
-                        np.mean([self._right[direction, method, name, seed] for name in classifiers], axis=0)
-                        for direction in self.plan.views[view]
-                    ]
-                )
-                for seed in self.plan.seeds
-            ]
-        )
+        labels = results.labels_of(self.test(view), self.plan.planes)
+        shares = []
+        for seed in self.plan.seeds:
+            each = [self.probabilities(view, method, name, seed) for name in classifiers]
+            right = [np.where(np.isnan(of).any(axis=1), np.nan, of.argmax(axis=1) == labels) for of in each]
+            shares.append(np.mean(right, axis=0))
+        return np.stack(shares)
 
-    def gain(
-        self, view: str, method: str, classifiers: Sequence[str], images: np.ndarray | slice = slice(None)
-    ) -> dict:
-        """What a method reaches with some classifiers, and what it gains over the control with the same ones.
+    def macro_f1(self, view: str, method: str, classifiers: Sequence[str], images: Images = ALL_IMAGES) -> float:
+        """Macro F1 of some test images of a view, mean over classifiers and seeds, in [0, 1]; NaN where a run failed."""
+        labels, values = results.labels_of(self.test(view), self.plan.planes)[images], []
+        for name, seed in product(classifiers, self.plan.seeds):
+            of = self.probabilities(view, method, name, seed)[images]
+            failed = np.isnan(of).any()
+            values.append(np.nan if failed else classification.macro_f1(of, labels, self.plan.planes))
+        return float(np.mean(values))
+
+    def gain(self, view: str, method: str, classifiers: Sequence[str], images: Images = ALL_IMAGES) -> dict:
+        """What a method reaches with some classifiers, and what it gains over the baseline of its level with the same ones.
 
         Returns
         -------
         dict
-            ``accuracy``, ``low``, ``high`` (0-1, 95 %); ``control`` (0-1), accuracy of the control; ``gain``, ``gain_low``,
-            ``gain_high`` (points, 95 %) and ``p``, which are NaN for the control itself.
+            ``accuracy``, ``low``, ``high`` (95 %) and ``macro_f1``; ``baseline`` (its name), ``baseline_accuracy`` and
+            ``baseline_macro_f1``; ``unaligned_accuracy``; all in [0, 1]. ``gain``, ``gain_low``, ``gain_high`` (points, 95 %)
+            and ``p``, which are NaN for a baseline.
         """
-        patients = self.test(view).group.to_numpy()[images]
-        right = self.correct(view, method, classifiers)[:, images]
-        control = self.correct(view, CONTROL, classifiers)[:, images]
+        other, patients = baseline(method), self.test(view).group.to_numpy()[images]
+        right, beside, control = (self.correct(view, name, classifiers)[:, images] for name in (method, other, CONTROL))
         reached = intervals.accuracy(right, patients)
-        values = {"accuracy": reached.estimate, "low": reached.low, "high": reached.high, "control": control.mean()}
+        numbers = {"accuracy": reached.estimate, "low": reached.low, "high": reached.high}
+        numbers["macro_f1"] = self.macro_f1(view, method, classifiers, images)
+        numbers["baseline_accuracy"] = beside.mean()
+        numbers["baseline_macro_f1"] = self.macro_f1(view, other, classifiers, images)
+        numbers["unaligned_accuracy"] = control.mean()
         gained = {"gain": np.nan, "gain_low": np.nan, "gain_high": np.nan, "p": np.nan}
-        if method != CONTROL:
-            gained = dict(zip(gained, points(right - control, patients).values(), strict=True))
-        return {name: round(float(value), 6) for name, value in values.items()} | gained
+        if method != other:
+            gained = dict(zip(gained, points(right - beside, patients).values(), strict=True))
+        return {"baseline": other} | {name: round(float(value), 6) for name, value in numbers.items()} | gained
 
 
 def gains(compared: TransferComparison) -> pd.DataFrame:
@@ -114,19 +138,24 @@ def gains(compared: TransferComparison) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        ``view``, ``level``, ``method``, ``classifier`` (one of them, or `fetalkit.analysis.gains.MEAN`), the columns of
-        `TransferComparison.gain`, and for the mean over classifiers ``p_holm``, corrected for all methods of the main views.
+        ``view``, ``level``, ``method``, ``classifier`` (one of them, or `fetalkit.analysis.gains.MEAN`), ``classifiers`` (names
+        of those that it is a mean of), ``n_runs`` (of the method), the columns of `TransferComparison.gain`, and ``primary``
+        (whether the row is in the family of tests). ``p`` and ``p_holm`` are of primary rows alone.
     """
-    rows = []
-    for view in compared.plan.views:
+    plan, rows = compared.plan, []
+    for view in plan.views:
         for method in compared.methods(view):
             names = compared.classifiers(view, method)
             key = {"view": view, "level": METHODS[method].level, "method": method}
             for classifier, used in [(MEAN, names), *((name, [name]) for name in names)]:
-                rows.append(key | {"classifier": classifier} | compared.gain(view, method, used))
+                n_runs = len(plan.views[view]) * len(used) * len(plan.seeds)
+                mine = key | {"classifier": classifier, "classifiers": ", ".join(used), "n_runs": n_runs}
+                rows.append(mine | compared.gain(view, method, used))
     gained = pd.DataFrame(rows)
-    main = (gained.classifier == MEAN) & gained["view"].isin(compared.plan.main_views)
-    gained.loc[main, "p_holm"] = intervals.holm(gained.p[main].to_numpy())
+    main = (gained.classifier == MEAN) & gained["view"].isin(plan.main_views)
+    gained["primary"] = main & gained.method.isin(plan.primary)
+    gained.loc[~gained.primary, "p"] = np.nan
+    gained["p_holm"] = intervals.holm(gained.p.to_numpy())
     return gained.round({"p": P_DIGITS, "p_holm": P_DIGITS})
 
 
@@ -143,18 +172,20 @@ def by_group(compared: TransferComparison, view: str, of: str, classifier: str |
     Returns
     -------
     pandas.DataFrame
-        ``level``, ``method``, ``group``, ``n`` (images), columns of `TransferComparison.gain`; empty where `of` is unknown.
+        ``level``, ``method``, ``classifiers``, ``group``, ``n`` (images), ``patients``, columns of `TransferComparison.gain`
+        but p, and of planes but F1, which is no number of one plane's images; empty where `of` is unknown.
     """
-    groups = compared.test(view)[of].to_numpy()
-    rows = []
+    test, rows = compared.test(view), []
+    groups = test[of].to_numpy()
     for method in compared.methods(view):
         names = [name for name in compared.classifiers(view, method) if classifier in (None, name)]
         for group in sorted(set(groups) - {""}) if names else ():
             images = np.flatnonzero(groups == group)
-            key = {"level": METHODS[method].level, "method": method, "group": group, "n": len(images)}
+            key = {"level": METHODS[method].level, "method": method, "classifiers": ", ".join(names), "group": group}
+            key |= {"n": len(images), "patients": test.group.iloc[images].nunique()}
             rows.append(key | compared.gain(view, method, names, images))
-    table = pd.DataFrame(rows)
-    return table.round({"p": P_DIGITS}) if len(table) else table
+    dropped = ["p", "macro_f1", "baseline_macro_f1"] if of == "plane" else ["p"]
+    return pd.DataFrame(rows).drop(columns=dropped, errors="ignore")
 
 
 def predictions(plan: Transfer, outcomes: Sequence[Outcome]) -> dict[str, np.ndarray]:

@@ -2,23 +2,27 @@
 
 import pandas as pd
 
-from fetalkit.analysis.gains import MEAN
 from fetalkit.analysis.outline_effect import Drop
 from fetalkit.analysis.summary import plain
+from fetalkit.analysis.terms import MEAN
 from fetalkit.analysis.transfer_results import TransferComparison, by_group
+from fetalkit.experiments.transfer.methods import BASELINES
 
 GROUPS = ("centre", "machine", "plane")
-_NAMES = {"gain": "gain_over_unaligned", "control": "accuracy_unaligned"}
-_COLUMNS = ["accuracy", "low", "high", "control", "gain", "gain_low", "gain_high", "p_holm"]
+_COLUMNS = ["accuracy", "low", "high", "macro_f1", "baseline", "baseline_accuracy", "baseline_macro_f1"]
+_COLUMNS += ["unaligned_accuracy", "gain", "gain_low", "gain_high"]
 
 
-def summary(compared: TransferComparison, gained: pd.DataFrame, failed: list[str], drops: dict[str, Drop]) -> dict:
+def summary(
+    compared: TransferComparison, gained: pd.DataFrame, chosen: pd.DataFrame, failed: list[str], drops: dict[str, Drop]
+) -> dict:
     """Direction → level → method → accuracy and gain with intervals; accuracies are 0-1, gains are points.
 
     Parameters
     ----------
-    compared, gained
-        The runs, and what `fetalkit.analysis.transfer_results.gains` makes of them.
+    compared, gained, chosen
+        The runs, and what `fetalkit.analysis.transfer_results.gains` and `fetalkit.analysis.transfer_choice.choices` make of
+        them.
     failed
         Names of the runs that failed.
     drops
@@ -27,21 +31,22 @@ def summary(compared: TransferComparison, gained: pd.DataFrame, failed: list[str
     Returns
     -------
     dict
-        JSON types; None stands for what does not exist or could not be measured. ``directions`` holds one entry per view of
-        the study: each direction, and all left-out places of a cohort together. In each, per level and method: the mean over
-        the classifiers that have the method, beside ``accuracy_unaligned`` of the same ones; ``classifiers`` one by one; and
-        ``by_centre``, ``by_machine``, ``by_plane`` where these are known.
+        JSON types; None stands for what does not exist or could not be measured. ``primary`` lists the comparisons that are
+        tested, ``chosen`` what validation patients choose. ``directions`` holds one entry per view of the study: each
+        direction, and all left-out places of a cohort together. In each, per level and method: the mean over the
+        ``classifiers`` that have the method, beside the baseline of the level and ``unaligned_accuracy`` of the same ones;
+        these classifiers one by one; and ``by_centre``, ``by_machine``, ``by_plane`` where these are known. A corrected p
+        stands under ``primary`` alone.
     """
     plan, directions = compared.plan, {}
     for view in plan.views:
         parts = {of: by_group(compared, view, of) for of in GROUPS}
         here = gained[gained["view"] == view]
         for row in here[here.classifier == MEAN].to_dict("records"):
-            entry = {_NAMES.get(name, name): row[name] for name in _COLUMNS}
+            entry = {name: row[name] for name in [*_COLUMNS, "n_runs"]}
             each = here[(here.method == row["method"]) & (here.classifier != MEAN)]
             entry["classifiers"] = {
-                of["classifier"]: {_NAMES.get(name, name): of[name] for name in _COLUMNS[:-1]}
-                for of in each.to_dict("records")
+                of["classifier"]: {name: of[name] for name in _COLUMNS} for of in each.to_dict("records")
             }
             for name, part in parts.items():
                 if len(part):
@@ -57,6 +62,9 @@ def summary(compared: TransferComparison, gained: pd.DataFrame, failed: list[str
             "budget": plan.training.model_dump(include={"pretrain_steps", "train_steps", "batch_size"}),
             "test": {view: {"n": len(rows), "patients": rows.group.nunique()} for view, rows in tests.items()},
             "failed_runs": failed,
+            "baselines": BASELINES,
+            "primary": _primary(gained),
+            "chosen": chosen.to_dict("records"),
             "directions": directions,
             "standard_outline": {
                 direction: {
@@ -66,9 +74,13 @@ def summary(compared: TransferComparison, gained: pd.DataFrame, failed: list[str
                         name: 100 * getattr(drop.change, of)
                         for name, of in (("change", "estimate"), ("low", "low"), ("high", "high"))
                     },
-                    "p": drop.change.p,
                 }
                 for direction, drop in drops.items()
             },
         }
     )
+
+
+def _primary(gained: pd.DataFrame) -> list[dict]:
+    names = ["view", "level", "method", "baseline", "classifiers", "accuracy", "baseline_accuracy", "gain", "gain_low"]
+    return gained.loc[gained.primary, [*names, "gain_high", "p", "p_holm", "n_runs"]].to_dict("records")

@@ -17,5 +17,6 @@ TABLES = {
 OF_GENERATORS = ("denoiser.csv", "fidelity.csv", "fidelity.json")  # a cohort without generators lacks them
 # The same of a transfer study: those beside a cohort's own tables, and those of a study between cohorts.
 TRANSFER_TABLES = {"transfer.csv": ("transfer", "results.csv"), "transfer.json": ("transfer", "summary.json")}
-BETWEEN_TABLES = {name: ("transfer", name) for name in ("results.csv", "gains.csv", "groups.csv", "gap.csv", SUMMARY)}
+_BETWEEN = ("results.csv", "gains.csv", "chosen.csv", "groups.csv", "planes.csv", "gap.csv", SUMMARY)
+BETWEEN_TABLES = {name: ("transfer", name) for name in _BETWEEN}
 EVERY_TABLE = frozenset({*TABLES, *TRANSFER_TABLES, *BETWEEN_TABLES, SUMMARY})

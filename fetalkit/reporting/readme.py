@@ -6,6 +6,7 @@ Only ``reports/`` and ``benchmarks/results.json`` are read. Where a run has fail
 import json
 import re
 from collections.abc import Mapping
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -184,39 +185,31 @@ def quality() -> str:
 
 
 def transfer() -> str:
-    """Markdown table of the studies between cohorts: the control, and at each level the method with the highest gain."""
-    studies = _summaries("directions")
+    """Markdown table of the studies between cohorts: at each level what validation patients of the source choose."""
+    studies = _summaries("chosen")
     if not studies:
         return "Not run yet.\n"
     lines = []
     for folder, summary in studies.items():
-        for direction, by_level in summary["directions"].items():
-            for level, by_method in by_level.items():
-                if entries := _best(by_method):
-                    lines.append([f"[{direction}](reports/{folder}/index.html)", level, *entries])
-    columns = ["from, to", "known of the target", "best method", "its accuracy", "unaligned"]
-    return _table([*columns, "gain, points (95 % interval)", "p (Holm)"], lines)
+        for (view, _), rows in groupby(summary["chosen"], key=lambda row: (row["view"], row["level"])):
+            # The mean over all classifiers of the level comes first, where there are several.
+            lines.append([f"[{view}](reports/{folder}/index.html)", *_chosen(next(rows))])
+    columns = ["from, to", "known of the target", "method (of how many)", "its accuracy", "baseline"]
+    return _table([*columns, "gain, points (95 % interval)"], lines)
 
 
-def _best(by_method: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Entries of a level's line, from its best method on; none where the level is left to the page.
-
-    Holm's correction is over the main directions alone: a p tells that this is one of them. Methods with a run that failed have
-    neither gain nor p, and cannot be the best; they are named.
-    """
-    measured = {method: entry for method, entry in by_method.items() if entry["p_holm"] is not None}
-    failed = [name for name, entry in by_method.items() if None in (entry["accuracy"], entry["accuracy_unaligned"])]
-    note = f"failed: {', '.join(failed)}"
-    if not measured:
-        return [note, *["–"] * 4] if failed else []
-    method = max(measured, key=lambda name: measured[name]["gain_over_unaligned"])
-    entry = measured[method]
-    return [
-        f"{method} ({note})" if failed else method,
-        *(f"{100 * entry[name]:.1f} %" for name in ("accuracy", "accuracy_unaligned")),
-        _points(entry["gain_over_unaligned"], entry["gain_low"], entry["gain_high"]),
-        f"{entry['p_holm']:.3f}",
-    ]
+def _chosen(row: Mapping[str, Any]) -> list[str]:
+    """Entries of a line from its level on. Methods with a run that failed cannot be chosen; they are named."""
+    note = f"; failed: {row['failed']}" if row["failed"] else ""
+    number = len(row["among"].split(", "))
+    method = f"{row['method'] or '–'} (of {number}{note})"
+    if not row["method"]:
+        return [row["level"], method, *["–"] * 3]
+    accuracy, beside = (
+        "–" if row[name] is None else f"{100 * row[name]:.1f} %" for name in ("accuracy", "baseline_accuracy")
+    )
+    gain = "–" if row["gain"] is None else _points(row["gain"], row["gain_low"], row["gain_high"])
+    return [row["level"], method, accuracy, f"{row['baseline']} {beside}", gain]
 
 
 TABLES = {"results": results, "transfer": transfer, "speeds": speeds, "quality": quality}

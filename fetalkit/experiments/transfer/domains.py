@@ -178,7 +178,7 @@ class Gathered:
     ----------
     images
         uint8 (n, size, size).
-    planes, places, patients
+    planes, places, patients, cohorts, parts
         Of every image, (n,); patients of different cohorts have different names.
     index
         Rows of the tables that 01_cohort makes, in the same order.
@@ -188,7 +188,16 @@ class Gathered:
     planes: np.ndarray
     places: np.ndarray
     patients: np.ndarray
+    cohorts: np.ndarray
+    parts: np.ndarray
     index: pd.DataFrame
+
+    def rows(self, domain: Domain) -> np.ndarray:
+        """Rows of the images of a domain, int (m,)."""
+        inside = self.cohorts == domain.cohort
+        if domain.by:
+            inside &= (self.places == domain.place) != domain.rest_of_it
+        return np.flatnonzero(inside)
 
 
 def gathered(plan: Plan) -> Gathered:
@@ -200,9 +209,12 @@ def gathered(plan: Plan) -> Gathered:
         rows = study.table[study.table.part != "test"]
         index = table_of_images.read(cohort).set_index("image_id").loc[rows.image_id]
         patients = cohort + " " + rows.group
-        parts.append((study.store.images(rows.image_id), rows.plane, domain.places(rows), patients, index))
-    images, planes, places, patients, index = zip(*parts, strict=True)
-    arrays = dict(images=images, planes=planes, places=places, patients=patients)
+        named = np.full(len(rows), cohort)
+        parts.append(
+            (study.store.images(rows.image_id), rows.plane, domain.places(rows), patients, named, rows.part, index)
+        )
+    images, planes, places, patients, cohorts, of_parts, index = zip(*parts, strict=True)
+    arrays = dict(images=images, planes=planes, places=places, patients=patients, cohorts=cohorts, parts=of_parts)
     return Gathered(**{name: np.concatenate(of) for name, of in arrays.items()}, index=pd.concat(index))
 
 

@@ -2,14 +2,19 @@
 
 Every method spends P + N steps in all, P = ``pretrain_steps`` and N = ``train_steps``: those that pre-train spend P on
 synthetic images and N on real ones, the others all of them on real ones. `Method` is a set of independent choices, so that
-methods can be combined; the level follows from them.
+methods can be combined; the level follows from them, and from the level the baseline (`BASELINES`) that a gain is over.
+
+References
+----------
+Lee D-H. Pseudo-Label: The Simple and Efficient Semi-Supervised Learning Method for Deep Neural Networks. ICML workshop on
+challenges in representation learning (2013); here with one teacher, the control, and its calls taken once.
 """
 
 from dataclasses import dataclass
 
 # What is known of the target: nothing; the images of its train part; and the planes of k of them as well.
 NONE, UNLABELLED, LABELLED = LEVELS = ("none", "unlabelled", "labelled")
-SOURCE, TARGET, JOINT = "source", "target", "joint"
+SOURCE, TARGET, JOINT, PSEUDO = "source", "target", "joint", "pseudo"
 CONTROL = "unaligned"
 
 
@@ -32,7 +37,8 @@ class Method:
     adabn
         After training, take normalisation statistics from the target, as `fetalkit.experiments.transfer.adabn` does.
     images
-        Labelled real images: of the ``"source"``, ``"target"`` (k per plane), or ``"joint"``, a share of every batch of each.
+        Labelled real images: of the ``"source"``, ``"target"`` (k per plane), or ``"joint"``, a share of every batch of each;
+        or ``"pseudo"``, joint with all train images of the target under the planes that the control calls them.
     pretraining
         Begin with synthetic images of a diffusion model that has seen the ``"source"``, or the ``"target"`` too; ``""`` for no.
     pretraining_alignment
@@ -55,9 +61,15 @@ class Method:
     @property
     def level(self) -> str:
         """The least of `LEVELS` that the method can do with."""
-        if self.images != SOURCE:
+        if self.images in (TARGET, JOINT):
             return LABELLED
-        return UNLABELLED if self.alignment or self.style or self.adabn or self.pretraining == TARGET else NONE
+        seen = self.images == PSEUDO or self.pretraining == TARGET
+        return UNLABELLED if seen or self.alignment or self.style or self.adabn else NONE
+
+    @property
+    def needs_control(self) -> bool:
+        """Whether its training may ask the control for planes of the target's images."""
+        return bool(self.pretraining) or self.images == PSEUDO
 
 
 METHODS: dict[str, Method] = {
@@ -70,6 +82,7 @@ METHODS: dict[str, Method] = {
     "synthetic-source": Method(pretraining=SOURCE),
     "synthetic-magnified": Method(pretraining=SOURCE, magnified=True),
     "synthetic-aligned": Method(pretraining=SOURCE, pretraining_alignment="coral"),
+    "pseudo-label": Method(images=PSEUDO),
     "coral": Method(alignment="coral"),
     "mmd": Method(alignment="mmd"),
     "dann": Method(alignment="dann"),
@@ -82,6 +95,8 @@ METHODS: dict[str, Method] = {
     "joint+coral": Method(images=JOINT, alignment="coral"),
     "joint+synthetic-target": Method(images=JOINT, pretraining=TARGET),
 }
+# What the methods of a level are compared with: the plainest use of what the level knows.
+BASELINES = {NONE: CONTROL, UNLABELLED: "pseudo-label", LABELLED: "joint"}
 # Training with or without the wide range of scales, prediction at one or at several.
 ABLATION = {
     ("standard", "one"): CONTROL,
@@ -114,6 +129,11 @@ def phases(method: Method, pretrain_steps: int, train_steps: int) -> tuple[Phase
     )
 
 
+def baseline(name: str) -> str:
+    """The method that the method `name` is compared with: that of `BASELINES` at its level, for which it is itself."""
+    return BASELINES[METHODS[name].level]
+
+
 def by_level(names: list[str]) -> list[str]:
-    """`names` of methods, those first that know least of the target; in the order given within a level."""
-    return sorted(names, key=lambda name: LEVELS.index(METHODS[name].level))
+    """`names` of methods, those first that know least of the target; within a level its baseline, then the order given."""
+    return sorted(names, key=lambda name: (LEVELS.index(METHODS[name].level), name != baseline(name)))

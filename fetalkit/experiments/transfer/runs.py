@@ -19,7 +19,7 @@ from fetalkit.experiments.outcome import Outcome
 from fetalkit.experiments.phase_cache import PhaseCache
 from fetalkit.experiments.transfer import adabn, alignment, domains, methods, scales, sets
 from fetalkit.experiments.transfer.domains import Material
-from fetalkit.experiments.transfer.methods import CONTROL, JOINT, METHODS, TARGET, Method
+from fetalkit.experiments.transfer.methods import CONTROL, JOINT, METHODS, PSEUDO, TARGET, Method
 from fetalkit.experiments.transfer.settings import Transfer
 from fetalkit.utils import devices, parallel
 
@@ -69,15 +69,15 @@ def train_all(study: str, plan: Transfer) -> list[Outcome]:
 
     # Runs share what the control and the generators make: these first, each once.
     first, left = _parted(runs, lambda run: run.method == CONTROL)
-    later, plain = _parted(left, lambda run: bool(METHODS[run.method].pretraining))
+    later, plain = _parted(left, lambda run: METHODS[run.method].needs_control)
     outcomes = attempted([*first, *plain], "runs")
-    one_each = list({_set_of(run): run for run in later}.values())
+    one_each = list({_set_of(run): run for run in later if METHODS[run.method].pretraining}.values())
     # Two sets that differ in magnification alone are of one generator, which must not be trained twice side by side.
     magnified, own = _parted(one_each, lambda run: METHODS[run.method].magnified)
     made = []
     for some, label in ((own, "sets"), (magnified, "magnified sets")):
         made += parallel.attempt(synthetic_set, [{**shared, "run": run} for run in some], workers, label)
-    outcomes |= attempted(later, "runs that begin with synthetic images")
+    outcomes |= attempted(later, "runs that need the control or synthetic images")
     cache.keep(outcomes.values())
     used = [attempt.result for attempt in made]
     sets.keep(study, sets.folder(study).glob("*") if None in used else used)
@@ -160,7 +160,9 @@ def synthetic_set(study: str, plan: Transfer, cache: PhaseCache, run: TransferRu
     data = domains.material(plan, direction, method.level, run.seed)
     seen, places = sets.Seen(data.source.images, data.source.labels, data.source_places), data.source_places
     if method.pretraining == TARGET:
-        planes, (target, places) = believed(study, plan, cache, run, data), data.of_target()
+        # One set for all classifiers.
+        first = next(name for name in plan.training.classifiers if CONTROL in plan.methods_of(run.direction, name))
+        planes, (target, places) = believed(study, plan, cache, replace(run, classifier=first), data), data.of_target()
         seen = sets.Seen(
             np.concatenate([seen.images, target]),
             np.concatenate([seen.planes, planes]),
@@ -173,10 +175,11 @@ def synthetic_set(study: str, plan: Transfer, cache: PhaseCache, run: TransferRu
 
 
 def believed(study: str, plan: Transfer, cache: PhaseCache, run: TransferRun, data: Material) -> np.ndarray:
-    """Planes of the target's train images: known ones of those that are labelled, and what the control says of the others."""
-    first = next(name for name in plan.training.classifiers if CONTROL in plan.methods_of(run.direction, name))
-    control = TransferRun(run.direction, CONTROL, first, run.seed)
-    model, _, _ = train(study, plan, cache, control)
+    """Planes of the target's train images: known ones of those that are labelled, and what the control says of the others.
+
+    The control has the classifier and the seed of `run`.
+    """
+    model, _, _ = train(study, plan, cache, replace(run, method=CONTROL))
     device = devices.device(plan.run.device)
     planes = predict(plan, METHODS[CONTROL], model, data.of_target()[0], device).argmax(axis=1)
     if data.labelled is not None:
@@ -201,6 +204,9 @@ def _phase(
         labelled = read_set(synthetic_set(study, plan, cache, run), plan.image_size)
     elif method.images == JOINT:
         labelled, beside, share = data.source, data.labelled, plan.joint_share
+    elif method.images == PSEUDO:
+        called = Labelled(data.of_target()[0], believed(study, plan, cache, run, data))
+        labelled, beside, share = data.source, called, plan.joint_share
     else:
         labelled = data.of_labelled() if method.images == TARGET else data.source
     feed = Feed(

@@ -11,7 +11,7 @@ from fetalkit.config.machine import Machine
 from fetalkit.config.params import Params, Seeds, Training
 from fetalkit.config.sections import TRANSFER, Rate, Section, Steps, read, transfer_sections, unique, validated
 from fetalkit.experiments.transfer.domains import Direction, Domain
-from fetalkit.experiments.transfer.methods import CONTROL, METHODS, SUBJECT
+from fetalkit.experiments.transfer.methods import BASELINES, CONTROL, METHODS, SUBJECT, baseline
 from fetalkit.utils import paths
 from fetalkit.utils.errors import FetalkitError
 
@@ -67,6 +67,8 @@ class Transfer(Section):
     scales: Annotated[list[Magnification], Field(min_length=1), AfterValidator(unique)]
     generator: Generator
     blocks: Annotated[list[Block], Field(min_length=1)]
+    # Methods whose gains, and no others, are tested.
+    primary: Annotated[list[str], AfterValidator(unique), Field(default_factory=list)]
 
     @property
     def directions(self) -> dict[str, Direction]:
@@ -130,8 +132,11 @@ class Transfer(Section):
         for direction in self.directions:
             for classifier in self.training.classifiers:
                 used = self.methods_of(direction, classifier)
-                if used and CONTROL not in used:
-                    raise ValueError(f"blocks: {classifier}, {direction}: no {CONTROL} to compare with; add it")
+                for method in used:
+                    if lacking := {CONTROL, baseline(method)} - set(used):
+                        raise ValueError(
+                            f"blocks: {classifier}, {direction}: no {min(lacking)} to compare {method} with; add it"
+                        )
                 source = self.cohorts.get(self.directions[direction].source.cohort)
                 begun = [method for method in used if METHODS[method].pretraining]
                 if begun and source and SUBJECT not in source.generators:
@@ -139,6 +144,13 @@ class Transfer(Section):
                         f"blocks: {direction}: {begun[0]} begins with images of generators.{SUBJECT}, which the source lacks; "
                         "add that generator, or leave the method out"
                     )
+        every = {method for block in self.blocks for method in block.methods}
+        for method in self.primary:
+            if method not in every or method in BASELINES.values():
+                allowed = ", ".join(sorted(every - set(BASELINES.values()))) or "none"
+                raise ValueError(
+                    f"primary: {method} is no method of the blocks beside the baselines; allowed: {allowed}"
+                )
         if hidden := [name for name, of in self.cohorts.items() if of.classify.tested_on != "test"]:
             raise ValueError(f"{hidden[0]} is not tested on its test patients yet (classify.tested_on); leave it out")
         if len({(tuple(of.cohort.planes), of.images.image_size) for of in self.cohorts.values()}) > 1:
