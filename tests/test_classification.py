@@ -65,27 +65,19 @@ def test_the_search_for_a_protocol_reads_no_test_image(study, monkeypatch):
         "phantom",
         study.params,
         {"as it is": {}, "longer": {"classify": {"train_steps": 3}}},
-        subject="diffusion",
+        arms=["real", "real-long", "diffusion"],
         classifiers=["resnet"],
         shots=[study.params.splits.shots.largest],
         seeds=study.params.splits.seeds,
     )
-    assert list(table.candidate) == ["as it is", "longer"]
-    assert np.allclose(table.gain, table.diffusion - table[["real", "real-long"]].max(axis=1))
+    assert list(table.candidate) == 3 * ["as it is"] + 3 * ["longer"]
+    gained = training_search.gains(table, study.params)
+    assert gained.control.isin(["", "real", "real-long"]).all() and (gained.control == "").sum() == 4
+    mine, accuracy = gained[gained.arm == "diffusion"], table.set_index(["candidate", "arm"]).accuracy
+    better = [accuracy[name][["real", "real-long"]].max() for name in mine.candidate]
+    assert np.allclose(mine.gain, mine.accuracy - better) and gained.gain.isna().sum() == 4
     with pytest.raises(AssertionError, match="looked at the test part"):  # as the study does
         classification.train_all("phantom", study.params)
-
-
-def test_candidates_depart_from_the_settings_in_one_thing(study):
-    named = training_search.candidates(study.params, ["twice P", "drawings"])
-    assert list(named)[:2] == ["as in params.yaml", "twice P"]
-    assert named["twice P"] == {"classify": {"pretrain_steps": 2 * study.params.classify.pretrain_steps}}
-    drawn = list(named.values())[2:]
-    assert len(drawn) == 4 and all(set(changes) <= {"synthesis", "generators"} for changes in drawn)
-    assert named["guidance 3"] == {"generators": {"diffusion": {"sampling": {"guidance": 3.0}}}}
-    assert training_search.changed(study.params, named["guidance 3"]).generators["diffusion"].sampling.guidance == 3.0
-    with pytest.raises(FetalkitError, match="no candidate thrice P; choose protocols"):
-        training_search.candidates(study.params, ["thrice P"])
 
 
 def test_a_search_judges_by_patients_that_the_run_has_not_seen(study):
@@ -107,7 +99,7 @@ def test_a_candidate_that_draws_differently_has_sets_of_its_own(study):
     synthesis.draw("phantom", study.params, own, study.params.synthesis.images_per_plane)
 
     def compare(changes):
-        options = dict(subject="interpolation", classifiers=["resnet"], shots=[k], seeds=[seed])
+        options = dict(arms=["real", "interpolation"], classifiers=["resnet"], shots=[k], seeds=[seed])
         return training_search.compare("phantom", study.params, {"as it is": {}, "other": changes}, **options)
 
     before = study.synthetic("interpolation", k, seed).images

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from fetalkit.cohorts.audit import HASH_SIDE
-from fetalkit.experiments.transfer import leaks
+from fetalkit.experiments import leaks
 from fetalkit.utils.errors import FetalkitError
 
 SPLITS = SimpleNamespace(near_duplicate_bits=32, near_duplicate_correlation=0.95)

@@ -205,37 +205,6 @@ def test_confusion_of_a_failed_run_is_an_empty_matrix():
     assert words == [["75", "25", "0", "100"], ["failed"], ["75", "25", "0", "100"], []]
 
 
-# --- candidates of a search
-
-
-def candidates(missing=False):
-    rows = [
-        dict(candidate=name, k=k, seed=seed, **dict.fromkeys(ARMS[:3], 0.5 + 0.01 * seed))
-        for name, k, seed in product(("as it is", "longer"), SHOTS, SEEDS)
-    ]
-    table = pd.DataFrame(rows)
-    if missing:
-        table.loc[(table.candidate == "longer") & (table.k == "all") & (table.seed == 2), "own 0"] = np.nan
-    return table
-
-
-def test_candidates():
-    figure = result_plots.candidate_accuracies(candidates(), ARMS[:3], ARMS)
-    for axis in figure.axes:
-        assert [list(line.get_xdata()) for line in axis.lines] == [pytest.approx([51, 51])] * 3
-        assert colours(axis.lines) == [arm_styles(ARMS)[arm].colour for arm in ARMS[:3]]
-    assert not marks(figure)
-    fits(figure, "candidates")
-
-
-def test_a_candidate_that_failed_has_no_mean():
-    figure = result_plots.candidate_accuracies(candidates(missing=True), ARMS[:3], ARMS)
-    values = figure.axes[1].lines[2].get_xdata()
-    assert values[0] == pytest.approx(51) and np.isnan(values[1])
-    assert marks(figure) == ["× failed"]
-    assert figure.axes[1].texts[-1].get_position()[1] == figure.axes[1].lines[2].get_ydata()[1]
-
-
 # --- forest plots
 
 

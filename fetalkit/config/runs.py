@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from fetalkit.config.arms import may_know
 from fetalkit.config.params import Params
 from fetalkit.config.shots import EVERY
 from fetalkit.utils.errors import FetalkitError
@@ -53,6 +54,13 @@ def all_runs(settings: Params) -> list[Run]:
         for arm in arms_of(settings, classifier, k)
         if seed in seeds_of(settings, arm, classifier, k)
     ]
+
+
+def controls_of(settings: Params, arm: str) -> list[str]:
+    """Controls of the levels that `arm` may know, in the order of ``arms``; for one that is a control, of lower level alone."""
+    own = settings.arms[arm]
+    levels = [level for level in may_know(own.level) if not (own.control and level == own.level)]
+    return [name for name, of in settings.arms.items() if of.control and of.level in levels and name != arm]
 
 
 def check_generators(cohort: str, settings: Params) -> None:

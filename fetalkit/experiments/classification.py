@@ -12,12 +12,11 @@ from fetalkit.config import arms, params
 from fetalkit.config.params import Params
 from fetalkit.config.runs import Run, all_runs, stored_sets
 from fetalkit.data.study import Study
-from fetalkit.experiments import building, engine
+from fetalkit.experiments import building, engine, leaks
 from fetalkit.experiments.arm_phases import Material
 from fetalkit.experiments.engine import Trainee
 from fetalkit.experiments.outcome import Outcome
 from fetalkit.experiments.phase_cache import PhaseCache
-from fetalkit.experiments.transfer import leaks
 from fetalkit.utils import devices, parallel, paths
 from fetalkit.utils.files import replacing
 

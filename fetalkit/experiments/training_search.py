@@ -4,6 +4,7 @@ Test images are not read. Generators and sets are those of the study, so its sta
 """
 
 import hashlib
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,9 +15,8 @@ import pandas as pd
 
 from fetalkit.classifiers import trainer
 from fetalkit.config.params import Params
-from fetalkit.config.runs import Run
+from fetalkit.config.runs import Run, controls_of, generator_of, stored
 from fetalkit.config.sections import validated
-from fetalkit.config.shots import StepsOfShots
 from fetalkit.config.variants import Variant
 from fetalkit.data.study import Study, set_name
 from fetalkit.experiments import classification, synthesis
@@ -25,90 +25,33 @@ from fetalkit.utils import devices, parallel, paths
 from fetalkit.utils.errors import FetalkitError
 
 
-def candidates(settings: Params, wanted: Sequence[str]) -> dict[str, dict[str, dict[str, Any]]]:
-    """Candidates that depart in one thing from `settings`, and those settings themselves.
-
-    Parameters
-    ----------
-    settings
-        What the candidates depart from.
-    wanted
-        ``protocols`` (of training classifiers), ``drawings`` (from generators), or names of single candidates.
-
-    Returns
-    -------
-    dict
-        As `compare` takes them.
-
-    Raises
-    ------
-    FetalkitError
-        When there is no such candidate.
-    """
-    budget, drawn = settings.classify, settings.synthesis.images_per_plane
-    p, n, rate = budget.pretrain_steps, budget.train_steps, budget.learning_rate
-    protocols = {
-        "half of N": {"classify": {"train_steps": _times(n, 0.5)}},
-        "twice N": {"classify": {"train_steps": _times(n, 2)}},
-        "half of P": {"classify": {"pretrain_steps": _times(p, 0.5)}},
-        "twice P": {"classify": {"pretrain_steps": _times(p, 2)}},
-        "a third of the learning rate": {"classify": {"learning_rate": rate / 3}},
-        "three times the learning rate": {"classify": {"learning_rate": 3 * rate}},
-        "label smoothing 0.1": {"classify": {"label_smoothing": 0.1}},
-    }
-    drawings = {
-        "guidance 1": {"generators": {"diffusion": {"sampling": {"guidance": 1.0}}}},
-        "guidance 3": {"generators": {"diffusion": {"sampling": {"guidance": 3.0}}}},
-        "a third of the synthetic images": {"synthesis": {"images_per_plane": drawn // 3}},
-        "three times the synthetic images": {"synthesis": {"images_per_plane": 3 * drawn}},
-    }
-    if unknown := set(wanted) - {"protocols", "drawings", *protocols, *drawings}:
-        raise FetalkitError(
-            f"no candidate {', '.join(sorted(unknown))}; choose protocols, drawings, {', '.join([*protocols, *drawings])}"
-        )
-    chosen: dict[str, dict[str, Any]] = {"as in params.yaml": {}}
-    for part, members in (("protocols", protocols), ("drawings", drawings)):
-        chosen |= {name: changes for name, changes in members.items() if {part, name} & set(wanted)}
-    return chosen
-
-
-def _times(steps: StepsOfShots, factor: float) -> StepsOfShots:
-    """A budget, or that of every k, times `factor`."""
-    if isinstance(steps, dict):
-        return {k: max(1, round(of * factor)) for k, of in steps.items()}
-    return max(1, round(steps * factor))
-
-
 def compare(
     cohort: str,
     settings: Params,
     candidates: Mapping[str, Mapping[str, Mapping[str, Any]]],
     *,
-    subject: str,
+    arms: Sequence[str],
     classifiers: Sequence[str],
     shots: Sequence[str],
     seeds: Sequence[int],
 ) -> pd.DataFrame:
-    """Train controls and `subject` under every candidate.
+    """Train some arms under every candidate.
 
     Parameters
     ----------
     cohort, settings
         The study.
     candidates
-        Name → section of the settings → what differs there. Where ``synthesis`` or ``generators`` differ, sets are drawn
-        for the candidate.
-    subject
-        Arm that is to gain over the controls.
-    classifiers, shots, seeds
+        Name → section of the settings → what differs there. Synthetic sets are drawn for a candidate where ``synthesis`` or
+        ``generators`` differ, or the study has none.
+    arms, classifiers, shots, seeds
         Which runs.
 
     Returns
     -------
     pandas.DataFrame
-        One row per candidate, classifier, k and seed: ``n`` images that are judged by (`fetalkit.data.study.Study.unseen`), the
-        accuracy on them of both controls and of `subject` (0-1), its ``gain`` over the better one of the two mean controls at
-        that classifier and k, and ``seconds`` of training.
+        One row per training: ``candidate``, ``classifier``, ``k``, ``seed``, ``arm``, ``n`` images that are judged by
+        (`fetalkit.data.study.Study.unseen`), ``accuracy`` on them (0-1), and ``seconds`` of training.
 
     Raises
     ------
@@ -116,36 +59,51 @@ def compare(
         When a candidate names a setting that does not exist; or names the trainings that failed, after all others have
         finished.
     """
-    workers = parallel.workers(settings.run)
-    controls = settings.controls
-    used = (*controls, subject)
-    own = {name: dict(cohort=cohort, settings=changed(settings, of)) for name, of in candidates.items()}
-    drawing = {name: _sets(settings, subject, of) for name, of in candidates.items()}
-    subsets = [(k, seed) for k in shots for seed in seeds]
-    drawn = [
-        dict(own[name], sets=sets, k=k, seed=seed) for name, sets in drawing.items() if sets for k, seed in subsets
-    ]
-    parallel.run(_draw, drawn, workers, "sets")
-    jobs = [
-        dict(own[name], sets=drawing[name], candidate=name, run=Run(arm, classifier, k, seed))
-        for name in candidates
-        for classifier in classifiers
-        for k, seed in subsets
-        for arm in used
-    ]
-    return _gains(pd.DataFrame(parallel.run(judged, jobs, workers, "trainings")), controls, subject)
+    workers, drawing, jobs = parallel.workers(settings.run), {}, []
+    for name, changes in candidates.items():
+        own = dict(cohort=cohort, settings=changed(settings, changes))
+        for k, seed, arm in itertools.product(shots, seeds, arms):
+            sets = _sets(cohort, settings, arm, changes, k, seed)
+            drawing |= {(of, k, seed): dict(own, source=source, name=of, k=k, seed=seed) for source, of in sets.items()}
+            jobs += [
+                dict(own, sets=sets, candidate=name, run=Run(arm, classifier, k, seed)) for classifier in classifiers
+            ]
+    parallel.run(_draw, list(drawing.values()), workers, "sets")
+    return pd.DataFrame(parallel.run(judged, jobs, workers, "trainings"))
 
 
-def _gains(rows: pd.DataFrame, controls: list[str], subject: str) -> pd.DataFrame:
-    """The table of `compare` from one row per training."""
-    keys = ["candidate", "classifier", "k"]
-    table = rows.pivot_table("accuracy", [*keys, "seed"], "arm", sort=False)[[*controls, subject]]
-    for name, total in {"n": "first", "seconds": "sum"}.items():
-        table[name] = rows.groupby([*keys, "seed"], sort=False)[name].agg(total)
-    better = table.groupby(keys, sort=False)[controls].transform("mean").idxmax(axis=1)
-    reached = [table[control].loc[index] for index, control in zip(better.index, better, strict=True)]
-    table["gain"] = table[subject] - np.array(reached)
-    return table.reset_index()
+def gains(rows: pd.DataFrame, settings: Params) -> pd.DataFrame:
+    """What arms gain over the best control that knows no more, of those that were trained under the same candidate.
+
+    Parameters
+    ----------
+    rows
+        As `compare` returns them.
+    settings
+        With the arms.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per candidate, classifier, k and arm, means over seeds: ``level``, ``accuracy`` (0-1), ``control`` (empty where
+        there is none), ``gain`` over it (NaN there), and ``seconds`` of one training.
+    """
+    keys, found = ["candidate", "classifier", "k"], []
+    means = rows.groupby([*keys, "arm"], sort=False)[["accuracy", "seconds"]].mean().reset_index()
+    for key, group in means.groupby(keys, sort=False):
+        reached = dict(zip(group.arm, group.accuracy, strict=True))
+        for row in group.to_dict("records"):
+            arm = settings.arms[row["arm"]]
+            known = [name for name in controls_of(settings, row["arm"]) if name in reached]
+            best = max(known, key=reached.__getitem__, default="")
+            gain = row["accuracy"] - reached[best] if best else np.nan
+            of = {name: row[name] for name in ("accuracy", "seconds")}
+            found.append(
+                dict(zip(keys, key, strict=True))
+                | {"arm": row["arm"], "level": arm.level, "control": best, "gain": gain}
+                | of
+            )
+    return pd.DataFrame(found)[[*keys, "arm", "level", "accuracy", "control", "gain", "seconds"]]
 
 
 def changed(settings: Params, changes: Mapping[str, Any]) -> Params:
@@ -176,13 +134,16 @@ def changed(settings: Params, changes: Mapping[str, Any]) -> Params:
     return validated(Params, content | {"cohort": cohort}, "", "candidate")
 
 
-def _sets(settings: Params, subject: str, changes: Mapping[str, Any]) -> dict[str, str]:
-    """Sets that `subject` trains on -> names of the candidate's own ones, where it draws differently."""
+def _sets(cohort: str, settings: Params, arm: str, changes: Mapping[str, Any], k: str, seed: int) -> dict[str, str]:
+    """Sets that `arm` trains on → names of the search's own, where the study has none or the candidate draws differently."""
     drawing = {key: changes[key] for key in ("synthesis", "generators") if key in changes}
-    if not drawing:
-        return {}
     digest = hashlib.sha256(json.dumps(drawing, sort_keys=True).encode()).hexdigest()[:8]
-    return {name: f"{name}-search-{digest}" for name in settings.arms[subject].sources}
+
+    def own(source: str) -> bool:
+        name, of = stored(settings, source, k)
+        return bool(drawing) or not paths.data(cohort, "synthetic", f"{set_name(name, of, seed)}.npz").exists()
+
+    return {source: f"{source}-search-{digest}" for source in settings.arms[arm].sources if own(source)}
 
 
 def _folder(cohort: str) -> Path:
@@ -190,10 +151,10 @@ def _folder(cohort: str) -> Path:
     return paths.work(cohort, "search", "synthetic")
 
 
-def _draw(cohort: str, settings: Params, sets: Mapping[str, str], k: str, seed: int) -> None:
-    for generator, name in sets.items():
-        variant = Variant(name, generator, k, seed)
-        synthesis.draw(cohort, settings, variant, settings.synthesis.images_per_plane, _folder(cohort))
+def _draw(cohort: str, settings: Params, source: str, name: str, k: str, seed: int) -> None:
+    options = settings.sets[source].sampling if source in settings.sets else {}
+    variant = Variant(name, generator_of(settings, source), stored(settings, source, k)[1], seed, options)
+    synthesis.draw(cohort, settings, variant, settings.synthesis.images_per_plane, _folder(cohort))
 
 
 def judged(cohort: str, settings: Params, sets: Mapping[str, str], run: Run, candidate: str) -> dict[str, Any]:
@@ -206,7 +167,10 @@ def judged(cohort: str, settings: Params, sets: Mapping[str, str], run: Run, can
     """
     # What the study has trained is taken; what is trained here is kept apart from its outputs.
     cache = PhaseCache(cohort, paths.work(cohort, "search", "trainings"), PhaseCache.of(cohort, "search").shared)
-    instead = {source: _folder(cohort) / f"{set_name(name, run.k, run.seed)}.npz" for source, name in sets.items()}
+    instead = {
+        source: _folder(cohort) / f"{set_name(name, stored(settings, source, run.k)[1], run.seed)}.npz"
+        for source, name in sets.items()
+    }
     model, outcome = classification.train(cohort, settings, cache, run, instead)
     unseen = Study(cohort, settings).unseen(run.k, run.seed)
     called = trainer.predict(model, unseen.images, devices.device(settings.run.device)).argmax(axis=1)

@@ -9,7 +9,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
@@ -200,45 +199,6 @@ def confusion_matrices(matrices: Mapping[str, np.ndarray | None], planes: Sequen
         axis.tick_params(axis="y", rotation=0)
         axis.label_outer()
     return figure
-
-
-def candidate_accuracies(candidates: pd.DataFrame, arms: Sequence[str], all_arms: Sequence[str]) -> Figure:
-    """Validation accuracy of some arms under the candidates of a search, one panel per k.
-
-    Parameters
-    ----------
-    candidates
-        ``candidate``, ``k``, and one column per arm with accuracies (0-1). Where one of them is NaN, its mean is marked as
-        failed.
-    arms
-        Columns to show.
-    all_arms
-        Every arm of the study in the order of params.yaml.
-    """
-    names, shots, looks = (
-        list(dict.fromkeys(candidates.candidate)),
-        list(dict.fromkeys(candidates.k)),
-        arm_styles(all_arms, arms),
-    )
-    offsets = np.linspace(-0.15, 0.15, len(arms)) if len(arms) > 1 else [0.0]
-    figure, axes = plt.subplots(1, len(shots), figsize=(WIDTH, 0.36 * len(names) + 1.0), sharey=True, squeeze=False)
-    for axis, k in zip(axes[0], shots, strict=True):
-        means = 100 * candidates[candidates.k == k].groupby("candidate", sort=False)[list(arms)].agg(missing.mean)
-        for arm, offset in zip(arms, offsets, strict=True):
-            _dots(axis, means[arm], [names.index(name) + offset for name in means.index], looks[arm], arm)
-        axis.set(title=f"k = {k}", xlabel="accuracy on patients not seen (%)")
-    axes[0, 0].set_yticks(range(len(names)), names)
-    axes[0, 0].set_ylim(len(names) - 0.5, -0.5)
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=min(4, len(arms)))
-    return figure
-
-
-def _dots(axis: Axes, values: pd.Series, places: Sequence[float], style: Style, label: str) -> None:
-    """One dot per value, or a mark where there is none."""
-    axis.plot(values, places, color=style.colour, marker=style.marker, linestyle="", markersize=5, label=label)
-    for value, place in zip(values, places, strict=True):
-        if np.isnan(value):
-            missing.mark_row(axis, place, style.colour)
 
 
 def _colours(looks: Mapping[str, Style], arms: Iterable[str]) -> dict[str, tuple]:

@@ -16,7 +16,7 @@ from fetalkit.utils.files import replacing
 # Searches, which are no stages: notebook, tables in data/<cohort>/search/, folder of the report.
 SEARCHES = {
     "generator": ("search_generator", ("candidates.csv",), "search"),
-    "training": ("search_training", ("training.csv", "arms.csv"), "search-training-{cohort}"),
+    "training": ("search_training", ("steps.csv", "rounds.csv"), "search-training-{cohort}"),
 }
 _OWN = {*contents.EVERY_TABLE, contents.TEST_LOG, contents.CARDS, machine.FILE}
 

@@ -216,9 +216,3 @@ def gathered(plan: Plan) -> Gathered:
     images, planes, places, patients, cohorts, of_parts, index = zip(*parts, strict=True)
     arrays = dict(images=images, planes=planes, places=places, patients=patients, cohorts=cohorts, parts=of_parts)
     return Gathered(**{name: np.concatenate(of) for name, of in arrays.items()}, index=pd.concat(index))
-
-
-def index_and_images(cohort: str, settings: Params) -> tuple[pd.DataFrame, np.ndarray]:
-    """Table that 01_cohort makes, and all images of a cohort in the same order; FetalkitError where a stage is missing."""
-    index = table_of_images.read(cohort)
-    return index, Study(cohort, settings).store.images(index.image_id)

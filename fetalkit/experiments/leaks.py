@@ -8,7 +8,8 @@ import pandas as pd
 
 from fetalkit.cohorts import audit
 from fetalkit.config.params import Params
-from fetalkit.experiments.transfer.domains import index_and_images
+from fetalkit.data import index as table_of_images
+from fetalkit.data.study import Study
 from fetalkit.utils.errors import FetalkitError
 
 _NAMED = 5  # pairs that the message names
@@ -65,3 +66,9 @@ def check(cohorts: Mapping[str, Params]) -> int:
                 f"trained on; leave them out of one cohort"
             )
     return sum(len(index) for index, _ in known.values()) if len(known) > 1 else 0
+
+
+def index_and_images(cohort: str, settings: Params) -> tuple[pd.DataFrame, np.ndarray]:
+    """Table that 01_cohort makes, and all images of a cohort in the same order; FetalkitError where a stage is missing."""
+    index = table_of_images.read(cohort)
+    return index, Study(cohort, settings).store.images(index.image_id)
