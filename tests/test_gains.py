@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from fetalkit.analysis import conclusions, gains, results, summary
+from fetalkit.analysis import conclusions, gains, intervals, primary, results, summary
 from fetalkit.config import params, runs
 from fetalkit.config.shots import Shots
 from fetalkit.data.study import Study
@@ -79,7 +79,7 @@ def outcomes(study, accuracy, validation=None, failed=()):
 def compared(study, made):
     table = results.long_table(study, made)
     predictions = results.Predictions(study, results.predictions(made))
-    return table, gains.Comparison(predictions, gains.better_controls(table, study.params))
+    return table, gains.Comparison(predictions, table)
 
 
 ACCURACY = {"real": 0.6, "real-long": 0.7, "diffusion": 0.8, "mixup": 0.65, "gan": 0.5}
@@ -102,60 +102,157 @@ def test_the_ceiling_is_not_trained_where_it_would_be_the_arm_itself(study):
 def test_gains_by_hand(study):
     _, comparison = compared(study, outcomes(study, ACCURACY))
     table = gains.table(comparison).set_index(["arm", "classifier", "k", "control"]).sort_index()
-    assert set(comparison.better.values()) == {"real-long"}
+    assert {comparison.better("diffusion", k, ["resnet14t"]) for k in study.params.splits.shots} == {"real-long"}
     for control, gain in (("real", 20.0), ("real-long", 10.0)):
         row = table.loc[("diffusion", gains.MEAN, "10", control)]
         assert row.gain == pytest.approx(gain, abs=0.001)
         assert row.low < gain < row.high
         assert row.better_control == (control == "real-long")
+        assert (row.level, row.n_runs) == ("L0", 2 * 3)
     assert table.loc[("gan", "resnet10t-half", "5", "real-long")].gain == pytest.approx(-20, abs=0.001)
     assert ("gan", gains.MEAN, "10", "real") not in table.index
-    # Holm's correction is over what is reported: the better control, the mean of all classifiers.
-    corrected = table[table.p_holm.notna()]
-    assert len(corrected) == 3 + 3 + 1
-    assert (corrected.p_holm >= corrected.p).all()
+    assert "p_holm" not in table
 
 
 @pytest.mark.slow
 def test_validation_decides_which_control_is_the_better_one(study):
     better = {**ACCURACY, "real": 0.9}
     _, comparison = compared(study, outcomes(study, ACCURACY, validation=better))
-    assert set(comparison.better.values()) == {"real"}
+    assert comparison.better("diffusion", "10", ["resnet10t-half", "resnet14t"]) == "real"
+
+
+def with_further(study, *blocks, comparisons=()):
+    classify = study.params.classify.model_copy(update={"further": [params.Block(**block) for block in blocks]})
+    report = study.params.report.model_copy(
+        update={"comparisons": [params.PrimaryComparison(**named) for named in comparisons]}
+    )
+    return MadeUp(study.params.model_copy(update={"classify": classify, "report": report}))
+
+
+LEVELS = {**ACCURACY, "simulation": 0.75, "diffusion-guided": 0.9}
+HALF = {"shots": [10], "classifiers": ["resnet10t-half"]}
+
+
+@pytest.mark.slow
+def test_an_arm_is_compared_with_controls_that_know_no_more_where_both_are_trained(study):
+    """A control of L2 with two seeds and one classifier: for arms of L2, of this classifier, of these seeds alone."""
+    study = with_further(
+        study,
+        HALF | dict(arms=["simulation"], seeds=[0, 1]),
+        dict(arms=["diffusion-guided"], shots=[5, 10], classifiers=["resnet10t-half", "resnet14t"]),
+    )
+    _, comparison = compared(study, outcomes(study, LEVELS))
+    table = gains.table(comparison).set_index(["arm", "classifier", "k", "control"]).sort_index()
+    assert comparison.controls("diffusion-guided", "10") == ["real", "real-long", "simulation"]
+    assert comparison.controls("diffusion-guided", "5") == ["real", "real-long"]
+    assert comparison.controls("diffusion", "10") == comparison.controls("simulation", "10") == ["real", "real-long"]
+    assert comparison.controls("real-long", "10") == []
+    row = table.loc[("diffusion-guided", "resnet10t-half", "10", "simulation")]
+    assert row.gain == pytest.approx(15, abs=0.001) and row.n_runs == 2 and row.better_control and row.level == "L2"
+    # The mean is over both classifiers, and one of them has no such control.
+    assert table.loc[("diffusion-guided", gains.MEAN, "10", "real-long")].better_control
+    mean = table.loc[("diffusion-guided", gains.MEAN, "10", "simulation")]
+    assert not mean.better_control and mean.n_runs == 2
+    assert table.loc[("simulation", gains.MEAN, "10", "real-long")].gain == pytest.approx(5, abs=0.001)
+    assert table.loc[("simulation", gains.MEAN, "10", "real-long")].n_runs == 2
+
+
+@pytest.mark.slow
+def test_the_primary_comparisons_alone_are_corrected_and_each_has_one_p(study):
+    named = [
+        dict(arm="diffusion", control="real-long", k="10", classifier="resnet14t"),
+        dict(arm="diffusion", control="real-long", k=10, classifier="mean"),
+        dict(arm="mixup", control="real", k="5", classifier="mean"),
+    ]
+    study = with_further(study, comparisons=named)
+    table, comparison = compared(study, outcomes(study, ACCURACY))
+    entries = primary.compared(comparison, lambda run: 2.0)
+    assert [entry["gain"] for entry in entries] == pytest.approx([10, 10, 5], abs=0.001)
+    assert [entry["n_runs"] for entry in entries] == [3, 6, 6] and {entry["flops"] for entry in entries} == {2.0}
+    assert [entry["p_holm"] for entry in entries] == pytest.approx(intervals.holm([e["p"] for e in entries]), abs=2e-5)
+    gained = primary.with_corrected(gains.table(comparison), entries)
+    shown = gained.dropna(subset="p_holm")
+    keys = [tuple(entry[key] for key in ("arm", "control", "classifier", "k", "p_holm", "gain")) for entry in entries]
+    assert set(shown[["arm", "control", "classifier", "k", "p_holm", "gain"]].itertuples(index=False)) == set(keys)
+    assert all(5 < entry["smallest_detectable_gain"] < 30 for entry in entries)
+
+    answer = summary.headline(comparison, table, entries, {})
+    first, second, third, *rest = conclusions.opening(answer)
+    assert first.startswith("**resnet14t, k = 10: diffusion over real-long (L0): +10.0 points (95 % interval +")
+    assert "a gain after correction for 3 comparisons (p = " in first and "8 times in 10" in first
+    assert "mean over the classifiers that have converged, k = 10" in second
+    entries[0] |= {"p_holm": 0.2}
+    (text,) = [line for line in conclusions.opening(answer) if line.startswith("**resnet14t")]
+    assert "not told from zero after correction for 3 comparisons (p = 0.200, two-sided)" in text
+    assert len(conclusions.primary_table(answer)) == 3
+    few = next(one for one in answer["best"] if one["images"] == "few_shot")
+    assert (few["arm"], few["among"], few["level"]) == ("diffusion", 2, "L0")
+    assert "it beats this control in the primary comparisons mean, k = 10" in " ".join(conclusions.recipes(answer))
+
+
+@pytest.mark.slow
+def test_a_classifier_that_has_not_converged_stands_apart_and_in_no_mean(study):
+    study = with_further(study, comparisons=[dict(arm="diffusion", control="real", k="10", classifier="mean")])
+    table, comparison = compared(study, outcomes(study, ACCURACY))
+    apart = gains.Comparison(comparison.predictions, table, frozenset({("resnet14t", "10")}))
+    rows = gains.table(apart).set_index(["arm", "classifier", "k", "control"])
+    assert rows.loc[("diffusion", gains.MEAN, "10", "real")].n_runs == 3
+    assert not rows.loc[("diffusion", "resnet14t", "10", "real")].converged
+    assert primary.compared(apart, lambda run: 1.0)[0]["n_runs"] == 3
+    none = gains.Comparison(comparison.predictions, table, frozenset({("resnet14t", "10"), ("resnet10t-half", "10")}))
+    assert ("diffusion", gains.MEAN, "10", "real") not in gains.table(none).set_index(list(rows.index.names)).index
+    (entry,) = primary.compared(none, lambda run: 1.0)
+    assert entry["n_runs"] == 0 and np.isnan(entry["p_holm"])
+    assert "no classifier that trains both has converged" in conclusions.confirmed(entry, 1)
 
 
 @pytest.mark.slow
 def test_headline_by_hand(study):
-    _, comparison = compared(study, outcomes(study, ACCURACY))
-    headline = gains.headline(comparison)
-    assert list(headline) == ["diffusion", "gan", "mixup"]
-    few = headline["diffusion"]["few_shot"]
+    table, comparison = compared(study, outcomes(study, ACCURACY))
+    arms = gains.by_arm(comparison)
+    assert list(arms) == ["diffusion", "gan", "mixup"]
+    few = arms["diffusion"]["few_shot"]
     assert few["gain"] == pytest.approx(10, abs=0.001) and few["n_runs"] == 2 * 2 * 3
-    assert headline["diffusion"]["over_real"]["full"]["gain"] == pytest.approx(20, abs=0.001)
-    assert headline["gan"]["full"] is None and headline["gan"]["few_shot"]["n_runs"] == 3
+    assert few["controls"] == {"5": "real-long", "10": "real-long"}
+    assert arms["diffusion"]["over_real"]["full"]["gain"] == pytest.approx(20, abs=0.001)
+    assert arms["gan"]["full"] is None and arms["gan"]["few_shot"]["n_runs"] == 3
     # The controls are as accurate with five images as with all: more images are worth nothing, so a gain is a bound.
-    assert headline["diffusion"]["worth_bound"] == "at least"
-    assert headline["gan"]["worth_factor"] is None
+    assert arms["diffusion"]["worth_bound"] == "at least"
+    assert arms["gan"]["worth_factor"] is None
     # Five images and the one classifier that has the GAN there; full data has no such run.
-    assert {arm: of["same_runs"]["few_shot"]["gain"] for arm, of in headline.items()} == pytest.approx(
+    assert {arm: of["same_runs"]["few_shot"]["gain"] for arm, of in arms.items()} == pytest.approx(
         {"diffusion": 10, "gan": -20, "mixup": -5}, abs=0.001
     )
-    assert all(
-        of["same_runs"]["few_shot"]["n_runs"] == 3 and of["same_runs"]["full"] is None for of in headline.values()
-    )
-    text = " ".join(conclusions.opening(headline))
-    assert (
-        "In the 3 runs at k ≤ 50 that all of them have, " in text
-        and "rank diffusion +10.0, mixup -5.0, gan -20.0" in text
-    )
-    assert "+10.0 points" in text and "a gain that chance alone is unlikely to give" in text
-    for of in headline.values():
-        of["few_shot"]["p_holm"] = 0.5
-    few["p_holm"] = 0.04
-    assert "Holm), diffusion differs from the better control at k ≤ 50." in conclusions.opening(headline)[2]
-    headline["gan"]["few_shot"]["p_holm"] = 0.01
-    assert "Holm), diffusion, gan differ from the better control at k ≤ 50." in conclusions.opening(headline)[2]
-    shown = conclusions.headline_table(headline)
-    assert len(shown) == 5 and shown["claimed"].notna().sum() == 2
+    assert all(of["same_runs"]["few_shot"]["n_runs"] == 3 and of["same_runs"]["full"] is None for of in arms.values())
+    answer = summary.headline(comparison, table, [], {})
+    assert answer["arms"] == arms
+    text = " ".join(conclusions.opening(answer))
+    assert "No primary comparison was named before test patients were read" in text
+    assert "of 3 recipes *diffusion* gains most on validation patients" in text and "+10.0 points" in text
+    assert "exploratory: no comparison of the two was named beforehand" in text
+    assert "+5.2 points on average, +11.7 with 50 or fewer" in text and "+20.0 points" in text
+    assert not any(word in text for word in ("significant", "differ", "unlikely", "p ="))
+    shown = conclusions.arms_table(answer)
+    assert len(shown) == 5 and shown["claimed over real"].notna().sum() == 2
+
+
+QUALITY = {
+    "diffusion": {
+        "cas_share": 0.62,
+        "by_k": {
+            "10": dict(recognised=0.72, recognised_real=0.81, fd=205.4, fd_real=43.2, near_copies=0.012),
+            "all": dict(recognised=None, recognised_real=None, fd=132.0, fd_real=43.2, near_copies=None),
+        },
+    }
+}
+
+
+def test_how_good_the_generator_was_stands_first():
+    answer = {"primary": [], "generator": QUALITY, "best": [], "claimed": {"full": 5.2, "few_shot": 11.7}, "arms": {}}
+    first = conclusions.opening(answer)[0]
+    assert first.startswith("The images of *diffusion*: at k = 10 72% recognised as what they were asked for (81%), ")
+    assert "Fréchet distance 205 (43), 1.2% near-copies of train images; at k = all Fréchet distance 132 (43)" in first
+    assert "is 62% as accurate as one trained on real images" in first and "ImageNet" in first
 
 
 @pytest.mark.slow
@@ -164,25 +261,25 @@ def test_a_study_without_all_images_goes_all_the_way(study, shots):
     splits = study.params.splits.model_copy(update={"shots": Shots.of(shots)})
     study = MadeUp(study.params.model_copy(update={"splits": splits}))
     table, comparison = compared(study, outcomes(study, ACCURACY))
-    gained, headline = gains.table(comparison), gains.headline(comparison)
-    assert all(of["full"] is None and of["same_runs"]["full"] is None for of in headline.values())
-    assert headline["diffusion"]["few_shot"]["gain"] == pytest.approx(10, abs=0.001)
-    assert headline["diffusion"]["few_shot"]["n_runs"] == 2 * len(shots) * 3
-    assert (headline["diffusion"]["worth_factor"] is None) == (len(shots) == 1), "one number of images is no curve"
-    shown = conclusions.headline_table(headline)
+    gained = primary.with_corrected(gains.table(comparison), [])
+    answer = summary.headline(comparison, table, [], {})
+    arms = answer["arms"]
+    assert all(of["full"] is None and of["same_runs"]["full"] is None for of in arms.values())
+    assert arms["diffusion"]["few_shot"]["gain"] == pytest.approx(10, abs=0.001)
+    assert arms["diffusion"]["few_shot"]["n_runs"] == 2 * len(shots) * 3
+    assert (arms["diffusion"]["worth_factor"] is None) == (len(shots) == 1), "one number of images is no curve"
+    shown = conclusions.arms_table(answer)
     assert set(shown.images) == {"k ≤ 50"} and len(shown) == 3
     text = " ".join(
-        [*conclusions.opening(headline), *conclusions.replacement(headline), *conclusions.each(gained, "diffusion")]
+        [*conclusions.opening(answer), *conclusions.replacement(arms), *conclusions.each(gained, "diffusion")]
     )
     assert "+10.0 points" in text and "nan" not in text and "full data" not in text
     numbers = gains.numbers_of_images(comparison)
     assert numbers == {str(k): k for k in shots}
-    content = summary.summary(
-        comparison.predictions, table, pd.DataFrame(columns=["kind", "crosses_split"]), gained, headline
-    )
+    content = summary.summary(comparison, table, pd.DataFrame(columns=["kind", "crosses_split"]), gained, answer)
     assert content["shots"] == [str(k) for k in shots]
     assert json.loads(json.dumps(content, allow_nan=False)) == content
-    assert set(summary.metrics(table, gained)["gain"]["diffusion"]) == {str(k) for k in shots}
+    assert set(summary.metrics(table, gained, [])["gain"]["diffusion"]) == {str(k) for k in shots}
 
 
 @pytest.mark.slow
@@ -207,11 +304,12 @@ def test_a_failed_run_is_marked_and_never_vanishes_from_a_mean(study):
     assert touched[["gain", "low", "high", "p"]].isna().all(axis=None)
     other = gained[(gained.arm == "diffusion") & (gained.classifier == "resnet14t")]
     assert other.gain.notna().all()
-    headline = gains.headline(comparison)
-    assert np.isnan(headline["diffusion"]["few_shot"]["gain"])
-    assert "not measured, since a run failed" in " ".join(conclusions.opening(headline))
+    answer = summary.headline(comparison, table, [], {})
+    assert np.isnan(answer["arms"]["diffusion"]["few_shot"]["gain"])
+    # What has failed on validation too is no candidate for the best recipe.
+    assert {one["arm"] for one in answer["best"] if one["images"] == "few_shot"} == {"mixup"}
     pairs = pd.DataFrame(columns=["kind", "crosses_split"])
-    content = summary.summary(comparison.predictions, table, pairs, gained, headline)
+    content = summary.summary(comparison, table, pairs, primary.with_corrected(gained, []), answer)
     assert content["failed_runs"] == [name]
     assert content["arms"]["diffusion"]["resnet10t-half"]["10"]["accuracy"]["per_seed"]["1"] is None
     assert json.loads(json.dumps(content, allow_nan=False)) == content

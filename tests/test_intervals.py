@@ -65,7 +65,7 @@ def test_parts_are_those_of_the_analysis_of_variance():
     by_seed, by_patient, mean = values.mean(axis=1), values.mean(axis=0), values.mean()
     residual = values - by_seed[:, None] - by_patient + mean
     squares = np.array([4 * np.sum((by_patient - mean) ** 2) / 24, 25 * np.sum((by_seed - mean) ** 2) / 3])
-    parts = intervals._Parts.of(values, np.arange(25))
+    parts = intervals.Parts.of(values, np.arange(25))
     assert (parts.patients, parts.seeds) == pytest.approx(tuple(squares / 100))
     assert parts.both == pytest.approx(np.sum(residual**2) / (3 * 24) / 100)
 

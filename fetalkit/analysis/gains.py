@@ -1,28 +1,25 @@
-"""What an arm gains over its controls, paired by seed and by test image.
+"""What an arm gains over the controls that know no more than it does, paired by seed and by test image.
 
-A gain counts over the *better control*: whichever of ``real`` and ``real-long`` does better on validation patients at that k,
-mean over classifiers and seeds. Test images have no part in that choice.
+Per classifier, and for their mean over those that have converged. A gain counts over the *better control*, which validation
+patients choose (`fetalkit.analysis.controls`). All of this is exploratory, with intervals and uncorrected p, but for the
+comparisons that were named beforehand (`fetalkit.analysis.primary`).
 """
 
 from collections.abc import Callable, Sequence
+from functools import cache
 
 import numpy as np
 import pandas as pd
 
-from fetalkit.analysis import data_efficiency, intervals, results
+from fetalkit.analysis import controls, data_efficiency, intervals
 from fetalkit.analysis.results import Predictions
-from fetalkit.analysis.terms import FEW, MEAN
+from fetalkit.analysis.terms import COLUMNS, FEW, MEAN
 from fetalkit.config import runs
-from fetalkit.config.params import Params
 from fetalkit.config.shots import EVERY
 
 P_DIGITS = 5  # of p-values that are written; corrections take them as they are
-
-
-def better_controls(table: pd.DataFrame, settings: Params) -> dict[str, str]:
-    """k → the control that does better on validation patients; from the long table."""
-    accuracy = results.mean(table[table.metric == "validation_accuracy"], ["k", "arm"]).fillna(-1.0)
-    return {k: max(settings.controls, key=lambda control: accuracy[k, control]) for k in settings.splits.shots}
+_KEYS = ["arm", "level", "classifier", "converged", "k", "control", "better_control", "n_runs"]
+_TABLE = [*_KEYS, "gain", "low", "high", "p", "p_permutation"]
 
 
 class Comparison:
@@ -32,30 +29,55 @@ class Comparison:
     ----------
     predictions
         On the test set.
-    better
-        As `better_controls` returns it.
+    table
+        The long table, of the same study.
+    unconverged
+        Pairs of classifier and k that no mean contains; see `fetalkit.analysis.convergence`.
     """
 
-    def __init__(self, predictions: Predictions, better: dict[str, str]):
-        self.predictions, self.better, self.settings = predictions, better, predictions.study.params
+    def __init__(
+        self, predictions: Predictions, table: pd.DataFrame, unconverged: frozenset[tuple[str, str]] = frozenset()
+    ):
+        self.predictions, self.settings, self.unconverged = predictions, predictions.study.params, unconverged
+        self._better: Callable[..., str | None] = cache(
+            lambda arm, k, classifiers: controls.better(table, self.settings, arm, k, classifiers)
+        )
 
     def classifiers(self, k: str, *used: str) -> list[str]:
-        """Classifiers that have all arms `used` at `k`."""
-        every = self.settings.classify.classifiers
-        return [name for name in every if set(used) <= set(runs.arms_of(self.settings, name, k))]
+        """Classifiers that have converged at `k` and train all arms `used` there."""
+        return [name for name in controls.having(self.settings, k, *used) if self.converged(name, k)]
+
+    def converged(self, classifier: str, k: str) -> bool:
+        """Whether means contain this classifier at `k`."""
+        return (classifier, k) not in self.unconverged
 
     def arms(self, k: str) -> list[str]:
-        """Arms of some classifier at `k`, controls left out."""
+        """Arms of some classifier at `k` that may be compared with some control there."""
         every = {arm: 0 for name in self.settings.classify.classifiers for arm in runs.arms_of(self.settings, name, k)}
-        return [arm for arm in every if not self.settings.arms[arm].control]
+        return [arm for arm in every if self.controls(arm, k)]
 
-    def correct(self, arm: str, k: str, classifiers: Sequence[str]) -> np.ndarray:
+    def controls(self, arm: str, k: str) -> list[str]:
+        """Controls that know no more than `arm`, and that some classifier trains beside it at `k`."""
+        return [name for name in controls.known(self.settings, arm) if controls.having(self.settings, k, arm, name)]
+
+    def better(self, arm: str, k: str, classifiers: Sequence[str]) -> str | None:
+        """See `fetalkit.analysis.controls.better`."""
+        return self._better(arm, k, tuple(classifiers))
+
+    def seeds(self, k: str, classifiers: Sequence[str], *used: str) -> list[int]:
+        """See `fetalkit.analysis.controls.seeds`."""
+        return controls.seeds(self.settings, k, classifiers, *used)
+
+    def correct(self, arm: str, k: str, classifiers: Sequence[str], seeds: Sequence[int]) -> np.ndarray:
         """Share of `classifiers` that are right, (seeds, test images)."""
-        return np.mean([self.predictions.correct(arm, name, k) for name in classifiers], axis=0)
+        return np.mean([self.predictions.correct(arm, name, k, seeds) for name in classifiers], axis=0)
 
-    def difference(self, arm: str, control: str, k: str, classifiers: Sequence[str]) -> np.ndarray:
-        """`correct` of the arm minus that of the control."""
-        return self.correct(arm, k, classifiers) - self.correct(control, k, classifiers)
+    def difference(
+        self, arm: str, control: str, k: str, classifiers: Sequence[str], seeds: Sequence[int] | None = None
+    ) -> np.ndarray:
+        """`correct` of the arm minus that of the control, of the seeds that both have."""
+        shared = self.seeds(k, classifiers, arm, control) if seeds is None else seeds
+        return self.correct(arm, k, classifiers, shared) - self.correct(control, k, classifiers, shared)
 
     def gain(self, differences: np.ndarray, images: np.ndarray | slice = slice(None)) -> dict[str, float]:
         """As `points`, of some of the test images."""
@@ -78,32 +100,38 @@ def points(differences: np.ndarray, patients: Sequence[str]) -> dict[str, float]
 
 
 def table(compared: Comparison) -> pd.DataFrame:
-    """Gains of every arm over both controls, per k, per classifier and for their mean.
+    """Gains of every arm over every control that it is compared with, per k, per classifier and for their mean.
 
     Returns
     -------
     pandas.DataFrame
-        ``arm``, ``classifier`` (one of them, or `MEAN`), ``k``, ``control``, ``better_control`` (whether it is), ``gain``,
-        ``low``, ``high`` (points, 95 %), ``p``; and for the mean of all classifiers ``p_permutation``, and over the better
-        control ``p_holm``, which is corrected for the number of arms and k.
+        ``arm``, ``level``, ``classifier`` (one of them, or `MEAN`: those that have converged and train both), ``converged``,
+        ``k``, ``control``, ``better_control`` (whether it is), ``n_runs`` (pairs of them), ``gain``, ``low``, ``high`` (points,
+        95 %), ``p``, which is not corrected; and over the better control of the mean ``p_permutation``.
     """
     rows = []
     for k in compared.settings.splits.shots:
         for arm in compared.arms(k):
-            for control in compared.settings.controls:
-                names = compared.classifiers(k, arm)
-                key = dict(arm=arm, k=k, control=control, better_control=control == compared.better[k])
-                for name in names:
-                    difference = compared.difference(arm, control, k, [name])
-                    rows.append(key | {"classifier": name} | compared.gain(difference))
-                difference = compared.difference(arm, control, k, names)
-                second = {"classifier": MEAN, "p_permutation": compared.permutation(difference)}
-                rows.append(key | second | compared.gain(difference))
-    columns = ["arm", "classifier", "k", "control", "better_control", "gain", "low", "high", "p", "p_permutation"]
-    gained = pd.DataFrame(rows, columns=columns)
-    main = gained.better_control & (gained.classifier == MEAN)
-    gained.loc[main, "p_holm"] = intervals.holm(gained.p[main].to_numpy())
-    return gained.round({"p": P_DIGITS, "p_permutation": P_DIGITS, "p_holm": P_DIGITS})
+            for control in compared.controls(arm, k):
+                key = dict(arm=arm, level=compared.settings.arms[arm].level, k=k, control=control)
+                for name in controls.having(compared.settings, k, arm, control):
+                    own = {"classifier": name, "converged": compared.converged(name, k)}
+                    rows.append(key | own | _row(compared, arm, control, k, [name], [name]))
+                if (names := compared.classifiers(k, arm, control)) and compared.seeds(k, names, arm, control):
+                    every = compared.classifiers(k, arm)
+                    mean = {"classifier": MEAN, "converged": True}
+                    rows.append(key | mean | _row(compared, arm, control, k, names, every))
+    return pd.DataFrame(rows, columns=_TABLE).round({"p": P_DIGITS, "p_permutation": P_DIGITS})
+
+
+def _row(
+    compared: Comparison, arm: str, control: str, k: str, names: Sequence[str], every: Sequence[str]
+) -> dict[str, object]:
+    """A gain of these classifiers, and whether the control is the better one of `every` classifier that the arm has."""
+    difference = compared.difference(arm, control, k, names)
+    better = control == compared.better(arm, k, every)
+    row = {"better_control": better, "n_runs": len(names) * len(difference)} | compared.gain(difference)
+    return row | ({"p_permutation": compared.permutation(difference)} if better else {})
 
 
 def by_group(compared: Comparison, arm: str, of: str) -> pd.DataFrame:
@@ -122,8 +150,9 @@ def by_group(compared: Comparison, arm: str, of: str) -> pd.DataFrame:
     groups = compared.predictions.test[of].to_numpy()
     rows = []
     for k in compared.settings.splits.shots:
-        if arm in compared.arms(k):
-            difference = compared.difference(arm, compared.better[k], k, compared.classifiers(k, arm))
+        names = compared.classifiers(k, arm)
+        if names and (control := compared.better(arm, k, names)):
+            difference = compared.difference(arm, control, k, names)
             for group in dict.fromkeys(groups):
                 images = np.flatnonzero(groups == group)
                 if group:
@@ -131,66 +160,75 @@ def by_group(compared: Comparison, arm: str, of: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["k", of, "n", "gain", "low", "high", "p"]).round({"p": P_DIGITS})
 
 
-def headline(compared: Comparison) -> dict[str, dict]:
+Classifiers = dict[str, list[str]]  # by k
+
+
+def by_arm(compared: Comparison) -> dict[str, dict]:
     """Gains at full data and with few images, mean over classifiers and k, and how many real images the pre-training replaces.
 
     Returns
     -------
     dict
-        Arm → ``full`` and ``few_shot`` (k up to 50), each ``gain``, ``low``, ``high`` (points over the better control),
-        ``p``, ``p_holm`` and ``n_runs``, or None where the study has no such runs; the same under ``over_real`` and
-        ``over_real_long``, and, without ``p_holm``, under ``same_runs``, where only pairs of k and classifier count that all
-        arms have; ``worth_factor`` with its interval. Holm's correction is over all arms and both columns.
+        Arm that is marked ``headline`` → ``level``; ``full`` and ``few_shot`` (k up to 50), each ``gain``, ``low``, ``high``
+        (points over the better control), ``p`` (not corrected), ``n_runs`` and ``controls`` (by k), or None where the study has
+        no such runs; the same under ``over_real`` and ``over_real_long``, and under ``same_runs``, where only pairs of k and
+        classifier count that all arms have; ``worth_factor`` with its interval.
     """
     shots, settings = compared.settings.splits.shots, compared.settings
-    columns = {"full": [k for k in shots if k == EVERY], "few_shot": shots.upto(FEW)}
     named = [name for name, arm in settings.arms.items() if arm.headline]
-    used = [arm for arm in named if any(arm in compared.arms(k) for k in shots)]
-    over: dict[str, Callable[[str], str]] = {"": lambda k: compared.better[k]}
-    over |= {f"over_{control.replace('-', '_')}": lambda k, control=control: control for control in settings.controls}
-    gained: dict[str, dict] = {arm: {} for arm in used}
-    for name, control in over.items():
-        block = {
-            (arm, column): _pooled(compared, arm, _having(compared, [arm], of), control)
-            for arm in used
-            for column, of in columns.items()
-        }
-        _correct(block)
-        for (arm, column), entry in block.items():
-            (gained[arm].setdefault(name, {}) if name else gained[arm])[column] = entry
-    for column, of in columns.items():
+    used = [arm for arm in named if any(arm in compared.arms(k) and compared.classifiers(k, arm) for k in shots)]
+    gained: dict[str, dict] = {arm: {"level": settings.arms[arm].level} for arm in used}
+    for column in COLUMNS:
+        of = shots_of(compared, column)
         shared = _having(compared, used, of)
         for arm in used:
-            entry = _pooled(compared, arm, shared, over[""])
-            gained[arm].setdefault("same_runs", {})[column] = entry and _rounded(entry)
+            gained[arm][column] = pooled(compared, arm, of)
+            for control in controls.known(settings, arm):
+                if control in settings.controls:
+                    over = gained[arm].setdefault(f"over_{control.replace('-', '_')}", {})
+                    over[column] = _pooled(compared, arm, _having(compared, [arm, control], of), control)
+            gained[arm].setdefault("same_runs", {})[column] = _pooled(compared, arm, shared)
     return {arm: entry | replaced_images(compared, arm) for arm, entry in gained.items()}
 
 
-def _correct(block: dict[tuple[str, str], dict | None]) -> None:
-    """Add Holm's correction over all entries of a block, in place, and round what is to be written."""
-    measured = {key: entry for key, entry in block.items() if entry}
-    corrected = intervals.holm(np.array([entry["p"] for entry in measured.values()]))
-    for (key, entry), p in zip(measured.items(), corrected, strict=True):
-        block[key] = _rounded(entry) | {"p_holm": round(float(p), P_DIGITS)}
+def shots_of(compared: Comparison, column: str) -> list[str]:
+    """The k of a column: ``"full"``, all images, or ``"few_shot"``, at most `FEW` of each plane."""
+    shots = compared.settings.splits.shots
+    return shots.upto(FEW) if column == "few_shot" else [k for k in shots if k == EVERY]
 
 
-def _rounded(entry: dict) -> dict:
-    return entry | {"p": round(entry["p"], P_DIGITS)}
+def pooled(compared: Comparison, arm: str, shots: Sequence[str]) -> dict | None:
+    """Gain of an arm over the better controls at several k together, as in an entry of `by_arm`."""
+    return _pooled(compared, arm, _having(compared, [arm], shots))
 
 
-def _having(compared: Comparison, used: Sequence[str], shots: Sequence[str]) -> dict[str, list[str]]:
+def _having(compared: Comparison, used: Sequence[str], shots: Sequence[str]) -> Classifiers:
     """k → the classifiers that have all arms `used` there; without those k where no classifier has."""
     having = {k: compared.classifiers(k, *used) for k in shots}
     return {k: names for k, names in having.items() if names}
 
 
-def _pooled(compared: Comparison, arm: str, names: dict[str, list[str]], control: Callable[[str], str]) -> dict | None:
-    """Gain over several k together, `names` being the classifiers at each; None if there are none."""
-    if not names:
+def _over(compared: Comparison, arm: str, names: Classifiers) -> dict[str, str]:
+    """k → the better control, of those k that have one."""
+    over = {k: compared.better(arm, k, of) for k, of in names.items()}
+    return {k: control for k, control in over.items() if control}
+
+
+def _shared(compared: Comparison, arm: str, names: Classifiers, over: dict[str, str]) -> list[int]:
+    """Seeds that arm and controls have at every k."""
+    sets = [set(compared.seeds(k, names[k], arm, control)) for k, control in over.items()]
+    return sorted(set.intersection(*sets)) if sets else []
+
+
+def _pooled(compared: Comparison, arm: str, names: Classifiers, control: str | None = None) -> dict | None:
+    """Gain over several k together, over `control` or the better one at each; None if there are no pairs of runs."""
+    over = dict.fromkeys(names, control) if control else _over(compared, arm, names)
+    if not (seeds := _shared(compared, arm, names, over)):
         return None
-    difference = np.mean([compared.difference(arm, control(k), k, of) for k, of in names.items()], axis=0)
-    n_runs = sum(map(len, names.values())) * len(compared.settings.splits.seeds)
-    return compared.gain(difference) | {"n_runs": n_runs}
+    difference = np.mean([compared.difference(arm, of, k, names[k], seeds) for k, of in over.items()], axis=0)
+    entry = compared.gain(difference)
+    n_runs = sum(len(names[k]) for k in over) * len(seeds)
+    return entry | {"p": round(entry["p"], P_DIGITS), "n_runs": n_runs, "controls": over}
 
 
 def numbers_of_images(compared: Comparison) -> dict[str, float]:
@@ -204,13 +242,15 @@ def numbers_of_images(compared: Comparison) -> dict[str, float]:
 
 def replacement(compared: Comparison, arm: str) -> data_efficiency.ReplacementCurve | None:
     """By which factor the pre-training multiplies the real images, over the better control; None with fewer than two k."""
-    shots = [k for k in compared.settings.splits.shots if arm in compared.arms(k)]
-    if len(shots) < 2:
+    names = _having(compared, [arm], compared.settings.splits.shots)
+    over = _over(compared, arm, names)
+    seeds = _shared(compared, arm, names, over)
+    if len(over) < 2 or not seeds:
         return None
-    report, names = compared.settings.report, {k: compared.classifiers(k, arm) for k in shots}
+    report = compared.settings.report
     return data_efficiency.replacement_curve(
-        {k: compared.correct(compared.better[k], k, names[k]) for k in shots},
-        {k: compared.correct(arm, k, names[k]) for k in shots},
+        {k: compared.correct(control, k, names[k], seeds) for k, control in over.items()},
+        {k: compared.correct(arm, k, names[k], seeds) for k in over},
         numbers_of_images(compared),
         compared.predictions.test.group.to_numpy(),
         resamples=report.bootstrap_resamples,

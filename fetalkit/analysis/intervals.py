@@ -41,7 +41,6 @@ from statsmodels.stats.multitest import multipletests
 from fetalkit.utils.errors import FetalkitError
 
 MISSES = 0.05  # how often a 95 % interval may miss
-SHARED = 0.7  # of the part in common, left out where the seeds agree; chosen by simulation (see above)
 SMALLEST_P = 1e-12
 
 
@@ -84,7 +83,7 @@ def gain(differences: np.ndarray, patients: Sequence[str] | np.ndarray) -> Gain:
         When the shapes do not fit each other.
     """
     values, clusters = _checked(differences, patients)
-    estimate, parts = float(values.mean()), _Parts.of(values, clusters)
+    estimate, parts = float(values.mean()), Parts.of(values, clusters)
     half = parts.half_width(MISSES)
     return Gain(estimate, max(estimate - half, -1.0), min(estimate + half, 1.0), parts.p_value(estimate))
 
@@ -105,7 +104,7 @@ def accuracy(correct: np.ndarray, patients: Sequence[str] | np.ndarray) -> Inter
         When the shapes do not fit each other.
     """
     values, clusters = _checked(correct, patients)
-    estimate, half = float(values.mean()), _Parts.of(values, clusters).half_width(MISSES)
+    estimate, half = float(values.mean()), Parts.of(values, clusters).half_width(MISSES)
     return Interval(estimate, max(estimate - half, 0.0), min(estimate + half, 1.0))
 
 
@@ -166,8 +165,41 @@ def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
     return adjusted
 
 
+def parts(differences: np.ndarray, patients: Sequence[str] | np.ndarray) -> "Parts":
+    """Variance parts of a mean difference; arguments and errors as for `gain`."""
+    return Parts.of(*_checked(differences, patients))
+
+
+def half_width(
+    patients: np.ndarray | float,
+    seeds: np.ndarray | float,
+    both: np.ndarray | float,
+    n_patients: int,
+    n_seeds: int,
+    misses: float,
+) -> np.ndarray:
+    """Half the widths of intervals from the parts of their variances, as the module's docstring says.
+
+    Parameters
+    ----------
+    patients, seeds, both
+        Parts, of one shape.
+    n_patients, n_seeds
+        Numbers of patients and seeds.
+    misses
+        Probability with which the interval may miss, in (0, 1).
+    """
+    held = special.stdtrit(n_patients - 1, misses / 2) ** 2 * np.asarray(patients, dtype=float)
+    if n_seeds == 1:
+        return np.sqrt(held)
+    freedom = n_seeds - 1
+    over_seeds = special.stdtrit(freedom, misses / 2) ** 2
+    weight = over_seeds * (freedom - 1) / (over_seeds + freedom)
+    return np.sqrt(np.maximum(weight * np.maximum(patients - both, 0.0) + over_seeds * seeds, held))
+
+
 @dataclass(frozen=True)
-class _Parts:
+class Parts:
     """Variance of a mean over seeds and patients, in the parts that the module's docstring names; NaN where unknown."""
 
     patients: float
@@ -177,7 +209,8 @@ class _Parts:
     n_seeds: int
 
     @classmethod
-    def of(cls, values: np.ndarray, clusters: np.ndarray) -> "_Parts":
+    def of(cls, values: np.ndarray, clusters: np.ndarray) -> "Parts":
+        """Of values (seeds, images) and the number of each image's patient."""
         n_seeds, n_patients = len(values), clusters.max() + 1
         if n_patients < 2:
             return cls(np.nan, np.nan, np.nan, n_patients, n_seeds)
@@ -194,15 +227,7 @@ class _Parts:
 
     def half_width(self, misses: float) -> float:
         """Half the width of the interval that misses with the probability `misses`."""
-        over_patients = special.stdtrit(self.n_patients - 1, misses / 2) ** 2
-        if self.n_seeds == 1:
-            return float(np.sqrt(over_patients * self.patients))
-        freedom = self.n_seeds - 1
-        over_seeds = special.stdtrit(freedom, misses / 2) ** 2
-        weight = over_seeds * (freedom - 1) / (over_seeds + freedom)
-        whole = weight * max(self.patients - self.both, 0.0) + over_seeds * self.seeds
-        least = over_patients * (self.patients - SHARED * min(self.both, self.patients))
-        return float(np.sqrt(max(whole, least)))
+        return float(half_width(self.patients, self.seeds, self.both, self.n_patients, self.n_seeds, misses))
 
     def p_value(self, estimate: float) -> float:
         """Of the interval that just reaches zero."""

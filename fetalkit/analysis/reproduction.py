@@ -36,8 +36,10 @@ _GAINS = ("gain", "gain_over_unaligned", "change")
 _FIDELITY = ("fd", "kid", "precision", "recall", "density", "coverage")
 _WITH_INTERVAL = ("share", "distance")
 _JUDGED = re.compile(
-    r"(gain_)?(low|high)|p(_\w+)?|worth_\w+|better_control|threshold|spread|sd|within|balanced_accuracy"
+    r"(gain_)?(low|high)|p(_\w+)?|worth_\w+|better_control|converged|smallest_detectable_gain|flops|threshold|spread|sd|within|"
+    "balanced_accuracy"
 )
+_DERIVED = ("generator", "best", "controls", "unconverged")  # entries of a summary that follow from other tables
 _OF_POINTS = 100 * math.sqrt(2)  # a gain in points from two accuracies in [0, 1]
 _OF = " of "
 _HALF_95 = NormalDist().inv_cdf(0.975)
@@ -157,6 +159,8 @@ def _leaves(content: Any, place: tuple[str, ...] = ()) -> Iterator[tuple | str]:
                 for seed, number in value.items():
                     yield ", ".join(place), str(seed), place[-1], 1.0, _number(number), math.nan
             elif isinstance(value, dict | list):
+                if name in _DERIVED:
+                    continue
                 yield from _leaves(value, (*place, str(name)))
             elif not (name == "mean" and "per_seed" in content) and not _JUDGED.fullmatch(str(name)):
                 yield _leaf(content, place, str(name), value)

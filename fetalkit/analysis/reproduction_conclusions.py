@@ -4,9 +4,9 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from fetalkit.analysis.terms import COLUMNS, MEAN, meaning
+from fetalkit.analysis.published import current
+from fetalkit.analysis.terms import COLUMNS, MEAN, SIGNIFICANT, meaning
 
-SIGNIFICANT = 0.05
 _NONE = "no method gains"
 
 
@@ -14,9 +14,11 @@ def statements(summary: Mapping[str, Any]) -> dict[str, str]:
     """Subject → what the study says of it, from a ``summary.json`` or ``transfer.json``.
 
     Of every gain whether it is a gain, a loss, or not told from zero (the sign of an effect counts where its interval leaves
-    out zero), and whether it stands the correction for the number of comparisons; and the best of the methods that gain.
+    out zero); of those that were named beforehand whether it stands the correction for their number; and the best of the methods
+    that gain.
     """
-    return dict([*_of_headline(summary), *_of_gains(summary), *_of_transfer(summary)])
+    known = current(summary)
+    return dict([*_of_headline(known), *_of_gains(known), *_of_transfer(known)])
 
 
 def changed(published: Mapping[str, str], fresh: Mapping[str, str]) -> list[str]:
@@ -37,12 +39,15 @@ def turned(published: Mapping[str, Any], fresh: Mapping[str, Any]) -> list[str]:
 
 def _of_headline(summary: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     headline = summary.get("headline", {})
+    for entry in headline.get("primary", []):
+        subject = f"{entry['arm']} over {entry['control']}, {entry['classifier']}, k = {entry['k']}"
+        yield subject, _meaning(entry)
+        yield f"{subject}, corrected", _significant(entry["p_holm"])
     for column, name in COLUMNS.items():
-        entries = {arm: of[column] for arm, of in headline.items() if of.get(column)}
-        for arm, entry in entries.items():
+        arms = headline.get("arms", {})
+        for arm, entry in {arm: of[column] for arm, of in arms.items() if of.get(column)}.items():
             yield f"{arm} at {name}", _meaning(entry)
-            yield f"{arm} at {name}, corrected", _significant(entry["p_holm"])
-        compared = {arm: of["same_runs"][column] for arm, of in headline.items() if of.get("same_runs", {}).get(column)}
+        compared = {arm: of["same_runs"][column] for arm, of in arms.items() if of.get("same_runs", {}).get(column)}
         if compared:
             yield f"best at {name}", _best(compared)
 
@@ -50,9 +55,7 @@ def _of_headline(summary: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 def _of_gains(summary: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for row in summary.get("gains", []):
         if row["classifier"] == MEAN and row["better_control"]:
-            subject = f"{row['arm']}, k = {row['k']}"
-            yield subject, _meaning(row)
-            yield f"{subject}, corrected", _significant(row.get("p_holm"))
+            yield f"{row['arm']}, k = {row['k']}", _meaning(row)
 
 
 def _of_transfer(summary: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -72,7 +75,7 @@ def _of_method(entry: Mapping[str, Any]) -> dict[str, Any]:
 
 def _signs(summary: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
     """Signs of the gains of a headline that are not told from zero."""
-    for arm, of in summary.get("headline", {}).items():
+    for arm, of in current(summary).get("headline", {}).get("arms", {}).items():
         for column, name in COLUMNS.items():
             entry = of.get(column)
             if entry and entry["gain"] and entry["low"] is not None and entry["low"] <= 0 <= entry["high"]:

@@ -155,7 +155,7 @@ class Predictions:
         """(test images, planes) of one run."""
         return self._outcomes[run].of(list(self.test.image_id))
 
-    def correct(self, arm: str, classifier: str, k: str) -> np.ndarray:
-        """0/1, or NaN where a run failed, (seeds, test images), in the order of ``splits.seeds``."""
-        runs = [Run(arm, classifier, k, seed) for seed in self.study.params.splits.seeds]
-        return np.stack([correctness(self._outcomes[run], self.test, self.study.planes) for run in runs])
+    def correct(self, arm: str, classifier: str, k: str, seeds: Sequence[int]) -> np.ndarray:
+        """0/1, or NaN where a run failed, (seeds, test images)."""
+        outcomes = [self._outcomes[Run(arm, classifier, k, seed)] for seed in seeds]
+        return np.stack([correctness(outcome, self.test, self.study.planes) for outcome in outcomes])

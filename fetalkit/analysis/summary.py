@@ -5,33 +5,66 @@ from typing import Any, cast
 
 import pandas as pd
 
-from fetalkit.analysis import gains, intervals, results
+from fetalkit.analysis import gains, intervals, recipes, results
+from fetalkit.analysis.gains import Comparison
 from fetalkit.analysis.results import SUMMARISED, Predictions
+from fetalkit.analysis.terms import CLAIMED
 from fetalkit.cohorts.audit import duplicate_counts
 
 
+def headline(
+    compared: Comparison, table: pd.DataFrame, named: list[dict[str, Any]], quality: dict[str, dict[str, Any]]
+) -> dict[str, Any]:
+    """The answer in numbers, for `fetalkit.analysis.conclusions` and ``summary.json``.
+
+    Parameters
+    ----------
+    compared
+        Of the study.
+    table
+        The long table.
+    named
+        As `fetalkit.analysis.primary.compared` returns it.
+    quality
+        As `fetalkit.analysis.generator_quality.quality` returns it.
+
+    Returns
+    -------
+    dict
+        ``primary`` (`named`), ``generator`` (`quality`), ``best`` (as `fetalkit.analysis.recipes.best` returns it), ``claimed``
+        elsewhere, and ``arms`` (as `fetalkit.analysis.gains.by_arm` returns it).
+    """
+    return {
+        "primary": named,
+        "generator": quality,
+        "best": recipes.best(compared, table),
+        "claimed": CLAIMED,
+        "arms": gains.by_arm(compared),
+    }
+
+
 def summary(
-    predictions: Predictions, table: pd.DataFrame, pairs: pd.DataFrame, gained: pd.DataFrame, headline: dict
+    compared: Comparison, table: pd.DataFrame, pairs: pd.DataFrame, gained: pd.DataFrame, headline: dict
 ) -> dict:
     """Contents of ``summary.json``, apart from the time that the run took.
 
     Parameters
     ----------
-    predictions
-        On the test set.
+    compared
+        Of the study.
     table
         The long table.
     pairs
         Duplicates, as the audit lists them.
     gained, headline
-        As `fetalkit.analysis.gains.table` and `fetalkit.analysis.gains.headline` return them.
+        As `fetalkit.analysis.primary.with_corrected` and `headline` return them.
 
     Returns
     -------
     dict
         JSON types; None stands for what could not be measured, e.g. because a run failed.
     """
-    study = predictions.study
+    predictions, study = compared.predictions, compared.predictions.study
     splits, seeds = study.table, list(study.params.splits.seeds)
     sizes, patients = {}, {}
     for part in ("train", "validation", "test"):
@@ -51,6 +84,7 @@ def summary(
             "shots": list(study.params.splits.shots),
             "budget": study.params.classify.model_dump(include={"pretrain_steps", "train_steps", "batch_size"}),
             "headline": headline,
+            "unconverged": [{"classifier": name, "k": k} for name, k in sorted(compared.unconverged)],
             "failed_runs": failed(table),
             "arms": _by_arm(predictions, table),
             "gains": gained.to_dict("records"),
@@ -75,13 +109,24 @@ def _by_arm(predictions: Predictions, table: pd.DataFrame) -> dict:
                 "mean": round(float(values.value.mean(skipna=False)), 6),
                 "per_seed": {str(seed): round(value, 6) for seed, value in zip(values.seed, values.value, strict=True)},
             }
-        spread = intervals.accuracy(predictions.correct(arm, classifier, k), predictions.test.group.to_numpy())
+        correct = predictions.correct(arm, classifier, k, sorted(set(rows.seed)))
+        spread = intervals.accuracy(correct, predictions.test.group.to_numpy())
         entry["accuracy"] |= {"low": round(spread.low, 6), "high": round(spread.high, 6)}
     return nested
 
 
-def metrics(table: pd.DataFrame, gained: pd.DataFrame) -> dict:
-    """Few numbers for ``dvc metrics``: mean accuracy per arm and k, and the gain over the better control."""
+def metrics(table: pd.DataFrame, gained: pd.DataFrame, named: list[dict[str, Any]]) -> dict:
+    """Few numbers for ``dvc metrics``: mean accuracy per arm and k, gain over the better control, and primary comparisons.
+
+    Parameters
+    ----------
+    table
+        The long table, of the classifiers that have converged.
+    gained
+        As `fetalkit.analysis.gains.table` returns it.
+    named
+        As `fetalkit.analysis.primary.compared` returns it.
+    """
     mean = results.mean(table[table.metric == "accuracy"], ["arm", "k"]).round(4)
     numbers: dict[str, dict] = {"accuracy": {}, "gain": {}}
     for key, value in mean.items():
@@ -89,6 +134,9 @@ def metrics(table: pd.DataFrame, gained: pd.DataFrame) -> dict:
         numbers["accuracy"].setdefault(arm, {})[k] = float(value)
     for row in gained[gained.better_control & (gained.classifier == gains.MEAN)].itertuples():
         numbers["gain"].setdefault(row.arm, {})[row.k] = row.gain
+    for entry in named:
+        key = f"{entry['arm']} over {entry['control']}, {entry['classifier']}, k={entry['k']}"
+        numbers.setdefault("primary", {})[key] = {"gain": entry["gain"], "p_holm": entry["p_holm"]}
     return plain(numbers)
 
 

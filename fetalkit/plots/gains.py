@@ -1,6 +1,8 @@
 """Forest plots of gains with their intervals. Each function draws from tables; none trains, loads or saves."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import SimpleNamespace
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -9,9 +11,38 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from fetalkit.analysis.terms import SIGNIFICANT
 from fetalkit.plots.cohort import WIDTH
 from fetalkit.plots.missing import mark_row
 from fetalkit.plots.palette import arm_styles, styles
+
+
+def primary(named: Sequence[Mapping[str, Any]]) -> Figure:
+    """Gains of the primary comparisons with their 95 % intervals; filled are those that are told from zero after correction.
+
+    Parameters
+    ----------
+    named
+        As `fetalkit.analysis.primary.compared` returns them. A gain that is NaN, because a run failed, is marked; a grey stroke
+        is the smallest true gain that the study finds 8 times in 10.
+    """
+    figure, (axis,) = forest_panels(1, 0.42 * len(named) + 1.3)
+    looks = styles(["L0", "L1", "L2"])
+    for place, entry in enumerate(named):
+        row, colour = SimpleNamespace(**entry), looks[entry["level"]].colour
+        draw_interval(axis, row, place, colour, filled=entry["p_holm"] < SIGNIFICANT)
+        detectable = entry["smallest_detectable_gain"]
+        if not np.isnan(detectable):
+            axis.plot([detectable] * 2, [place - 0.3, place + 0.3], color="0.55", linewidth=1.6, linestyle=":")
+    name_rows(
+        axis, [f"{entry['arm']} over {entry['control']}\n{entry['classifier']}, k = {entry['k']}" for entry in named]
+    )
+    levels = list(dict.fromkeys(entry["level"] for entry in named))
+    handles = [Line2D([], [], color=looks[level].colour, marker="o", label=level) for level in levels]
+    handles.append(Line2D([], [], color="0.55", linestyle=":", label="found 8 times in 10"))
+    figure.legend(handles=handles, loc="outside upper right", ncols=4)
+    figure.supxlabel("gain in accuracy (points)", fontsize=10.5)
+    return figure
 
 
 def forest(gained: pd.DataFrame, all_arms: Sequence[str], by: str = "arm") -> Figure:

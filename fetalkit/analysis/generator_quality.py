@@ -1,0 +1,89 @@
+"""How good the images were that classifiers have trained on, next to real ones; from the tables of 06_fidelity."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from fetalkit.metrics.compare import ALL, REFERENCE
+from fetalkit.metrics.features import IMAGENET
+from fetalkit.utils.errors import FetalkitError
+
+SPACE = IMAGENET  # of the Fréchet distance
+_BEST = "real_train"  # set of real images that a perfect generator would equal
+
+
+def quality(folder: Path, sets: Sequence[str], shots: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Quality of synthetic sets.
+
+    Parameters
+    ----------
+    folder
+        With ``fidelity.csv``, ``fidelity.json`` and, for near-copies, ``sets.csv``: ``data/<cohort>/fidelity``; a published report
+        lacks the last.
+    sets
+        Their names; those that have not been measured are left out.
+    shots
+        k of the study.
+
+    Returns
+    -------
+    dict
+        Set → ``cas_share`` (accuracy of a classifier that was trained on the set of the largest k alone, over that of one that was
+        trained on real images) and ``by_k``: k → ``recognised`` and ``recognised_real`` (share of its images, and of real test
+        images, that a classifier of real images calls as asked for), ``fd`` and ``fd_real`` (Fréchet distance to real test
+        images in `SPACE`, of the set and of real train images), ``near_copies`` (share). Means over seeds; None where something
+        was not measured. Empty where the stage has not run.
+
+    Raises
+    ------
+    FetalkitError
+        When a file is damaged.
+    """
+    if not (folder / "fidelity.csv").exists():
+        return {}
+    measured = _json(folder / "fidelity.json")
+    table = pd.read_csv(folder / "fidelity.csv", dtype={"k": str}, keep_default_na=False, na_values=[""])
+    table = table[(table.feature_space == SPACE) & (table.plane == ALL)]
+    copies = pd.read_csv(folder / "sets.csv", dtype={"k": str}) if (folder / "sets.csv").exists() else None
+    found: dict[str, dict[str, Any]] = {}
+    for name in sets:
+        by_k = {k: _at(name, k, measured, table, copies) for k in shots}
+        by_k = {k: entry for k, entry in by_k.items() if entry["fd"] is not None or entry["recognised"] is not None}
+        if by_k:
+            found[name] = {"cas_share": measured.get("cas_share", {}).get(name), "by_k": by_k}
+    return found
+
+
+def _json(path: Path) -> dict[str, Any]:
+    """Contents of ``fidelity.json``, which an earlier edition may not have published."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    except (OSError, ValueError) as error:
+        raise FetalkitError(f"{path}: damaged ({error}); run 06_fidelity again, or get it back from git") from None
+
+
+def _at(
+    name: str, k: str, measured: dict[str, Any], table: pd.DataFrame, copies: pd.DataFrame | None
+) -> dict[str, float | None]:
+    """Quality of one set at one k."""
+    recognised = measured.get("recognised_by_k", {}).get(k, {})
+    entry = {
+        "recognised": recognised.get(name, {}).get(ALL),
+        "recognised_real": recognised.get(REFERENCE, {}).get(ALL),
+        "fd": _mean(table.fd[(table.set == name) & (table.k == k)]),
+        "fd_real": _mean(table.fd[table.set == _BEST]),
+        "near_copies": None,
+    }
+    if copies is not None:
+        rows = copies[(copies.generator == name) & (copies.k == k)].drop_duplicates("seed")
+        entry["near_copies"] = _mean(rows.share)
+    return entry
+
+
+def _mean(values: pd.Series) -> float | None:
+    mean = float(values.mean()) if len(values) else np.nan
+    return None if np.isnan(mean) else round(mean, 4)

@@ -1,0 +1,79 @@
+"""The comparisons that were named before test was read: each with its gain, its one corrected p, and the study's power."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from fetalkit.analysis import intervals, power
+from fetalkit.analysis.gains import P_DIGITS, Comparison
+from fetalkit.analysis.terms import MEAN, SIGNIFICANT
+from fetalkit.config.runs import Run
+
+Cost = Callable[[Run], float]  # floating-point operations of a run: of its generator, of drawing and of the classifier
+_KEYS = ["arm", "control", "classifier", "k"]
+
+
+def compared(comparison: Comparison, cost: Cost | None = None) -> list[dict[str, Any]]:
+    """Every primary comparison, in the order of ``report.comparisons``.
+
+    Parameters
+    ----------
+    comparison
+        Of the study.
+    cost
+        As `flops` returns it by default.
+
+    Returns
+    -------
+    list of dict
+        ``level``, ``arm``, ``control``, ``classifier`` (`MEAN`: those that have converged and train both), ``k``; ``gain`` of the
+        arm over the control, ``low``, ``high`` (points, 95 %), two-sided ``p``, and ``p_holm``, corrected for the number of
+        primary comparisons; ``n_runs`` (pairs), ``flops`` (mean over the runs of the arm), ``converged``, and
+        ``smallest_detectable_gain`` (points): the smallest true gain that such a study would tell from zero 8 times in 10. What
+        could not be measured is NaN and does not count in the correction.
+    """
+    named = comparison.settings.report.comparisons
+    entries = [_entry(comparison, one, len(named), cost or flops(comparison)) for one in named]
+    corrected = intervals.holm([entry["p"] for entry in entries])
+    return [
+        entry | {"p": round(entry["p"], P_DIGITS), "p_holm": round(float(p), P_DIGITS)}
+        for entry, p in zip(entries, corrected, strict=True)
+    ]
+
+
+def _entry(comparison: Comparison, named: Any, number: int, cost: Cost) -> dict[str, Any]:
+    names = [named.classifier]
+    if named.classifier == MEAN:
+        names = comparison.classifiers(named.k, named.arm, named.control)
+    seeds = comparison.seeds(named.k, names, named.arm, named.control)
+    about = {
+        "level": comparison.settings.arms[named.arm].level,
+        "arm": named.arm,
+        "control": named.control,
+        "classifier": named.classifier,
+        "k": named.k,
+        "converged": bool(names) and all(comparison.converged(name, named.k) for name in names),
+        "n_runs": len(names) * len(seeds),
+    }
+    if not seeds:
+        missing = ("gain", "low", "high", "p", "smallest_detectable_gain", "flops")
+        return about | dict.fromkeys(missing, float("nan"))
+    difference = comparison.difference(named.arm, named.control, named.k, names, seeds)
+    parts = intervals.parts(difference, comparison.predictions.test.group.to_numpy())
+    detectable = power.smallest_gain(parts, SIGNIFICANT / number)
+    costs = [cost(Run(named.arm, name, named.k, seed)) for name in names for seed in seeds]
+    gain = comparison.gain(difference)
+    return about | gain | {"smallest_detectable_gain": round(100 * detectable, 3), "flops": float(np.mean(costs))}
+
+
+def flops(comparison: Comparison) -> Cost:
+    """Floating-point operations of the runs of a study, all in all; NaN: they are not counted yet."""
+    return lambda run: float("nan")
+
+
+def with_corrected(gained: pd.DataFrame, entries: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    """The table of gains with ``p_holm``: that of the primary comparisons; all other rows have none."""
+    corrected = pd.DataFrame(entries, columns=[*_KEYS, "p_holm"])
+    return gained.merge(corrected.astype({"p_holm": float}), how="left", on=_KEYS, validate="many_to_one")
