@@ -55,7 +55,7 @@ TINY = {
             },
         },
     },
-    "report": {"bootstrap_resamples": 200},
+    "report": {"bootstrap_resamples": 200, "converged_within": 1.0, "converged_near": 1.0},
 }
 # Replaced as a whole where they are changed; all other sections are changed key by key.
 _WHOLE = {"classifiers", "further", "guidance_scales", "blocks", "leave_out"}

@@ -7,7 +7,7 @@ import test_gains
 from own_package import own  # noqa: F401
 
 from fetalkit import cohorts
-from fetalkit.analysis import conclusions, gains, results
+from fetalkit.analysis import conclusions, results, summary
 from fetalkit.config import listing, params, runs, sets
 from fetalkit.config.shots import Shots
 from fetalkit.data.study import Study
@@ -100,11 +100,11 @@ def test_an_arm_so_marked_reaches_the_headline(own):  # noqa: F811
     study = test_gains.MadeUp(settings.model_copy(update={"cohort": cohort, "splits": splits}))
     assert {run.arm for run in runs.all_runs(study.params)} == {"real", "real-long", "mean-then-mixup"}
     accuracy = {"real": 0.6, "real-long": 0.7, "mean-then-mixup": 0.8}
-    _, comparison = test_gains.compared(study, test_gains.outcomes(study, accuracy))
-    headline = gains.headline(comparison)
-    assert list(headline) == ["mean-then-mixup"]
-    assert headline["mean-then-mixup"]["few_shot"]["gain"] == pytest.approx(10, abs=0.001)
-    assert conclusions.headline_table(headline).arm.tolist() == ["mean-then-mixup"]
+    table, comparison = test_gains.compared(study, test_gains.outcomes(study, accuracy))
+    answer = summary.headline(comparison, table, [], {})
+    assert list(answer["arms"]) == ["mean-then-mixup"]
+    assert answer["arms"]["mean-then-mixup"]["few_shot"]["gain"] == pytest.approx(10, abs=0.001)
+    assert conclusions.arms_table(answer).arm.tolist() == ["mean-then-mixup"]
 
 
 def test_what_is_added_is_listed(own, tmp_path):  # noqa: F811

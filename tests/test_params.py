@@ -139,6 +139,10 @@ def test_impossible_shots_are_refused(changed, values):
         changed({"phantom/splits/shots": values} | NO_FURTHER)
 
 
+def comparison(**changes):
+    return dict(arm="diffusion", control="real-long", k=10, classifier="mean", primary=True) | changes
+
+
 BAD = {
     "arm": ({"phantom/classify/arms": ["real", "magic"]}, "phantom: classify.arms: magic unknown; allowed: real, "),
     "further arm": (
@@ -347,6 +351,52 @@ BAD = {
     "pretrained with other shapes": (
         {"phantom/classify/classifiers/resnet10t-half/pretrained": True},
         "the pretrained weights of resnet10t do not fit",
+    ),
+    "comparison of no arm": (
+        {"phantom/report/comparisons": [comparison(arm="dif")]},
+        "report.comparisons.0.arm: dif unknown; allowed: real, real-long",
+    ),
+    "comparison at no k": (
+        {"phantom/report/comparisons": [comparison(k=7)]},
+        "report.comparisons.0.k: 7 unknown; allowed: 10, all",
+    ),
+    "comparison of no classifier": (
+        {"phantom/report/comparisons": [comparison(classifier="vit")]},
+        "report.comparisons.0.classifier: vit unknown; allowed: resnet10t-half, mean",
+    ),
+    "comparison with no control": (
+        {"phantom/report/comparisons": [comparison(control="synthetic-only")]},
+        "report.comparisons.0.control: synthetic-only is no control; there are: real, real-long",
+    ),
+    "comparison with itself": (
+        {"phantom/report/comparisons": [comparison(arm="real-long")]},
+        "report.comparisons.0.control: real-long is the arm itself; name another",
+    ),
+    "comparison with a control that knows more": (
+        {"phantom/report/comparisons": [comparison(control="simulation")]},
+        "report.comparisons.0.control: simulation knows what arms of L2 may know, and diffusion is of L0; name a control of L0",
+    ),
+    "comparison of what is not trained": (
+        {"phantom/report/comparisons": [comparison(arm="diffusion-guided", k="all", classifier="resnet10t-half")]},
+        "report.comparisons.0.k: diffusion-guided and real-long are not both trained with resnet10t-half at k = all; add them",
+    ),
+    "comparison without a common seed": (
+        {
+            "phantom/classify/further/1/seeds": [0],
+            "phantom/classify/further/2": dict(arms=["mixup"], shots=[10], classifiers=["resnet10t-half"], seeds=[1]),
+            "arms/mixup/control": True,
+            "arms/mixup/headline": False,
+            "phantom/report/comparisons": [comparison(arm="diffusion-guided", control="mixup")],
+        },
+        "report.comparisons.0.arm: diffusion-guided and mixup have no seed in common at k = 10; give both the same seeds",
+    ),
+    "comparison that is not primary": (
+        {"phantom/report/comparisons": [comparison(primary=False)]},
+        "phantom.report.comparisons.0.primary = False: ",
+    ),
+    "comparison twice": (
+        {"phantom/report/comparisons": [comparison(), comparison()]},
+        "report.comparisons.1: diffusion over real-long at k = 10, mean is named twice; name it once",
     ),
     "frame": ({"phantom/cohort/frame": "last"}, "phantom.cohort.frame = 'last': must be first, middle, or"),
     "frame 0": (

@@ -51,11 +51,12 @@ def test_the_summary_is_complete(clone):
     assert set(summary["duplicates"]) >= {"pairs", "cross_split"}
     assert summary["seeds"] == [0, 1]
     assert summary["wall_seconds"] > 0
-    assert summary["test_readings"] == 2 and summary["failed_runs"] == []
-    assert list(summary["headline"]) == ["diffusion", "gan", "interpolation", "mixup", "simulation"]
-    for arm, of in summary["headline"].items():
+    assert summary["test_readings"] == 3 and summary["failed_runs"] == []
+    assert set(summary["headline"]["generator"]["diffusion"]["by_k"]) == {"3", "all"}
+    assert summary["headline"]["primary"] == [] and summary["headline"]["claimed"]["full"] == 5.2
+    for arm, of in summary["headline"]["arms"].items():
         for over in (of, of["over_real"], of["over_real_long"]):
-            assert set(over["few_shot"]) == {"gain", "low", "high", "p", "p_holm", "n_runs"}
+            assert set(over["few_shot"]) == {"gain", "low", "high", "p", "n_runs", "controls"}
             assert (over["full"] is None) == (arm != "diffusion")
         assert of["few_shot"]["n_runs"] == (4 if arm == "diffusion" else 2)
     results = clone.table("data", "phantom", "pages", "results.csv")
@@ -82,7 +83,7 @@ def test_the_transfer_study_is_published(clone):
     }
     table = clone.table("data", "phantom", "pages", "transfer.csv")
     assert table[table.metric == "accuracy"].value.between(0, 1).all() and table.method.nunique() == 6
-    assert len(clone.table("data", "phantom", "pages", "test_readings.csv")) == 2
+    assert len(clone.table("data", "phantom", "pages", "test_readings.csv")) == 3
     assert 'href="08_transfer.html"' in (report / "index.html").read_text()
 
 
@@ -370,7 +371,7 @@ def test_a_failing_run_is_seen_from_the_training_to_the_readme(clone):
     summary = json.loads((pages / "summary.json").read_text())
     failed = [f"exploding_resnet10t_k3_seed{seed}" for seed in (0, 1)]
     assert summary["failed_runs"] == failed
-    assert summary["headline"]["exploding"]["few_shot"]["gain"] is None
+    assert summary["headline"]["arms"]["exploding"]["few_shot"]["gain"] is None
     assert summary["arms"]["exploding"]["resnet10t"]["3"]["accuracy"]["mean"] is None
     for page in ("index.html", "07_classify.html"):
         text = (pages / page).read_text()

@@ -149,9 +149,10 @@ def test_publishing_takes_the_run_s_report_and_keeps_what_is_not_of_it(run):
     paths.data("africa", "pages", "gains.csv").chmod(0o444)  # as DVC does where its cache is linked
 
     assert publish.publish("africa") == paths.reports("africa", "index.html")
-    assert published() == built() | others
+    report = {name: text for name, text in built().items() if name != "test_readings.csv"}
+    assert published() == report | others
     publish.publish("africa")
-    assert published() == built() | others
+    assert published() == report | others
 
 
 def test_the_test_log_unites_what_was_published_and_earlier_runs(run):
@@ -174,6 +175,23 @@ def test_the_test_log_unites_what_was_published_and_earlier_runs(run):
     assert readings() == [first]
     line = pd.read_csv(paths.data("africa", "pages", "test_readings.csv")).iloc[0]
     assert (line.started, line.commit) == (RECORD["started"], RECORD["commit"])
+    assert (line.cohort, line.study, line.what_for) == ("africa", "africa", "accuracy of the arms")
+
+
+def test_one_log_has_the_readings_of_all_studies(run):
+    log = paths.ROOT / "reports" / "test_readings.csv"
+    build.build("africa")
+    publish.publish("africa")
+    lines = pd.read_csv(log)
+    other = lines.assign(study="hospitals", what_for="accuracy in places that classifiers were not trained in")
+    other.to_csv(log, index=False)
+    run["results.csv"].write_text("another")
+    build.build("africa")
+    publish.publish("africa")
+    kept = pd.read_csv(log)
+    assert sorted(kept.study) == ["africa", "africa", "hospitals"] and set(kept.cohort) == {"africa"}
+    # A report tells of its own study alone.
+    assert set(pd.read_csv(paths.data("africa", "pages", "test_readings.csv")).study) == {"africa"}
 
 
 def test_a_study_between_cohorts_is_one_page(run, monkeypatch):
@@ -181,6 +199,7 @@ def test_a_study_between_cohorts_is_one_page(run, monkeypatch):
     monkeypatch.setattr(transfers, "between_cohorts", lambda study: study == folder)
     monkeypatch.setattr(privacy, "public", lambda study: True)
     monkeypatch.setattr(build, "_transfer_settings", lambda study: {"seeds": [0]})
+    monkeypatch.setattr(build, "_whose_patients", lambda study: ["spain", "africa"])
     execute(build.TRANSFER, "# Between", [], cohort=folder)
     for name in build.BETWEEN_TABLES:
         paths.data(folder, "transfer").mkdir(parents=True, exist_ok=True)
@@ -188,7 +207,9 @@ def test_a_study_between_cohorts_is_one_page(run, monkeypatch):
     build.build(folder)
     assert publish.publish(folder) == paths.reports(folder, "index.html")
     names = set(content(paths.reports(folder)))
-    assert names == {"index.html", "test_readings.csv", "machine.json", *build.BETWEEN_TABLES}
+    assert names == {"index.html", "machine.json", *build.BETWEEN_TABLES}
+    lines = pd.read_csv(paths.ROOT / "reports" / "test_readings.csv")
+    assert lines.cohort.tolist() == ["spain", "africa"] and set(lines.study) == {folder}
 
 
 @pytest.mark.parametrize("search", publish.SEARCHES)

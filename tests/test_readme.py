@@ -122,6 +122,25 @@ def test_a_failed_run_is_shown_and_no_mean_is_taken_over_the_others(publish):
     assert row[3:] == ["failed (2 of 2 runs)", "55.0 %", "not run", "not run", "–", "–", "–"]
 
 
+def test_primary_comparisons_stand_with_their_one_corrected_p_and_the_power(publish):
+    assert "No published study has named" in readme.primary()
+    named = {"level": "L2", "arm": "diffusion", "control": "real-long", "classifier": "mean", "k": "10", "p": 0.001}
+    measured = named | {"gain": 5.6, "low": 1.0, "high": 10.2, "p_holm": 0.0004, "smallest_detectable_gain": 4.2}
+    failed = named | dict.fromkeys(("gain", "low", "high", "p_holm", "smallest_detectable_gain"))
+    headline = {"primary": [measured, failed], "generator": {}, "best": [], "arms": SUMMARY["headline"]}
+    publish(africa=SUMMARY | {"headline": headline})
+    first = ["[africa](reports/africa/index.html)", "L2", "10", "mean", "diffusion", "real-long"]
+    assert rows(readme.primary())[2:] == [
+        [*first, "+5.6 (+1.0 to +10.2)", "< 0.001", "4.2"],
+        [*first, "– (a run failed)", "–", "–"],
+    ]
+
+
+def test_a_classifier_that_has_not_converged_is_in_no_mean(publish):
+    publish(africa=SUMMARY | {"unconverged": [{"classifier": "vit", "k": "10"}, {"classifier": "resnet", "k": "5"}]})
+    assert rows(readme.results())[-1][3:6] == ["60.0 %", "65.0 %", "70.0 %"]
+
+
 def test_a_gain_without_an_interval_says_so(publish):
     summary = copy.deepcopy(SUMMARY)
     summary["gains"][-1] |= {"low": None}
@@ -173,8 +192,8 @@ def test_the_figure_shows_every_arm_of_the_headline_and_marks_failures():
     points, intervals, words = panel(figure)
     assert points == [("diffusion", 1.25), ("own-arm", -1.0)]
     assert intervals == [("diffusion", 0.25, 2.25)] and not words
-    filled, hollow = [line for line in figure.axes[0].lines[1:] if len(line.get_xdata()) == 1]
-    assert filled.get_markerfacecolor() != "white" and hollow.get_markerfacecolor() == "white"
+    dots = [line for line in figure.axes[0].lines[1:] if len(line.get_xdata()) == 1]
+    assert {dot.get_markerfacecolor() for dot in dots} == {"white"}, "exploratory gains bear no mark of a test"
 
     broken = copy.deepcopy(SUMMARY["headline"])
     broken["diffusion"]["few_shot"] |= {"gain": None, "low": None, "high": None, "p_holm": None}

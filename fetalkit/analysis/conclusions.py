@@ -67,8 +67,6 @@ def confirmed(entry: Entry, number: int) -> str:
     )
 
 
-
-
 def p_text(p: float) -> str:
     """A p-value that is never 0."""
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
@@ -89,7 +87,9 @@ def _generator(name: str, entry: Entry, shots: Sequence[str]) -> str:
     for k in shown:
         of, known = by_k[k], []
         if of["recognised"] is not None:
-            known.append(f"{of['recognised']:.0%} recognised as what they were asked for{_beside(of, 'recognised', '.0%')}")
+            known.append(
+                f"{of['recognised']:.0%} recognised as what they were asked for{_beside(of, 'recognised', '.0%')}"
+            )
         if of["fd"] is not None:
             known.append(f"Fréchet distance {of['fd']:.0f}{_beside(of, 'fd', '.0f')}")
         if of["near_copies"] is not None:
@@ -129,16 +129,15 @@ def recipes(headline: Mapping[str, Any]) -> list[str]:
 
 def _beats(entry: Entry, named: Sequence[Entry]) -> str:
     """Whether primary comparisons say that a recipe beats its controls with these numbers of images."""
-    mine = [
-        one for one in named if one["arm"] == entry["arm"] and entry["controls"].get(one["k"]) == one["control"]
-    ]
+    mine = [one for one in named if one["arm"] == entry["arm"] and entry["controls"].get(one["k"]) == one["control"]]
     if not mine:
         return "which is exploratory: no comparison of the two was named beforehand"
     won = [f"{one['classifier']}, k = {one['k']}" for one in mine if holds(one) and one["gain"] > 0]
     if won:
         return f"and it beats this control in the primary comparisons {'; '.join(won)}"
-    return f"and in {'none of the' if len(mine) > 1 else 'the one'} primary comparison{'s' * (len(mine) > 1)} of the two " + (
-        "does it beat the control" if len(mine) > 1 else "it does not beat the control"
+    return (
+        f"and in {'none of the' if len(mine) > 1 else 'the one'} primary comparison{'s' * (len(mine) > 1)} of the two "
+        + ("does it beat the control" if len(mine) > 1 else "it does not beat the control")
     )
 
 
@@ -146,11 +145,14 @@ def claim(headline: Mapping[str, Any]) -> str:
     """What is claimed elsewhere, and what was measured over the control of that claim."""
     claimed, over = headline["claimed"], headline["arms"].get(SUBJECT, {}).get("over_real", {})
     measured = [
-        f"{size(over[column])} at {name}" for column, name in COLUMNS.items() if over.get(column) and _known(over[column])
+        f"{size(over[column])} at {name}"
+        for column, name in COLUMNS.items()
+        if over.get(column) and _known(over[column])
     ]
     return (
-        f"Claimed elsewhere, by a secondary summary and not by the paper, over *real*: {claimed['full']:+.1f} points on average, "
-        f"{claimed['few_shot']:+.1f} with 50 or fewer images per class. *{SUBJECT}* over *real* here: "
+        "Claimed elsewhere, by a secondary summary and not by the paper, over *real*: "
+        f"{claimed['full']:+.1f} points on average, {claimed['few_shot']:+.1f} with 50 or fewer images per class. "
+        f"*{SUBJECT}* over *real* here: "
         f"{'; '.join(measured) or 'not measured'} (exploratory)."
     )
 

@@ -22,8 +22,8 @@ def quality(folder: Path, sets: Sequence[str], shots: Sequence[str]) -> dict[str
     Parameters
     ----------
     folder
-        With ``fidelity.csv``, ``fidelity.json`` and, for near-copies, ``sets.csv``: ``data/<cohort>/fidelity``; a published report
-        lacks the last.
+        With ``fidelity.csv``, ``fidelity.json`` and, for near-copies, ``sets.csv``: ``data/<cohort>/fidelity``; a published
+        report lacks the last.
     sets
         Their names; those that have not been measured are left out.
     shots
@@ -32,9 +32,9 @@ def quality(folder: Path, sets: Sequence[str], shots: Sequence[str]) -> dict[str
     Returns
     -------
     dict
-        Set → ``cas_share`` (accuracy of a classifier that was trained on the set of the largest k alone, over that of one that was
-        trained on real images) and ``by_k``: k → ``recognised`` and ``recognised_real`` (share of its images, and of real test
-        images, that a classifier of real images calls as asked for), ``fd`` and ``fd_real`` (Fréchet distance to real test
+        Set → ``cas_share`` (accuracy of a classifier that was trained on the set of the largest k alone, over that of one that
+        was trained on real images) and ``by_k``: k → ``recognised`` and ``recognised_real`` (share of its images, and of real
+        test images, that a classifier of real images calls as asked for), ``fd`` and ``fd_real`` (Fréchet distance to real test
         images in `SPACE`, of the set and of real train images), ``near_copies`` (share). Means over seeds; None where something
         was not measured. Empty where the stage has not run.
 

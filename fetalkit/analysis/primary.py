@@ -28,8 +28,8 @@ def compared(comparison: Comparison, cost: Cost | None = None) -> list[dict[str,
     Returns
     -------
     list of dict
-        ``level``, ``arm``, ``control``, ``classifier`` (`MEAN`: those that have converged and train both), ``k``; ``gain`` of the
-        arm over the control, ``low``, ``high`` (points, 95 %), two-sided ``p``, and ``p_holm``, corrected for the number of
+        ``level``, ``arm``, ``control``, ``classifier`` (`MEAN`: those that have converged and train both), ``k``; ``gain`` of
+        the arm over the control, ``low``, ``high`` (points, 95 %), two-sided ``p``, and ``p_holm``, corrected for the number of
         primary comparisons; ``n_runs`` (pairs), ``flops`` (mean over the runs of the arm), ``converged``, and
         ``smallest_detectable_gain`` (points): the smallest true gain that such a study would tell from zero 8 times in 10. What
         could not be measured is NaN and does not count in the correction.

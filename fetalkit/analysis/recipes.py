@@ -1,6 +1,6 @@
 """The best recipe at each level of knowledge: the arm that gains most over its better control on validation patients."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -26,9 +26,9 @@ def best(compared: Comparison, table: pd.DataFrame) -> list[dict[str, Any]]:
     -------
     list of dict
         ``level``, ``images`` (``"full"`` or ``"few_shot"``), ``arm``, ``among`` (number of arms it was chosen from),
-        ``validation_gain`` (points) and, of test patients, ``gain``, ``low``, ``high`` (points over the better control), ``p`` (not
-        corrected), ``n_runs`` and ``controls`` (by k). Neither controls nor arms whose generator has seen more than its run may
-        are recipes.
+        ``validation_gain`` (points) and, of test patients, ``gain``, ``low``, ``high`` (points over the better control), ``p``
+        (not corrected), ``n_runs`` and ``controls`` (by k). Neither controls nor arms whose generator has seen more than its
+        run may are recipes.
     """
     validation = table[table.metric == "validation_accuracy"].set_index(["arm", "classifier", "k", "seed"]).value
     settings = compared.settings
@@ -68,8 +68,3 @@ def _gain(compared: Comparison, validation: pd.Series, arm: str, column: str) ->
 
 def _of(validation: pd.Series, arm: str, classifier: str, k: str, seeds: Sequence[int]) -> np.ndarray:
     return np.array([validation[arm, classifier, k, seed] for seed in seeds])
-
-
-def of_level(entries: Sequence[Mapping[str, Any]], level: str, column: str) -> Mapping[str, Any] | None:
-    """That of one level and column, of what `best` returns; None if there is none."""
-    return next((entry for entry in entries if (entry["level"], entry["images"]) == (level, column)), None)

@@ -14,8 +14,8 @@ def statements(summary: Mapping[str, Any]) -> dict[str, str]:
     """Subject → what the study says of it, from a ``summary.json`` or ``transfer.json``.
 
     Of every gain whether it is a gain, a loss, or not told from zero (the sign of an effect counts where its interval leaves
-    out zero); of those that were named beforehand whether it stands the correction for their number; and the best of the methods
-    that gain.
+    out zero); of those that were named beforehand whether it stands the correction for their number; and the best of the
+    methods that gain.
     """
     known = current(summary)
     return dict([*_of_headline(known), *_of_gains(known), *_of_transfer(known)])

@@ -55,8 +55,9 @@ def _unfair(settings: Params, named: Any) -> list[str]:
     asked = list(settings.classify.classifiers) if named.classifier == MEAN else [named.classifier]
     having = [name for name in asked if {named.arm, named.control} <= set(arms_of(settings, name, named.k))]
     if not having:
-        who = "no classifier" if named.classifier == MEAN else named.classifier
-        return [f"k: {who} trains both {named.arm} and {named.control} at k = {named.k}; add them to classify.further"]
+        who = "any classifier" if named.classifier == MEAN else named.classifier
+        what = f"{named.arm} and {named.control} are not both trained with {who} at k = {named.k}"
+        return [f"k: {what}; add them to classify.further"]
     seeds_of = resolve_name("fetalkit.config.runs:seeds_of")
     seeds = [
         set(seeds_of(settings, name, classifier, named.k))
@@ -64,5 +65,7 @@ def _unfair(settings: Params, named: Any) -> list[str]:
         for classifier in having
     ]
     if not set.intersection(*seeds):
-        return [f"arm: {named.arm} and {named.control} have no seed in common at k = {named.k}; give both the same seeds"]
+        return [
+            f"arm: {named.arm} and {named.control} have no seed in common at k = {named.k}; give both the same seeds"
+        ]
     return []

@@ -12,7 +12,6 @@ from fetalkit.plots.missing import mark_row
 from fetalkit.plots.palette import Style, styles
 
 WIDTH = 7.8  # inches
-CLEAR = 0.05  # a gain whose corrected p is below this is drawn filled
 # Entry of a headline → label, and height of its line in the row of an arm.
 _COLUMNS = {"few_shot": ("up to 50 images per plane", -0.16), "full": ("all images", 0.16)}
 
@@ -23,9 +22,9 @@ def gains(headlines: Mapping[str, Mapping[str, Any]]) -> Figure:
     Parameters
     ----------
     headlines
-        Cohort → ``headline`` of its ``summary.json``, as `fetalkit.analysis.gains.headline` returns it: arm → ``few_shot`` and
-        ``full``, each with ``gain``, ``low``, ``high`` (points over the better control) and ``p_holm``, or None where the study
-        has no such runs. A gain of None stands for runs that failed; it is marked.
+        Cohort → what `fetalkit.analysis.gains.by_arm` returns, from its ``summary.json``: arm → ``few_shot`` and ``full``, each
+        with ``gain``, ``low``, ``high`` (points over the better control), or None where the study has no such runs. A gain
+        of None stands for runs that failed; it is marked.
     """
     arms = list(dict.fromkeys(arm for headline in headlines.values() for arm in headline))
     looks = styles(_COLUMNS)
@@ -49,7 +48,7 @@ def gains(headlines: Mapping[str, Mapping[str, Any]]) -> Figure:
         for column, (label, _) in _COLUMNS.items()
     ]
     figure.legend(handles=handles, loc="outside upper right", ncols=len(handles))
-    figure.supxlabel(f"gain in accuracy on test patients, points (filled: corrected p < {CLEAR})", fontsize=10)
+    figure.supxlabel("gain in accuracy on test patients, points (exploratory)", fontsize=10)
     return figure
 
 
@@ -59,6 +58,4 @@ def _interval(axis: Axes, entry: Mapping[str, Any], place: float, look: Style) -
         return
     if entry["low"] is not None and entry["high"] is not None:
         axis.plot([entry["low"], entry["high"]], [place, place], color=look.colour, linewidth=1.8)
-    clear = entry.get("p_holm") is not None and entry["p_holm"] < CLEAR
-    fill = look.colour if clear else "white"
-    axis.plot(entry["gain"], place, look.marker, color=look.colour, markerfacecolor=fill, markersize=5.5)
+    axis.plot(entry["gain"], place, look.marker, color=look.colour, markerfacecolor="white", markersize=5.5)

@@ -31,7 +31,8 @@ from fetalkit.utils import paths
 from fetalkit.utils.errors import FetalkitError
 from fetalkit.utils.files import replacing, write_json, write_table
 
-FRONT, CLASSIFIED, TRANSFER, EXPLORE = "09_report", "07_classify", "08_transfer", "00_explore"
+FRONT, FIDELITY, CLASSIFIED, TRANSFER = "09_report", "06_fidelity", "07_classify", "08_transfer"
+EXPLORE = "00_explore"
 DRAWING = ("04_generator", "05_synthesis", "06_fidelity")  # of cohorts that have generators
 
 
@@ -54,11 +55,10 @@ def build(study: str) -> Path:
     names, sources, settings = stages(study), TABLES, cohort_settings(study)
     if not settings["generators"]:
         sources = {name: parts for name, parts in sources.items() if name not in OF_GENERATORS}
-    # Where test patients are not to be read yet, nothing has read them.
-    readings = {CLASSIFIED: TABLES["results.csv"]} if settings["classify"]["tested_on"] == "test" else {}
+    readings = {name: parts for name, parts in _readers(settings).items() if name in names}
     if TRANSFER in names:
         sources, settings = sources | TRANSFER_TABLES, settings | {sections.TRANSFER: _transfer_settings(study)}
-        readings[TRANSFER] = TRANSFER_TABLES["transfer.csv"]
+        readings |= {TRANSFER: TRANSFER_TABLES["transfer.csv"]}
     tables = made(study, sources)
     cards = made(study, {CARDS: (CARDS,)} if settings["generators"] else {})
     log = _test_log(study, readings)
@@ -148,19 +148,43 @@ def copy(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
+def _readers(settings: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    """Notebook of a cohort that reads its test patients → its results; none where they are not to be read yet."""
+    if settings["classify"]["tested_on"] != "test":
+        return {}
+    fidelity = {FIDELITY: TABLES["fidelity.csv"]} if settings["generators"] else {}
+    return fidelity | {CLASSIFIED: TABLES["results.csv"]}
+
+
+def _whose_patients(study: str) -> list[str]:
+    """Cohorts whose test patients a study reads; sections of one data set, at other sizes of images, have the same patients."""
+    section = sections.transfer_sections(paths.PARAMS).get(study, {})
+    cohorts = sections.cohorts_of(section) if transfers.between_cohorts(study) else [study]
+    kinds = {cohort: params.load_cohort(cohort).kind for cohort in cohorts}
+    return [kind if kind in params.COHORTS and kind != "table" else cohort for cohort, kind in kinds.items()]
+
+
 def _test_log(study: str, readings: Mapping[str, tuple[str, ...]]) -> pd.DataFrame:
-    """Readings of the test set: those published, those of earlier runs, and those of this one.
+    """Readings of test patients by this study: those published, those of earlier runs, and those of this one.
 
     Parameters
     ----------
     readings
-        Notebook that read it → its results in ``data/<study>``.
+        Notebook that read them → its results in ``data/<study>``.
     """
-    lines = []
+    lines, cohorts = [], _whose_patients(study)
     for notebook, parts in readings.items():
-        run = record(paths.executed(study, notebook))
-        lines.append(test_log.reading(paths.data(study, *parts), run["started"], run["commit"]))
-    return test_log.united([privacy.published(study, TEST_LOG), paths.data(study, FOLDER, TEST_LOG)], lines)
+        run, results = record(paths.executed(study, notebook)), paths.data(study, *parts)
+        lines += [
+            test_log.reading(cohort, study, notebook, results, run["started"], run["commit"]) for cohort in cohorts
+        ]
+    known = test_log.united([published_log(study), paths.data(study, FOLDER, TEST_LOG)], lines)
+    return known[known.study == study]
+
+
+def published_log(study: str) -> Path:
+    """The log that readings by a study are added to when it is published."""
+    return privacy.published(study).parent / TEST_LOG
 
 
 def _timed_summary(cohort: str) -> dict[str, Any]:

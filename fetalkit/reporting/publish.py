@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fetalkit.config import privacy
-from fetalkit.reporting import build, contents, machine, pages
+from fetalkit.reporting import build, contents, machine, pages, test_log
 from fetalkit.utils import paths
 from fetalkit.utils.errors import FetalkitError
 from fetalkit.utils.files import replacing
@@ -24,7 +24,8 @@ _OWN = {*contents.EVERY_TABLE, contents.TEST_LOG, contents.CARDS, machine.FILE}
 def publish(study: str, search: str | None = None) -> Path:
     """Replace the published report of a study by that of its latest run, all or nothing; return the front page.
 
-    Files of its folder that are no part of a report, e.g. its pipeline and lock, stay as they are.
+    Its readings of test patients are added to ``reports/test_readings.csv``. Files of its folder
+    that are no part of a report, e.g. its pipeline and lock, stay as they are.
 
     Parameters
     ----------
@@ -44,8 +45,11 @@ def publish(study: str, search: str | None = None) -> Path:
     if not (built / "index.html").is_file():
         raise FetalkitError(f"{built}: no report of a run is here; run `fetalkit repro {study}` first")
     published = privacy.published(study)
+    # First: a line too many is no harm, a report without one would be.
+    test_log.add(build.published_log(study), built / contents.TEST_LOG)
     with _replacing_report(published) as temporary:
         build.copy(built, temporary)
+        (temporary / contents.TEST_LOG).unlink()
     return published / "index.html"
 
 

@@ -3,45 +3,35 @@
 Only ``reports/`` and ``benchmarks/results.json`` are read. Where a run has failed, it is said in place of the number.
 """
 
-import json
 import re
 from collections.abc import Mapping
 from itertools import groupby
-from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 
-from fetalkit.analysis.gains import MEAN
-from fetalkit.metrics.compare import ALL
-from fetalkit.metrics.features import IMAGENET
+from fetalkit.analysis.conclusions import p_text
+from fetalkit.analysis.generator_quality import quality
+from fetalkit.analysis.published import current
+from fetalkit.analysis.terms import MEAN
 from fetalkit.plots import readme as plots
-from fetalkit.reporting import display
+from fetalkit.reporting import bench_tables, display
+from fetalkit.reporting.bench_tables import markdown_table, read_json
 from fetalkit.utils import paths
 from fetalkit.utils.errors import FetalkitError
 from fetalkit.utils.files import replacing
 
 ARM = "diffusion"  # what the study is about; the figure shows the other arms
+SHOWN = ("10", "all")  # images per plane
 FIGURE = "docs/images/results.png"
 
 
 def _summaries(key: str) -> dict[str, dict[str, Any]]:
     """Folder in ``reports/`` → summary, of the published reports whose summary has `key`."""
     files = sorted(paths.ROOT.glob("reports/*/summary.json"))
-    summaries = {path.parent.name: _json(path) for path in files}
+    summaries = {path.parent.name: current(read_json(path)) for path in files}
     return {folder: summary for folder, summary in summaries.items() if key in summary}
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise FetalkitError(
-            f"{path}: damaged ({error}); get it back from git, or make it again: publish the study, or `make bench`"
-        ) from None
-    return content if isinstance(content, dict) else {}
 
 
 def _of_cohorts() -> list[dict[str, Any]]:
@@ -49,19 +39,21 @@ def _of_cohorts() -> list[dict[str, Any]]:
     return [summary for summary in _summaries("shots").values() if summary.get("tested_on", "test") == "test"]
 
 
-def _table(columns: list[str], lines: list[list[str]]) -> str:
-    """Markdown table."""
-    rows = [columns, ["---"] * len(columns), *lines]
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows).replace("| --- ", "|---").replace("--- |", "---|")
-
-
 def results() -> str:
-    """Markdown table: mean accuracy over classifiers and seeds, and the gain over the better control, per cohort and k."""
+    """Markdown table: mean accuracy over classifiers and seeds, gain over the better control, per cohort and k of `SHOWN`."""
     summaries = _of_cohorts()
-    controls = list(dict.fromkeys(row["control"] for summary in summaries for row in summary["gains"]))
+    gained = [row for summary in summaries for row in summary["gains"]]
+    controls = list(dict.fromkeys(row["control"] for row in gained if row.get("level", "L0") == "L0"))
     columns = ["cohort", "images per plane", "test images (patients)", *controls, ARM]
-    lines = [_line(summary, k, [*controls, ARM]) for summary in summaries for k in summary["shots"]]
-    return _table([*columns, "gain, points (95 % interval)", "over", "recognised, % (real)", "FD (real)"], lines)
+    lines = [_line(summary, k, [*controls, ARM]) for summary in summaries for k in _shown(summary["shots"])]
+    return markdown_table(
+        [*columns, "gain, points (95 % interval)", "over", "recognised, % (real)", "FD (real)"], lines
+    )
+
+
+def _shown(shots: list[str]) -> list[str]:
+    """Numbers of images per plane that README.md has room for; the report of a study has all."""
+    return [k for k in shots if k in SHOWN] or shots
 
 
 def _line(summary: Mapping[str, Any], k: str, arms: list[str]) -> list[str]:
@@ -84,22 +76,20 @@ def _fidelity(cohort: str, k: str) -> list[str]:
 
     A study published by an earlier edition may not have measured the first.
     """
-    folder = paths.reports(cohort)
-    if not (folder / "fidelity.csv").exists():
-        return ["–", "–"]
-    measured = _json(folder / "fidelity.json") if (folder / "fidelity.json").exists() else {}
-    by_set = measured.get("recognised_by_k", {}).get(k, {})
-    shares = [by_set.get(name, {}).get(ALL) for name in (ARM, "real_test")]
-    recognised = "–" if None in shares else "{:.0f} ({:.0f})".format(*(100 * share for share in shares))
-    table = pd.read_csv(folder / "fidelity.csv", dtype={"k": str})
-    table = table[(table.feature_space == IMAGENET) & (table.plane == ALL)]
-    drawn, train = table.fd[(table.set == ARM) & (table.k == k)], table.fd[table.set == "real_train"]
-    return [recognised, "–" if drawn.empty else f"{drawn.mean():.0f} ({train.mean():.0f})"]
+    entry = quality(paths.reports(cohort), [ARM], [k]).get(ARM, {}).get("by_k", {}).get(k, {})
+    recognised = [entry.get(name) for name in ("recognised", "recognised_real")]
+    distances = [entry.get(name) for name in ("fd", "fd_real")]
+    return [
+        "–" if None in recognised else "{:.0f} ({:.0f})".format(*(100 * share for share in recognised)),
+        "–" if None in distances else "{:.0f} ({:.0f})".format(*distances),
+    ]
 
 
 def _accuracy(summary: Mapping[str, Any], arm: str, k: str) -> str:
-    """Mean over classifiers and seeds, which there is only if no run has failed."""
-    measured = [by_k[k]["accuracy"] for by_k in summary["arms"].get(arm, {}).values() if k in by_k]
+    """Mean over the classifiers that have converged and over seeds, which there is only if no run has failed."""
+    late = [entry["classifier"] for entry in summary.get("unconverged", []) if entry["k"] == k]
+    by_classifier = summary["arms"].get(arm, {}).items()
+    measured = [by_k[k]["accuracy"] for name, by_k in by_classifier if k in by_k and name not in late]
     if not measured:
         return "not run"
     runs = [value for accuracy in measured for value in accuracy["per_seed"].values()]
@@ -115,73 +105,23 @@ def _points(gain: float | None, low: float | None, high: float | None) -> str:
     return f"{gain:+.1f} (no interval)" if low is None or high is None else f"{gain:+.1f} ({low:+.1f} to {high:+.1f})"
 
 
-def _benchmark(name: str) -> list[dict]:
-    """Measurements of one benchmark, one per kind of machine, the latest last; empty where nothing was measured."""
-    results = paths.ROOT / "benchmarks" / "results.json"
-    return _json(results).get(name, []) if results.exists() else []
-
-
-def speeds() -> str:
-    """Markdown table of speeds, one column per kind of machine."""
-    lines: dict[str, dict[str, str]] = {}
-    for name, speeds_of in (("simulator", _drawn), ("generator", _generated), ("classifier", _classified)):
-        for measured in _benchmark(name):
-            for what, speed in speeds_of(measured).items():
-                lines.setdefault(what, {})[measured["machine"]] = speed
-    machines = list(dict.fromkeys(machine for line in lines.values() for machine in line))
-    rows = [[what, *(line.get(machine, "") for machine in machines)] for what, line in lines.items()]
-    return _table(["images per second on one core", *machines], rows)
-
-
-def _drawn(measured: dict) -> dict[str, str]:
-    return {"simulator, 128 px": f"{measured['images_per_second']:.0f}"}
-
-
-def _generated(measured: dict) -> dict[str, str]:
-    # Samplers differ between measurements, as params.yaml did: their steps are part of what is named.
-    lines = {
-        "training": "generator, training",
-        "sampling": f"generator, sampling in {measured['sampler']['steps']} steps",
-    }
-    return {
-        what: f"{measured[work]['images_per_second']:.1f} in {measured['precision']} "
-        f"({measured[work]['fraction_of_matrix_product']:.0%})"
-        for work, what in lines.items()
-    }
-
-
-def _classified(measured: dict) -> dict[str, str]:
-    lines = {}
-    for name, pair in measured.items():
-        if isinstance(pair, dict):
-            what = "loading and augmentation alone" if name == "images_alone" else f"an epoch of {name}"
-            lines[what] = f"{measured['images'] / pair['epoch_seconds_batched']:.0f} ({pair['speed_up']:.1f} ×)"
-    return lines
-
-
-def quality() -> str:
-    """Markdown table of what a classifier learns from generated images alone, after equal minutes."""
-    benchmarks = _benchmark("quality")
-    if not benchmarks:
-        return "Not measured yet: `make bench`.\n"
-    latest = benchmarks[-1]
-    names = {
-        "real": "the real train images",
-        "ours": f"{latest['sampling']['images']} images of our generator",
-        "ours_250_steps": "the same, drawn in 250 steps",
-        "reference": "as many of the reference recipe",
-    }
-    lines = [[what, f"{latest['cas'][name]:.1%}"] for name, what in names.items() if name in latest["cas"]]
-    copies, sampling = latest["near_copies"], latest["sampling"]
-    sentences = (
-        f"Each generator trained for {latest['minutes']:g} minutes of {latest['of_cores']} cores: ours "
-        f"{latest['steps']:,} steps, the reference {latest['reference_steps']:,}.",
-        f"Near-copies of train images among ours: {copies['share']:.1%} (95 % interval {copies['low']:.1%} to "
-        f"{copies['high']:.1%}).",
-        f"Drawing {sampling['images']} images in {sampling['steps']} steps with guidance took {sampling['seconds']:.0f} s on "
-        f"{latest['cores']} cores.",
-    )
-    return f"{_table(['a classifier trained on', 'knows'], lines)}\n{' '.join(sentences)}\n"
+def primary() -> str:
+    """Markdown table of the primary comparisons of all cohorts."""
+    lines = [
+        [
+            f"[{summary['cohort']}](reports/{summary['cohort']}/index.html)",
+            *(entry[key] for key in ("level", "k", "classifier", "arm", "control")),
+            _points(entry["gain"], entry["low"], entry["high"]),
+            "–" if entry["p_holm"] is None else p_text(entry["p_holm"]),
+            "–" if entry["smallest_detectable_gain"] is None else f"{entry['smallest_detectable_gain']:.1f}",
+        ]
+        for summary in _of_cohorts()
+        for entry in summary["headline"]["primary"]
+    ]
+    if not lines:
+        return "No published study has named a primary comparison yet.\n"
+    columns = ["cohort", "level", "k", "classifier", "arm", "over", "gain, points (95 % interval)"]
+    return markdown_table([*columns, "p (Holm)", "smallest gain found 8 times in 10"], lines)
 
 
 def transfer() -> str:
@@ -195,7 +135,7 @@ def transfer() -> str:
             # The mean over all classifiers of the level comes first, where there are several.
             lines.append([f"[{view}](reports/{folder}/index.html)", *_chosen(next(rows))])
     columns = ["from, to", "known of the target", "method (of how many)", "its accuracy", "baseline"]
-    return _table([*columns, "gain, points (95 % interval)"], lines)
+    return markdown_table([*columns, "gain, points (95 % interval)"], lines)
 
 
 def _chosen(row: Mapping[str, Any]) -> list[str]:
@@ -212,8 +152,17 @@ def _chosen(row: Mapping[str, Any]) -> list[str]:
     return [row["level"], method, accuracy, f"{row['baseline']} {beside}", gain]
 
 
-TABLES = {"results": results, "transfer": transfer, "speeds": speeds, "quality": quality}
-PAGES = {"README.md": ("results", "transfer"), "docs/generator.md": ("quality", "speeds")}  # which tables a file shows
+TABLES = {
+    "primary": primary,
+    "results": results,
+    "transfer": transfer,
+    "speeds": bench_tables.speeds,
+    "quality": bench_tables.quality,
+}
+PAGES = {
+    "README.md": ("primary", "results", "transfer"),
+    "docs/generator.md": ("quality", "speeds"),
+}  # which tables a file shows
 
 
 def updated(page: str, text: str) -> str:
@@ -270,7 +219,7 @@ def _figure() -> bytes:
     """PNG of the gains of all arms of the headline."""
     with plt.rc_context():
         display.style()
-        fig = plots.gains({summary["cohort"]: summary["headline"] for summary in _of_cohorts()})
+        fig = plots.gains({summary["cohort"]: summary["headline"]["arms"] for summary in _of_cohorts()})
         content, _, _ = display.png(fig)
         plt.close(fig)
     return content
