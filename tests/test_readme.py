@@ -213,7 +213,7 @@ def test_update_writes_tables_and_figure_all_or_nothing(publish, elsewhere):
     readme.update()
     text = (elsewhere / "README.md").read_text()
     assert "| 57.5 % | +1.2 (+0.2 to +2.2) |" in text and "old" not in text
-    assert text.startswith("Before\n") and text.endswith("after\n") and text.count("between") == 1
+    assert text.startswith("Before\n") and text.endswith("after\n") and text.count("between") == 2
     figure = (elsewhere / readme.FIGURE).read_bytes()
     with Image.open(io.BytesIO(figure)) as picture:
         assert picture.width > 600

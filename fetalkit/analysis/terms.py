@@ -2,7 +2,7 @@
 
 import math
 
-from fetalkit.config.comparisons import MEAN as MEAN
+from fetalkit.config.report import MEAN as MEAN
 
 FEW = 50  # the largest k that counts as few images
 # What a secondary summary of the paper, not its abstract, says of the gain: on average, and with few images per class.

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pkgutil import resolve_name
 from typing import Any
 
-from fetalkit.config import comparisons
+from fetalkit.config import report
 from fetalkit.config.arms import OF_REAL_IMAGES, OTHER_COHORT, PSEUDO_LABELS
 from fetalkit.config.sections import validated
 from fetalkit.config.shots import EVERY
@@ -24,7 +24,7 @@ def problems(settings: Params) -> Iterator[str]:
     yield from _sources(settings)
     yield from _classifiers(settings)
     yield from _metrics(settings)
-    yield from comparisons.problems(settings)
+    yield from report.problems(settings)
 
 
 def _names(settings: Params) -> Iterator[str]:

@@ -1,14 +1,57 @@
-"""Mistakes in the primary comparisons of a study (``report.comparisons`` in ``params.yaml``)."""
+"""The section ``report`` of a study: which comparisons are primary, what counts as converged, and mistakes in them."""
 
 from collections.abc import Iterator
 from pkgutil import resolve_name
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 from fetalkit.config.arms import may_know
+from fetalkit.config.sections import Section, Seed
 
 MEAN = "mean"  # over the classifiers that have both arms and have converged
 
 Params = Any  # fetalkit.config.params.Params, which calls this module
+
+
+class PrimaryComparison(Section):
+    """A comparison that is named before any test patient is read: is `arm` more accurate than `control`?
+
+    What is said of it is the gain of the arm over the control; its p is two-sided.
+
+    Attributes
+    ----------
+    classifier
+        One of the study's, or ``"mean"``: all those together that have both arms at `k` and have converged.
+    """
+
+    arm: str
+    control: str
+    k: Annotated[str, Field(coerce_numbers_to_str=True)]
+    classifier: str
+    primary: Literal[True] = True
+
+    def __str__(self) -> str:
+        return f"{self.arm} over {self.control} at k = {self.k}, {self.classifier}"
+
+
+class Report(Section):
+    """What the report tests, how, and whether its pages show images; where that is None, those of public cohorts do.
+
+    Attributes
+    ----------
+    comparisons
+        The primary ones, which alone get a p that is corrected for their number; everything else is exploratory.
+    converged_within, converged_near
+        Whether a classifier has converged; see `fetalkit.analysis.convergence`. Both are fractions of validation images.
+    """
+
+    bootstrap_resamples: Annotated[int, Field(ge=100, le=1_000_000)]
+    bootstrap_seed: Seed
+    show_images: bool | None = None
+    comparisons: list[PrimaryComparison] = Field(default_factory=list)
+    converged_within: Annotated[float, Field(gt=0, le=1)] = 0.01
+    converged_near: Annotated[float, Field(gt=0, le=1)] = 0.1
 
 
 def problems(settings: Params) -> Iterator[str]:
