@@ -32,6 +32,7 @@ def opening(gained: pd.DataFrame, chosen: pd.DataFrame, views: Sequence[str]) ->
         control = gained[(gained["view"] == view) & (gained.method == CONTROL)].sort_values(
             "classifier", key=lambda names: names == MEAN, kind="stable"
         )
+        control = control[(control.classifier != MEAN) | (len(control) > 2)]  # of one classifier no mean
         reached = "; ".join(f"{row['classifier']} {_reached(row)}" for row in control.to_dict("records"))
         parts = [f"**{view}**: of *{CONTROL}*, {reached}."]
         for level in LEVELS:
