@@ -16,7 +16,7 @@ from fetalkit.plots.gains import draw_interval, forest_panels, name_rows
 from fetalkit.plots.missing import FAILED, mark_row
 from fetalkit.plots.palette import styles
 
-KNOWN = dict(zip(LEVELS, ("nothing of the target", "its images", "and k labels per plane"), strict=True))
+KNOWN = dict(zip(LEVELS, ("nothing of the target", "its images", "its images and k labels per plane"), strict=True))
 _PERCENT = Normalize(0, 100)
 
 
