@@ -382,8 +382,10 @@ BAD = {
     ),
     "comparison without a common seed": (
         {
-            "phantom/classify/further/1/seeds": [0],
-            "phantom/classify/further/2": dict(arms=["mixup"], shots=[10], classifiers=["resnet10t-half"], seeds=[1]),
+            "phantom/classify/further": [
+                dict(arms=[name], shots=[10], classifiers=["resnet10t-half"], seeds=[seed])
+                for name, seed in (("diffusion-guided", 0), ("mixup", 1))
+            ],
             "arms/mixup/control": True,
             "arms/mixup/headline": False,
             "phantom/report/comparisons": [comparison(arm="diffusion-guided", control="mixup")],

@@ -253,6 +253,23 @@ def test_gains_of_groups():
     fits(figure, "groups")
 
 
+def test_primary_comparisons_are_filled_where_they_stand_the_correction():
+    def entry(**changes):
+        one = dict(
+            level="L0", arm="diffusion", control="real-long", classifier="mean", k="10", gain=3.0, low=1.0, high=5.0
+        )
+        return one | dict(p_holm=0.01, smallest_detectable_gain=2.5) | changes
+
+    gone = dict.fromkeys(("gain", "low", "high", "p_holm", "smallest_detectable_gain"), np.nan)
+    figure = gain_plots.primary([entry(), entry(level="L2", p_holm=0.06), entry(k="all", **gone)])
+    (axis,) = figure.axes
+    dots = [line for line in axis.lines if line.get_marker() == "o"]
+    assert [dot.get_markerfacecolor() == "white" for dot in dots] == [False, True] and len(set(colours(dots))) == 2
+    assert marks(figure) == ["× failed"] and sum(line.get_linestyle() == ":" for line in axis.lines) == 2
+    assert axis.get_yticklabels()[2].get_text() == "diffusion over real-long\nmean, k = all"
+    fits(figure, "primary")
+
+
 # --- transfer
 
 

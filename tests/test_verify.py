@@ -114,6 +114,18 @@ def test_on_one_kind_of_machine_every_bit_counts(study):
 OTHER = MACHINE | {"processor": "B"}
 
 
+def test_shares_of_synthetic_images_may_differ_on_another_machine(study):
+    def fidelity(share):
+        return json.dumps({"recognised": {"diffusion": {"all": share}}, "cas_share": {"diffusion": 0.6}})
+
+    for side, share in (("published", 0.70), ("fresh", 0.78)):
+        folder = study(side, made_on=OTHER if side == "fresh" else MACHINE)
+        (folder / "fidelity.json").write_text(fidelity(share))
+    assert line(verify.verify("phantom"), "fidelity.json").startswith("within tolerance: 1 of 2 values differ")
+    (paths.data("phantom", "pages") / "fidelity.json").write_text(fidelity(0.99))
+    assert line(verify.verify("phantom"), "fidelity.json").startswith("OUT OF TOLERANCE: 1 of 2 values")
+
+
 def test_another_machine_may_differ_as_another_seed_may(study):
     # One table in a hundred would be named for no reason: 2.81 standard errors of a difference for two values.
     allowed = 2.807 * SPREAD * np.sqrt(2 / 3)

@@ -91,7 +91,7 @@ def sentences(table: pd.DataFrame, settings: Params) -> list[str]:
     if late.empty:
         return [f"All classifiers have converged at every k {rule}."]
     named = "; ".join(
-        f"{row.classifier} at k = {row.k} (rise {100 * row.rise:+.1f}, {100 * row.below_best:.1f} below the best)"
-        for row in late.itertuples()
+        f"{row['classifier']} at k = {row['k']} (rise {100 * row['rise']:+.1f}, {100 * row['below_best']:.1f} below the best)"
+        for row in late.to_dict("records")
     )
     return [f"**Not converged within their steps, so shown apart and in no mean:** {named} {rule}."]

@@ -7,6 +7,7 @@ comparisons that were named beforehand (`fetalkit.analysis.primary`).
 
 from collections.abc import Callable, Sequence
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -126,7 +127,7 @@ def table(compared: Comparison) -> pd.DataFrame:
 
 def _row(
     compared: Comparison, arm: str, control: str, k: str, names: Sequence[str], every: Sequence[str]
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """A gain of these classifiers, and whether the control is the better one of `every` classifier that the arm has."""
     difference = compared.difference(arm, control, k, names)
     better = control == compared.better(arm, k, every)
