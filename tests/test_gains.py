@@ -196,7 +196,8 @@ def test_the_primary_comparisons_alone_are_corrected_and_each_has_one_p(study):
 
 @pytest.mark.slow
 def test_a_classifier_that_has_not_converged_stands_apart_and_in_no_mean(study):
-    study = with_further(study, comparisons=[dict(arm="diffusion", control="real", k="10", classifier="mean")])
+    named = [dict(arm="diffusion", control="real", k=k, classifier="mean") for k in ("10", "5")]
+    study = with_further(study, comparisons=named)
     table, comparison = compared(study, outcomes(study, ACCURACY))
     apart = gains.Comparison(comparison.predictions, table, frozenset({("resnet14t", "10")}))
     rows = gains.table(apart).set_index(["arm", "classifier", "k", "control"])
@@ -205,8 +206,11 @@ def test_a_classifier_that_has_not_converged_stands_apart_and_in_no_mean(study):
     assert primary.compared(apart, lambda run: 1.0)[0]["n_runs"] == 3
     none = gains.Comparison(comparison.predictions, table, frozenset({("resnet14t", "10"), ("resnet10t-half", "10")}))
     assert ("diffusion", gains.MEAN, "10", "real") not in gains.table(none).set_index(list(rows.index.names)).index
-    (entry,) = primary.compared(none, lambda run: 1.0)
+    (entry, other) = primary.compared(none, lambda run: 1.0)
     assert entry["n_runs"] == 0 and np.isnan(entry["p_holm"])
+    assert other["p_holm"] == pytest.approx(2 * other["p"], abs=2e-5), (
+        "what was named counts though it was not measured"
+    )
     assert "no classifier that trains both has converged" in conclusions.confirmed(entry, 1)
 
 

@@ -43,6 +43,10 @@ def size(entry: Entry) -> str:
     return f"{entry['gain']:+.1f} points (95 % interval {entry['low']:+.1f} to {entry['high']:+.1f})"
 
 
+def _interval(entry: Entry) -> str:
+    return "–" if _missing(entry["low"]) else f"{entry['low']:+.1f} to {entry['high']:+.1f}"
+
+
 def holds(entry: Entry) -> bool | None:
     """Whether a primary comparison is told from zero after correction; None where it was not measured."""
     return None if _missing(entry["p_holm"]) else bool(entry["p_holm"] < SIGNIFICANT)
@@ -82,7 +86,7 @@ def generators(headline: Mapping[str, Any]) -> list[str]:
 
 def _generator(name: str, entry: Entry, shots: Sequence[str]) -> str:
     by_k = entry["by_k"]
-    shown = [k for k in shots if k in by_k] or list(by_k)
+    shown = [k for k in by_k if k in shots] or list(by_k)
     parts = []
     for k in shown:
         of, known = by_k[k], []
@@ -175,7 +179,7 @@ def primary_table(headline: Mapping[str, Any]) -> pd.DataFrame:
             "classifier": one["classifier"] + " (not converged)" * (not one["converged"]),
             "k": one["k"],
             "gain, points": one["gain"],
-            "95 % interval": f"{one['low']:+.1f} to {one['high']:+.1f}",
+            "95 % interval": _interval(one),
             "p (Holm)": one["p_holm"],
             "smallest gain found 8 times in 10": one["smallest_detectable_gain"],
             "runs": one["n_runs"],
@@ -199,7 +203,7 @@ def arms_table(headline: Mapping[str, Any]) -> pd.DataFrame:
                         "images": name,
                         "over": ", ".join(dict.fromkeys(entry["controls"].values())),
                         "gain, points": entry["gain"],
-                        "95 % interval": f"{entry['low']:+.1f} to {entry['high']:+.1f}",
+                        "95 % interval": _interval(entry),
                         "over real": _gain(of, "over_real", column),
                         "over real-long": _gain(of, "over_real_long", column),
                         "runs": entry["n_runs"],

@@ -32,14 +32,16 @@ def compared(comparison: Comparison, cost: Cost | None = None) -> list[dict[str,
         the arm over the control, ``low``, ``high`` (points, 95 %), two-sided ``p``, and ``p_holm``, corrected for the number of
         primary comparisons; ``n_runs`` (pairs), ``flops`` (mean over the runs of the arm), ``converged``, and
         ``smallest_detectable_gain`` (points): the smallest true gain that such a study would tell from zero 8 times in 10. What
-        could not be measured is NaN and does not count in the correction.
+        could not be measured is NaN, and counts in the correction all the same.
     """
     named = comparison.settings.report.comparisons
     entries = [_entry(comparison, one, len(named), cost or flops(comparison)) for one in named]
-    corrected = intervals.holm([entry["p"] for entry in entries])
+    p = np.array([entry["p"] for entry in entries], dtype=float)
+    # What was named and not measured counts too: otherwise a gap would make the others look surer.
+    corrected = np.where(np.isnan(p), np.nan, intervals.holm(np.nan_to_num(p, nan=1.0)))
     return [
-        entry | {"p": round(entry["p"], P_DIGITS), "p_holm": round(float(p), P_DIGITS)}
-        for entry, p in zip(entries, corrected, strict=True)
+        entry | {"p": round(entry["p"], P_DIGITS), "p_holm": round(float(of_all), P_DIGITS)}
+        for entry, of_all in zip(entries, corrected, strict=True)
     ]
 
 
