@@ -59,6 +59,7 @@ bench: $(READY)
 	python benchmarks/simulator.py
 	python benchmarks/generator.py
 	python benchmarks/classifier.py
+	python benchmarks/classifier_precision.py
 	fetalkit repro spain decode split
 	python benchmarks/quality.py
 
@@ -68,7 +69,7 @@ search: $(READY)
 	fetalkit publish spain --search generator
 
 search-training: $(READY)
-	fetalkit repro "$(SEARCHED)" synthesise
+	fetalkit repro "$(SEARCHED)" train-generators
 	fetalkit run search_training --cohort "$(SEARCHED)"
 	fetalkit publish "$(SEARCHED)" --search training
 
