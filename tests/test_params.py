@@ -435,19 +435,59 @@ def test_an_odd_batch_is_allowed_where_nothing_is_mixed(changed):
         ("N + N", 120),
         (7, 7),
         ("70", 70),
+        ("compute of diffusion", 77),
+        ("compute of diffusion, at most 50", 50),
+        ("compute of diffusion, at most 90", 77),
     ],
 )
 def test_budgets_of_phases(changed, text, steps):
     settings = changed({"arms/real/phases": [{"source": "real", "steps": text}]})
-    (phase,) = arms.phases(settings.arms["real"], 40, 60)
+    (phase,) = arms.phases(settings.arms["real"], 40, 60, {"diffusion": 77}.__getitem__)
     assert phase.steps == steps
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("text", ["Q", "P - N", "P * 2", "P+", "2 * P N", "", "0", 0, "0 * P", "-1", 1.5, None])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Q",
+        "P - N",
+        "P * 2",
+        "P+",
+        "2 * P N",
+        "",
+        "0",
+        0,
+        "0 * P",
+        "-1",
+        1.5,
+        None,
+        "compute of",
+        "compute of diffusion + N",
+    ],
+)
 def test_impossible_budgets_are_refused(changed, text):
     with pytest.raises(FetalkitError, match=r"^params.yaml: phantom.arms.real.phases.0.steps"):
         changed({"arms/real/phases": [{"source": "real", "steps": text}]})
+
+
+@pytest.mark.parametrize(
+    ("phases", "message"),
+    [
+        (
+            [{"source": "real", "steps": "compute of difusion"}],
+            "arms.real-long: compute of difusion: no arm with steps",
+        ),
+        (
+            [{"source": "real", "steps": "compute of real-long"}],
+            "arms.real-long: compute of real-long: no arm with steps",
+        ),
+        ([{"source": "real", "steps": "compute of gan"}, {"source": "real", "steps": "N"}], "give one phase"),
+    ],
+)
+def test_compute_of_nothing_is_refused(changed, phases, message):
+    with pytest.raises(FetalkitError, match=message):
+        changed({"arms/real-long/phases": phases})
 
 
 def test_a_cohort_of_a_kind_under_another_name(tmp_path):

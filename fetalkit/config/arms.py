@@ -5,6 +5,7 @@ All phases of all arms share batch size, schedule shape and, unless the arm is a
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -21,11 +22,15 @@ OF_REAL_IMAGES = {REAL, PSEUDO_LABELS, OTHER_COHORT}
 
 
 _TERM = r"(?:[1-9]\d* ?\* ?)?[PN]"
+_COMPUTE = r"compute of (?P<arm>[\w.+-]+)(?:, at most (?P<most>[1-9]\d*))?"
 
 
 def _budget(text: str) -> str:
-    if not re.fullmatch(rf"{_TERM}(?: \+ {_TERM})*|[1-9]\d*", text):
-        raise ValueError("must be a sum of P and N, such as P, N, P + N or 2 * P, or a number of steps")
+    if not re.fullmatch(rf"{_TERM}(?: \+ {_TERM})*|[1-9]\d*|{_COMPUTE}", text):
+        raise ValueError(
+            "must be a sum of P and N, such as P, N, P + N or 2 * P, a number of steps, or what another arm costs, such as "
+            "compute of diffusion or compute of diffusion, at most 5000"
+        )
     return text
 
 
@@ -44,7 +49,8 @@ class PhaseOfArm(Section):
         ``"real"``, ``"other-cohort"``, ``"pseudo-labels"``, or the name of a synthetic set: that of a generator, or one of
         ``sets``.
     steps
-        Number of optimiser steps in terms of P and N.
+        Number of optimiser steps in terms of P and N; or as many as cost what another arm costs, with its generator and its
+        drawing, but not more than so many.
     augmentation
         A key of `fetalkit.classifiers.loader.AUGMENTATIONS`.
     mixing
@@ -128,6 +134,18 @@ class Arm(Section):
             raise ValueError(f"trains on images of another cohort, which level: {self.level} does not know; make it L2")
         return self
 
+    @model_validator(mode="after")
+    def _one_that_spends(self):
+        if self.compute_of and len(self.phases) > 1:
+            raise ValueError(f"phases: compute of {self.compute_of} is what the whole arm costs; give one phase")
+        return self
+
+    @property
+    def compute_of(self) -> str:
+        """Name of the arm whose cost it spends; empty where its steps are given."""
+        found = (re.fullmatch(_COMPUTE, phase.steps) for phase in self.phases)
+        return next((match["arm"] for match in found if match), "")
+
     @property
     def sources(self) -> list[str]:
         """Names of the synthetic sets that it trains on, sorted."""
@@ -197,16 +215,19 @@ class Phase:
     oversampled: bool = False
 
 
-def phases(arm: Arm, pretrain_steps: int, train_steps: int) -> tuple[Phase, ...]:
-    """Phases of `arm` for P = `pretrain_steps` and N = `train_steps`."""
+def phases(arm: Arm, pretrain_steps: int, train_steps: int, equal: Callable[[str], int]) -> tuple[Phase, ...]:
+    """Phases of `arm` for P = `pretrain_steps` and N = `train_steps`; `equal` tells the steps that cost what an arm costs."""
     budget = {"P": pretrain_steps, "N": train_steps}
     return tuple(
-        Phase(steps=_steps(phase.steps, budget), **phase.model_dump(exclude={"steps"})) for phase in arm.phases
+        Phase(steps=_steps(phase.steps, budget, equal), **phase.model_dump(exclude={"steps"})) for phase in arm.phases
     )
 
 
-def _steps(text: str, budget: dict[str, int]) -> int:
+def _steps(text: str, budget: dict[str, int], equal: Callable[[str], int]) -> int:
     if text.isdigit():
         return int(text)
+    if found := re.fullmatch(_COMPUTE, text):
+        steps = equal(found["arm"])
+        return min(steps, int(found["most"])) if found["most"] else steps
     terms = (re.fullmatch(r"(?:(\d+) ?\* ?)?([PN])", term) for term in text.split(" + "))
     return sum(int(term[1] or 1) * budget[term[2]] for term in terms if term)

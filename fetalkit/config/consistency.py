@@ -85,7 +85,10 @@ def _arms(settings: Params) -> Iterator[str]:
         if arm.control and arm.headline and arm.level == "L0":
             yield f"arms.{name}: control and headline: gains are counted over it, so it has none itself; drop one"
         if name in (*given.arms, *further):
-            for source in arm.sources:
+            spent = settings.arms.get(arm.compute_of)
+            if arm.compute_of and (spent is None or spent.compute_of):
+                yield f"arms.{name}: compute of {arm.compute_of}: no arm with steps of its own; name one of arms that has"
+            for source in (*arm.sources, *(spent.sources if spent else ())):
                 if source not in settings.generators and source not in settings.sets:
                     known = ", ".join([*sorted(OF_REAL_IMAGES), *settings.generators, *settings.sets])
                     yield f"arms.{name}: source {source!r} is no generator of this cohort and no set; there are: {known}"

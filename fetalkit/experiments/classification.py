@@ -8,11 +8,11 @@ from pathlib import Path
 from torch import nn
 
 from fetalkit.classifiers import trainer
-from fetalkit.config import arms, params
+from fetalkit.config import params
 from fetalkit.config.params import Params
 from fetalkit.config.runs import Run, all_runs, stored_sets
 from fetalkit.data.study import Study
-from fetalkit.experiments import building, engine, leaks
+from fetalkit.experiments import building, compute, engine, leaks
 from fetalkit.experiments.arm_phases import Material
 from fetalkit.experiments.engine import Trainee
 from fetalkit.experiments.outcome import Outcome
@@ -40,7 +40,7 @@ def train_all(cohort: str, settings: Params) -> list[Outcome]:
         label="runs",
     )
     cache.keep(outcomes.values())
-    return [outcomes[run] for run in runs]
+    return [compute.noted(study, outcomes[run]) for run in runs]
 
 
 def _most_phases_first(settings: Params, runs: Sequence[Run]) -> list[Run]:
@@ -80,7 +80,7 @@ def train(
         device=device,
         precision=building.precision(settings.classify, run.classifier, settings.run),
     )
-    planned = arms.phases(settings.arms[run.arm], *settings.classify.steps(run.classifier, run.k))
+    planned = compute.planned(study, run)
     material = Material(study, run, cache, recipe, instead or {})
     outcome = engine.train(cache, trainee, material.phases(planned))
     return trainee.model, replace(outcome, teachers=material.teachers(planned))

@@ -111,12 +111,8 @@ def _shortened(training: Section, steps: int) -> Section:
 
 def train(cohort: str, settings: Params, generator: str, k: str, seed: int) -> Trained:
     """Train one generator, or take the one that is there."""
-    study, name, spec = Study(cohort, settings), set_name(generator, k, seed), settings.generators[generator]
-    if spec.budget:
-        given: Any = spec.training
-        images = study.number_of_images(EVERY if spec.unlabelled else k, seed)
-        steps = spec.budget.steps(images, given.batch_size, given.steps)
-        spec = spec.model_copy(update={"training": given.model_copy(update={"steps": steps})})
+    study, name = Study(cohort, settings), set_name(generator, k, seed)
+    spec = planned(study, generator, k, seed)
     made, start = _untrained(settings, spec), None
     also, follows, modules = _follows_from(study, spec, k, seed)
     if spec.start:
@@ -129,6 +125,17 @@ def train(cohort: str, settings: Params, generator: str, k: str, seed: int) -> T
     folder, losses, seconds = _kept(cohort, made, name, print_of, learn, shared)
     states = folder / STATES
     return Trained(generator, k, seed, losses, seconds, pd.read_csv(states) if states.exists() else pd.DataFrame())
+
+
+def planned(study: Study, generator: str, k: str, seed: int) -> GeneratorSettings:
+    """Section of a generator with the steps that its training on a subset takes."""
+    spec = study.params.generators[generator]
+    if not spec.budget:
+        return spec
+    given: Any = spec.training
+    images = study.number_of_images(EVERY if spec.unlabelled else k, seed)
+    steps = spec.budget.steps(images, given.batch_size, given.steps)
+    return spec.model_copy(update={"training": given.model_copy(update={"steps": steps})})
 
 
 def _follows_from(study: Study, spec: GeneratorSettings, k: str, seed: int) -> tuple[list[Any], list[str], list[str]]:

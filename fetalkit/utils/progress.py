@@ -8,10 +8,26 @@ a script, a test) the bar is drawn in place.
 import json
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from tqdm.auto import tqdm
 
 VARIABLE = "FETALKIT_PROGRESS"
+
+
+@contextmanager
+def unseen() -> Iterator[None]:
+    """Within it, nothing is reported: for work that nobody waits for."""
+    before = os.environ.get(VARIABLE)
+    os.environ[VARIABLE] = os.devnull
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[VARIABLE]
+        else:
+            os.environ[VARIABLE] = before
 
 
 class Progress:
