@@ -12,7 +12,7 @@ from typing import Any
 
 from fetalkit.classifiers import fixmatch
 from fetalkit.config import arms, sets
-from fetalkit.config.arms import PSEUDO_LABELS, REAL, Phase
+from fetalkit.config.arms import OF_REAL_IMAGES, PSEUDO_LABELS, Phase
 from fetalkit.config.generation import Unlabelled
 from fetalkit.config.params import Params, Training
 from fetalkit.config.runs import Run, generator_of, stored
@@ -94,7 +94,7 @@ def of_phases(study: Study, run: Run, phases: Sequence[Phase]) -> list[Cost]:
             classifier += of_teachers(settings, settings.classify.pseudo_labels)
             paid.add((PSEUDO_LABELS,))
         for source in dict.fromkeys((phase.source, phase.synthetic)):
-            if source in (REAL, PSEUDO_LABELS, ""):
+            if source in OF_REAL_IMAGES or not source:
                 continue
             name, k = stored(settings, source, run.k)
             made = generator_of(settings, name)
