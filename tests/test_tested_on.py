@@ -30,9 +30,9 @@ def judged_by_validation(elsewhere, monkeypatch):
     content["phantom"] |= {"generators": {}}
     content["phantom"]["classify"] |= {
         "arms": ["real", "real-long"], "further": [], "classifiers": tiny, "tested_on": "validation",
-        "pretrain_steps": 1, "train_steps": 2, "batch_size": 4,
+        "pretrain_steps": 1, "train_steps": 2, "batch_size": 4, "pseudo_labels": None,
     }  # fmt: skip
-    content["phantom"]["report"]["bootstrap_resamples"] = 100
+    content["phantom"]["report"] = {"bootstrap_resamples": 100, "bootstrap_seed": 0, "converged_within": 1.0}
     for name in ("synthesis", "fidelity"):
         del content["phantom"][name]
     small_study.trainable(("real", "real-long"))

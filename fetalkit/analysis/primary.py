@@ -15,7 +15,7 @@ Cost = Callable[[Run], float]  # floating-point operations of a run: of its gene
 _KEYS = ["arm", "control", "classifier", "k"]
 
 
-def compared(comparison: Comparison, cost: Cost | None = None) -> list[dict[str, Any]]:
+def compared(comparison: Comparison, cost: Cost) -> list[dict[str, Any]]:
     """Every primary comparison, in the order of ``report.comparisons``.
 
     Parameters
@@ -23,7 +23,7 @@ def compared(comparison: Comparison, cost: Cost | None = None) -> list[dict[str,
     comparison
         Of the study.
     cost
-        As `flops` returns it by default.
+        As `costs` returns it.
 
     Returns
     -------
@@ -35,7 +35,7 @@ def compared(comparison: Comparison, cost: Cost | None = None) -> list[dict[str,
         could not be measured is NaN, and counts in the correction all the same.
     """
     named = comparison.settings.report.comparisons
-    entries = [_entry(comparison, one, len(named), cost or flops(comparison)) for one in named]
+    entries = [_entry(comparison, one, len(named), cost) for one in named]
     p = np.array([entry["p"] for entry in entries], dtype=float)
     # What was named and not measured counts too: otherwise a gap would make the others look surer.
     corrected = np.where(np.isnan(p), np.nan, intervals.holm(np.nan_to_num(p, nan=1.0)))
@@ -70,9 +70,10 @@ def _entry(comparison: Comparison, named: Any, number: int, cost: Cost) -> dict[
     return about | gain | {"smallest_detectable_gain": round(100 * detectable, 3), "flops": float(np.mean(costs))}
 
 
-def flops(comparison: Comparison) -> Cost:
-    """Floating-point operations of the runs of a study, all in all; NaN: they are not counted yet."""
-    return lambda run: float("nan")
+def costs(budgets: pd.DataFrame) -> Cost:
+    """What every run costs all in all, from the table of budgets; NaN for runs that are not in it, since they failed."""
+    total = budgets.groupby(["arm", "classifier", "k", "seed"]).total_flops.sum()
+    return lambda run: float(total.get((run.arm, run.classifier, run.k, run.seed), np.nan))
 
 
 def with_corrected(gained: pd.DataFrame, entries: Sequence[dict[str, Any]]) -> pd.DataFrame:
