@@ -32,6 +32,7 @@ def with_mean(own, elsewhere):  # noqa: F811
         content["metrics"] = ["own.errors"]
         content["phantom"]["generators"]["mean"] = MEAN
         content["phantom"]["classify"] |= {"arms": ["real", "real-long", "mean-then-mixup"], "further": []}
+        content["phantom"]["report"]["comparisons"] = []
         content["phantom"]["fidelity"] |= {"generators": [], "varied": ""}
 
     own(edit)
@@ -91,7 +92,7 @@ def test_an_arm_so_marked_reaches_the_headline(own):  # noqa: F811
         content["arms"]["mean-then-mixup"] = ARM
         content["phantom"]["generators"]["mean"] = MEAN
         content["phantom"]["classify"] |= {"arms": ["real", "real-long", "mean-then-mixup"], "further": []}
-        content["phantom"]["report"]["bootstrap_resamples"] = 100
+        content["phantom"]["report"] |= {"bootstrap_resamples": 100, "comparisons": []}
 
     own(edit)
     settings = params.load("phantom")

@@ -110,7 +110,7 @@ def changed(tmp_path):
     return load
 
 
-NO_FURTHER = {"phantom/classify/further": []}
+NO_FURTHER = {"phantom/classify/further": [], "phantom/report/comparisons": []}
 
 
 def test_the_order_of_shots_and_seeds_changes_nothing(changed):
@@ -231,7 +231,7 @@ BAD = {
         "arms.diffusion.phases.0: synthetic: gan is mixed into source: gan; name another synthetic set",
     ),
     "pseudo-labels that nobody gives": (
-        {"phantom/classify/further/1/arms": ["pseudo-label"]},
+        {"phantom/classify/pseudo_labels": None, "phantom/classify/further/1/arms": ["pseudo-label"]},
         "arms.pseudo-label: source pseudo-labels: nobody names these images; add classify.pseudo_labels",
     ),
     "pseudo-labels of an unknown classifier": (

@@ -53,7 +53,9 @@ def test_the_summary_is_complete(clone):
     assert summary["wall_seconds"] > 0
     assert summary["test_readings"] == 3 and summary["failed_runs"] == []
     assert set(summary["headline"]["generator"]["diffusion"]["by_k"]) == {"3", "all"}
-    assert summary["headline"]["primary"] == [] and summary["headline"]["claimed"]["full"] == 5.2
+    (named,) = summary["headline"]["primary"]
+    assert (named["arm"], named["k"], named["n_runs"]) == ("diffusion", "3", 4) and named["p_holm"] == named["p"]
+    assert named["flops"] > 0 and summary["headline"]["claimed"]["full"] == 5.2
     for arm, of in summary["headline"]["arms"].items():
         for over in (of, of["over_real"], of["over_real_long"]):
             assert set(over["few_shot"]) == {"gain", "low", "high", "p", "n_runs", "controls"}

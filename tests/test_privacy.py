@@ -187,6 +187,7 @@ def test_no_name_leaves_the_folder_of_the_data(tmp_path):
     ward["splits"] |= {"shots": [2, "all"], "seeds": [0]}
     tiny = {"resnet10t": {"model": "resnet10t", "arguments": {"stem_width": 8, "channels": [8, 8, 16, 16]}}}
     ward["classify"] |= {"arms": ["real", "real-long", "diffusion"], "further": [], "classifiers": tiny}
+    ward["report"] |= {"comparisons": []}
     ward["fidelity"] |= {"generators": [], "variant_images_per_plane": 2}
     transfer = copy.deepcopy(content["transfer"]["phantom"]) | {
         "leave_out": [{"cohort": "ward", "by": "centre", "places": ["centre-2"]}],

@@ -141,6 +141,7 @@ def test_a_source_without_the_generator_is_told_before_anything_is_trained(trans
     phantom["generators"] = {name: phantom["generators"][name] for name in ("simulation", "interpolation")}
     phantom["fidelity"]["varied"] = ""
     phantom["classify"] |= {"arms": ["real", "real-long"], "further": []}
+    phantom["report"]["comparisons"] = []
     transfer_plan(blocks=blocks(CONTROL, "coral"))
     with pytest.raises(FetalkitError, match=r"synthetic-source begins with images of generators.diffusion, which the"):
         transfer_plan(blocks=blocks(CONTROL, "synthetic-source"))

@@ -28,6 +28,7 @@ def change_parameters(cohort, monkeypatch, **classify):
     section = content[cohort]
     section["splits"] |= {"shots": ["all"], "seeds": [0]}
     section["classify"] |= {"arms": ["real", "real-long", "diffusion"], "further": [], **classify}
+    section["report"]["comparisons"] = []
     monkeypatch.setattr(paths, "PARAMS", paths.ROOT / "params.yaml")
     paths.PARAMS.write_text(yaml.safe_dump(content, sort_keys=False))
 
