@@ -61,12 +61,13 @@ def trainable(arms: Sequence[str] = ("real", "real-long", "diffusion")) -> Study
     tiny = params.Classifier(model="resnet10t", arguments={"stem_width": 8, "channels": [8, 8, 16, 16]})
     budget = dict(pretrain_steps=1, train_steps=2, batch_size=4)
     classify = settings.classify.model_copy(
-        update=dict(arms=list(arms), further=[], classifiers={"resnet": tiny}, **budget)
+        update=dict(arms=list(arms), further=[], classifiers={"resnet": tiny}, pseudo_labels=None, **budget)
     )
     updates = {
         "run": settings.run.model_copy(update={"device": "cpu", "workers": 1}),
         "splits": settings.splits.model_copy(update={"shots": Shots.of([k]), "seeds": [settings.splits.seeds[0]]}),
         "classify": classify,
+        "report": settings.report.model_copy(update={"comparisons": []}),
     }
     study = Study("phantom", settings.model_copy(update=updates))
     # The small study has no validation part: the first two train patients are it.
