@@ -226,7 +226,7 @@ def test_arms_may_have_seeds_of_their_own_and_steps_for_every_k(study):
     ("arm", "words"),
     [
         ({"phases": PHASES["fixmatch"]}, "trains on images without labels, which level: L0 does not know"),
-        ({"phases": PHASES["pseudo-label"]}, "make it L1 or L2"),
+        ({"phases": PHASES["pseudo-label"]}, "make it L1 or L1\\+L2"),
         ({"phases": [{"source": "real", "steps": "P", "weight": 0.5}]}, "weight is that of a share"),
         (
             {"phases": [{"source": "gan", "steps": "P", "objective": "fixmatch"}], "level": "L1"},

@@ -263,7 +263,7 @@ BAD = {
     ),
     "another cohort at a lower level": (
         {"arms/other-cohort/level": "L1"},
-        "arms.other-cohort: trains on images of another cohort, which level: L1 does not know; make it L2",
+        "arms.other-cohort: trains on images of another cohort, which level: L1 does not know; make it L2 or L1+L2",
     ),
     "rare plane": (
         {"phantom/splits/rare": {"plane": "Fetal toe", "images": 5}},

@@ -354,7 +354,8 @@ def test_budgets_of_the_arms(p, n):
     assert {arm for arm, phases in planned.items() if len(phases) == 2} == {
         "diffusion", "diffusion-phantoms", "diffusion-guided", "diffusion-unlabelled", "diffusion-novel", "diffusion-ceiling",
         "gan", "interpolation", "simulation", "simulation-matched", "replay", "pseudo-label", "diffusion-low-share",
-        "guided-low-share", "phantoms-and-guided", "simulation-fourier", "other-cohort",
+        "guided-low-share", "phantoms-and-guided", "simulation-fourier", "other-cohort", "diffusion-then-fixmatch",
+        "simulation-then-fixmatch", "guided-then-fixmatch",
     }  # fmt: skip
 
 

@@ -80,13 +80,13 @@ def test_gains_are_paired_with_the_control_and_kept_apart_by_level(invented):
     compared = TransferComparison(plan, outcomes(right))
     gained = transfer_results.gains(compared).set_index(["view", "method", "classifier"])
     assert set(gained.index.get_level_values("view")) == {"phantom to a", "phantom to b", "each machine of phantom"}
-    one = gained.loc[("phantom to b", "coral", "mean of all")]
+    one = gained.loc[("phantom to b", "coral", "mean")]
     assert (one.level, one.baseline, one.accuracy, one.macro_f1) == (UNLABELLED, "pseudo-label", 1.0, 1.0)
     # Of each three images brain is found alone, and femur is called abdomen, abdomen brain.
     assert (round(one.baseline_accuracy, 3), round(one.unaligned_accuracy, 3)) == (0.333, 0.333)
     assert one.baseline_macro_f1 == pytest.approx((0 + 2 / 3 + 0) / 3, abs=1e-6)
     assert one.gain == pytest.approx(200 / 3, abs=1e-3)
-    both = gained.loc[("each machine of phantom", "coral", "mean of all")]
+    both = gained.loc[("each machine of phantom", "coral", "mean")]
     assert both.accuracy == pytest.approx(2 / 3, abs=1e-6) and both.gain == pytest.approx(100 / 3, abs=1e-3)
     # Pooled by hand: two machines of five patients, three images each.
     differences = np.tile(np.repeat([0.0, 1.0], 15) * np.tile([1.0, 0.0, 1.0], 10), (2, 1))
@@ -94,13 +94,13 @@ def test_gains_are_paired_with_the_control_and_kept_apart_by_level(invented):
     expected = intervals.gain(differences, patients)
     assert (both.gain_low, both.gain_high) == pytest.approx((100 * expected.low, 100 * expected.high), abs=1e-3)
     for baseline in (CONTROL, "pseudo-label", "joint"):
-        assert np.isnan(gained.loc[("phantom to b", baseline, "mean of all")].gain)
-    both = gained.loc[("each machine of phantom", "joint+coral", "mean of all")]
+        assert np.isnan(gained.loc[("phantom to b", baseline, "mean")].gain)
+    both = gained.loc[("each machine of phantom", "joint+coral", "mean")]
     assert (both.baseline, both.gain) == ("joint", pytest.approx(100 / 3, abs=1e-3)), "not over the control"
     assert (both.classifiers, both.n_runs) == ("resnet", 4)
     # One family: the primary methods, in views that are no part of another one, mean over classifiers.
     tested = gained[gained.primary]
-    assert set(tested.index) == {("each machine of phantom", name, "mean of all") for name in ("coral", "joint+coral")}
+    assert set(tested.index) == {("each machine of phantom", name, "mean") for name in ("coral", "joint+coral")}
     assert tested[["p", "p_holm"]].notna().all(axis=None) and gained[~gained.primary][["p", "p_holm"]].isna().all(
         axis=None
     )
@@ -220,10 +220,10 @@ def test_a_choice_is_made_on_validation_among_runs_with_the_same_classifiers(tra
     compared, table = TransferComparison(plan, outcomes), transfer_results.long_table(plan, outcomes)
     gained = transfer_results.gains(compared)
     chosen = transfer_choice.choices(compared, table, gained).set_index("classifier")
-    assert chosen.method.to_dict() == {"mean of all": "ultrasound", "one": "multi-resolution", "other": "ultrasound"}
-    assert chosen.among["mean of all"] == chosen.among["other"] == "unaligned, multi-scale, ultrasound"
+    assert chosen.method.to_dict() == {"mean": "ultrasound", "one": "multi-resolution", "other": "ultrasound"}
+    assert chosen.among["mean"] == chosen.among["other"] == "unaligned, multi-scale, ultrasound"
     assert chosen.among["one"] == "unaligned, multi-scale, ultrasound, multi-resolution"
-    assert chosen.validation_accuracy.to_dict() == {"mean of all": 0.5, "one": 1.0, "other": 1.0}
+    assert chosen.validation_accuracy.to_dict() == {"mean": 0.5, "one": 1.0, "other": 1.0}
     assert (chosen.accuracy == 0).all() and (chosen.gain == 0).all()
 
 

@@ -52,6 +52,7 @@ def test_a_third_study_needs_a_section_and_nothing_else(elsewhere, monkeypatch):
     third = content["transfer"]["hospitals"] | {
         "across": [["phantom", "phantom"]],
         "leave_out": [],
+        "primary": [],
         "blocks": [dict(methods=[CONTROL], directions=["phantom to phantom"], classifiers=["resnet10t-half"])],
     }
     content["transfer"]["northern-scanners"] = third

@@ -17,6 +17,7 @@ KNOWS = {
     "L0": "knowing the labelled images of the run alone",
     "L1": "knowing unlabelled train images too",
     "L2": "knowing images from elsewhere too",
+    "L1+L2": "knowing unlabelled train images and images from elsewhere too",
 }
 NOT_NAMED = (
     "**No primary comparison was named before test patients were read, so this report confirms nothing: every gain in it is "

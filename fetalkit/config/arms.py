@@ -37,7 +37,7 @@ def _budget(text: str) -> str:
 Budget = Annotated[str, Field(coerce_numbers_to_str=True), AfterValidator(_budget)]
 
 
-Level = Literal["L0", "L1", "L2"]
+Level = Literal["L0", "L1", "L2", "L1+L2"]
 
 
 class PhaseOfArm(Section):
@@ -113,7 +113,8 @@ class Arm(Section):
         In order.
     level
         What its training may know: ``"L0"``, the labelled images of the run alone; ``"L1"``, also the other train images of the
-        cohort without their labels; ``"L2"``, also what comes from elsewhere, as phantoms and images of other cohorts do.
+        cohort without their labels; ``"L2"``, also what comes from elsewhere, as phantoms and images of other cohorts do;
+        ``"L1+L2"``, both.
     control
         Whether gains are counted over it, of arms that may know no less.
     headline
@@ -128,10 +129,14 @@ class Arm(Section):
 
     @model_validator(mode="after")
     def _knows_what_it_sees(self):
-        if self.unlabelled and self.level == "L0":
-            raise ValueError("trains on images without labels, which level: L0 does not know; make it L1 or L2")
-        if self.level != "L2" and any(phase.source == OTHER_COHORT for phase in self.phases):
-            raise ValueError(f"trains on images of another cohort, which level: {self.level} does not know; make it L2")
+        if self.unlabelled and "L1" not in self.level:
+            raise ValueError(
+                f"trains on images without labels, which level: {self.level} does not know; make it L1 or L1+L2"
+            )
+        if "L2" not in self.level and any(phase.source == OTHER_COHORT for phase in self.phases):
+            raise ValueError(
+                f"trains on images of another cohort, which level: {self.level} does not know; make it L2 or L1+L2"
+            )
         return self
 
     @model_validator(mode="after")
@@ -163,6 +168,8 @@ def may_know(level: Level) -> tuple[Level, ...]:
 
     Images without labels and images from elsewhere are different things to know, so neither of L1 and L2 contains the other.
     """
+    if level == "L1+L2":
+        return ("L0", "L1", "L2", "L1+L2")
     return ("L0",) if level == "L0" else ("L0", level)
 
 

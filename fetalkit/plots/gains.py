@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, get_args
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from fetalkit.analysis.terms import SIGNIFICANT
+from fetalkit.config.arms import Level
 from fetalkit.plots.cohort import WIDTH
 from fetalkit.plots.missing import mark_row
 from fetalkit.plots.palette import arm_styles, styles
@@ -27,7 +28,7 @@ def primary(named: Sequence[Mapping[str, Any]]) -> Figure:
         is the smallest true gain that the study finds 8 times in 10.
     """
     figure, (axis,) = forest_panels(1, 0.42 * len(named) + 1.3)
-    looks = styles(["L0", "L1", "L2"])
+    looks = styles(get_args(Level))
     for place, entry in enumerate(named):
         row, colour = SimpleNamespace(**entry), looks[entry["level"]].colour
         draw_interval(axis, row, place, colour, filled=entry["p_holm"] < SIGNIFICANT)
