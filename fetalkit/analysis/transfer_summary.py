@@ -38,21 +38,7 @@ def summary(
         these classifiers one by one; and ``by_centre``, ``by_machine``, ``by_plane`` where these are known. A corrected p
         stands under ``primary`` alone.
     """
-    plan, directions = compared.plan, {}
-    for view in plan.views:
-        parts = {of: by_group(compared, view, of) for of in GROUPS}
-        here = gained[gained["view"] == view]
-        for row in here[here.classifier == MEAN].to_dict("records"):
-            entry = {name: row[name] for name in [*_COLUMNS, "n_runs"]}
-            each = here[(here.method == row["method"]) & (here.classifier != MEAN)]
-            entry["classifiers"] = {
-                of["classifier"]: {name: of[name] for name in _COLUMNS} for of in each.to_dict("records")
-            }
-            for name, part in parts.items():
-                if len(part):
-                    mine = part[part.method == row["method"]]
-                    entry[f"by_{name}"] = dict(zip(mine.group, mine.accuracy, strict=True))
-            directions.setdefault(view, {}).setdefault(row["level"], {})[row["method"]] = entry
+    plan = compared.plan
     tests = {view: compared.test(view) for view in plan.views}
     return plain(
         {
@@ -65,7 +51,7 @@ def summary(
             "baselines": BASELINES,
             "primary": _primary(gained),
             "chosen": chosen.to_dict("records"),
-            "directions": directions,
+            "directions": _directions(compared, gained),
             "standard_outline": {
                 direction: {
                     "accuracy": drop.before.estimate,
@@ -84,3 +70,23 @@ def summary(
 def _primary(gained: pd.DataFrame) -> list[dict]:
     names = ["view", "level", "method", "baseline", "classifiers", "accuracy", "baseline_accuracy", "gain", "gain_low"]
     return gained.loc[gained.primary, [*names, "gain_high", "p", "p_holm", "n_runs"]].to_dict("records")
+
+
+def _directions(compared: TransferComparison, gained: pd.DataFrame) -> dict[str, dict]:
+    """View → level → method → its numbers."""
+    directions: dict[str, dict] = {}
+    for view in compared.plan.views:
+        parts = {of: by_group(compared, view, of) for of in GROUPS}
+        here = gained[gained["view"] == view]
+        for row in here[here.classifier == MEAN].to_dict("records"):
+            entry = {name: row[name] for name in [*_COLUMNS, "n_runs"]}
+            each = here[(here.method == row["method"]) & (here.classifier != MEAN)]
+            entry["classifiers"] = {
+                of["classifier"]: {name: of[name] for name in _COLUMNS} for of in each.to_dict("records")
+            }
+            for name, part in parts.items():
+                if len(part):
+                    mine = part[part.method == row["method"]]
+                    entry[f"by_{name}"] = dict(zip(mine.group, mine.accuracy, strict=True))
+            directions.setdefault(view, {}).setdefault(row["level"], {})[row["method"]] = entry
+    return directions
