@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 from pydantic import AfterValidator, Field, FiniteFloat
 
-from fetalkit.classifiers import models, novelty, weights
+from fetalkit.classifiers import models, novelty, own, weights
 from fetalkit.classifiers.loader import as_input
 from fetalkit.classifiers.models import Normalised
 from fetalkit.classifiers.novelty import TrainingSet
@@ -221,7 +221,7 @@ def load(folder: Path | str, device: str = "auto") -> SavedClassifier:
         raise FetalkitError(f"{folder / CARD}: arguments.{foreign[0]} is not allowed; remove it")
     try:
         model = models.create(
-            card.model, card.arguments, len(card.planes), card.image_size, 0, input_size=card.input_size
+            own.known(card.model), card.arguments, len(card.planes), card.image_size, 0, input_size=card.input_size
         )
     except FetalkitError as error:
         raise FetalkitError(f"{folder / CARD}: {str(error).removeprefix('classify.classifiers: ')}") from None

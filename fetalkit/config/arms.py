@@ -68,6 +68,9 @@ class PhaseOfArm(Section):
         ``"balanced-softmax"`` allows for planes with few images (`fetalkit.classifiers.balanced`).
     oversampled
         Whether images of planes that have few are seen more often, so that all planes are seen alike.
+    initial
+        Generator of the run whose denoiser gives its weights to the classifier, in a first phase; ``""`` for random ones. The
+        classifier is the way down of such a denoiser (`fetalkit.classifiers.denoiser_encoder`).
     """
 
     source: str
@@ -80,6 +83,7 @@ class PhaseOfArm(Section):
     weight: Annotated[float, Field(ge=0, le=1)] = 0.0
     objective: Literal["cross-entropy", "fixmatch", "balanced-softmax"] = "cross-entropy"
     oversampled: bool = False
+    initial: str = ""
 
     @model_validator(mode="after")
     def _both_or_none(self):
@@ -137,6 +141,8 @@ class Arm(Section):
             raise ValueError(
                 f"trains on images of another cohort, which level: {self.level} does not know; make it L2 or L1+L2"
             )
+        if any(phase.initial for phase in self.phases[1:]):
+            raise ValueError("initial: what was learnt before would be lost; name it in the first phase alone")
         return self
 
     @model_validator(mode="after")
@@ -156,6 +162,11 @@ class Arm(Section):
         """Names of the synthetic sets that it trains on, sorted."""
         named = {source for phase in self.phases for source in (phase.source, phase.synthetic)}
         return sorted(named - OF_REAL_IMAGES - {""})
+
+    @property
+    def initial(self) -> str:
+        """Generator of the run whose weights it begins with; ``""`` for random ones."""
+        return self.phases[0].initial
 
     @property
     def unlabelled(self) -> bool:
@@ -220,6 +231,7 @@ class Phase:
     weight: float = 0.0
     objective: str = "cross-entropy"
     oversampled: bool = False
+    initial: str = ""
 
 
 def phases(arm: Arm, pretrain_steps: int, train_steps: int, equal: Callable[[str], int]) -> tuple[Phase, ...]:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pkgutil import resolve_name
 from typing import Any
 
-from fetalkit.config import report
+from fetalkit.config import beginnings, report
 from fetalkit.config.arms import OF_REAL_IMAGES, OTHER_COHORT, PSEUDO_LABELS
 from fetalkit.config.sections import validated
 from fetalkit.config.shots import EVERY
@@ -18,10 +18,12 @@ def problems(settings: Params) -> Iterator[str]:
     """Every contradiction, as the end of a line that begins with the file and the cohort."""
     yield from _names(settings)
     yield from _arms(settings)
+    yield from _limited(settings)
     yield from _generators(settings)
     yield from _sets(settings)
     yield from _nothing_unlabelled(settings)
     yield from _sources(settings)
+    yield from beginnings.problems(settings)
     yield from _classifiers(settings)
     yield from _metrics(settings)
     yield from report.problems(settings)
@@ -79,7 +81,8 @@ def _arms_of(settings: Params) -> list[str]:
 def _arms(settings: Params) -> Iterator[str]:
     given = settings.classify
     further = [arm for block in given.further for arm in block.arms]
-    if twice := set(given.arms) & set(further):
+    beside = [arm for block in given.further if any(_everywhere(settings, block.classifiers)) for arm in block.arms]
+    if twice := set(given.arms) & set(beside):
         yield f"classify.further: {', '.join(sorted(twice))} already in classify.arms; name it once"
     for name, arm in settings.arms.items():
         if arm.control and arm.headline and arm.level == "L0":
@@ -101,6 +104,30 @@ def _arms(settings: Params) -> Iterator[str]:
     if not settings.controls:
         controls = ", ".join(name for name, arm in settings.arms.items() if arm.control)
         yield f"classify.arms: no control; add one of: {controls}"
+
+
+def _everywhere(settings: Params, classifiers: Iterable[str]) -> Iterator[bool]:
+    given = settings.classify.classifiers
+    return (given[name].everywhere for name in classifiers if name in given)
+
+
+def _limited(settings: Params) -> Iterator[str]:
+    """Classifiers that are trained in some runs only, and lack there what others are compared with."""
+    given = settings.classify
+    first = next(iter(given.classifiers))
+    if not given.classifiers[first].everywhere:
+        yield f"classify.classifiers.{first}: everywhere: false: the first one judges generators at every k; name another first"
+    for name in [name for name, of in given.classifiers.items() if not of.everywhere]:
+        blocks = [block for block in given.further if name in block.classifiers]
+        if not blocks:
+            yield f"classify.classifiers.{name}: everywhere: false, and no block of classify.further names it; add one"
+        for k in dict.fromkeys(k for block in blocks for k in block.shots):
+            arms = [arm for block in blocks if k in block.shots and not block.seeds for arm in block.arms]
+            if lacking := [control for control in settings.controls if control not in arms]:
+                yield (
+                    f"classify.classifiers.{name}: lacks {', '.join(lacking)} at k = {k}, which gains are counted over; name "
+                    "it in a block of classify.further that names no seeds"
+                )
 
 
 def _generators(settings: Params) -> Iterator[str]:
@@ -174,8 +201,9 @@ def _sources(settings: Params) -> Iterator[str]:
 
 
 def _drawn_by(settings: Params, arms: Iterable[str]) -> list[str]:
-    """Generators whose images these arms train on."""
-    sources = [source for arm in arms if arm in settings.arms for source in settings.arms[arm].sources]
+    """Generators whose images these arms train on, or whose weights they begin with."""
+    known = [settings.arms[arm] for arm in arms if arm in settings.arms]
+    sources = [source for arm in known for source in (*arm.sources, arm.initial) if source]
     return [settings.sets[source].generator if source in settings.sets else source for source in sources]
 
 
@@ -235,10 +263,12 @@ def _metrics(settings: Params) -> Iterator[str]:
 
 def unknown_networks(training: Any, image_size: int, key: str) -> Iterator[str]:
     """Classifiers of a section that cannot be made; `key` is that of the section."""
-    check = resolve_name("fetalkit.classifiers.models:check")
+    check, known = map(resolve_name, ("fetalkit.classifiers.models:check", "fetalkit.classifiers.own:known"))
     for name, spec in training.classifiers.items():
         side = spec.input_size or image_size
-        yield from _refused(f"{key}.classifiers.{name}", check, spec.model, spec.arguments, spec.pretrained, size=side)
+        yield from _refused(
+            f"{key}.classifiers.{name}", check, known(spec.model), spec.arguments, spec.pretrained, size=side
+        )
 
 
 def _refused(key: str, check: Callable[..., Any], *arguments: Any, **options: Any) -> Iterator[str]:

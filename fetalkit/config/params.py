@@ -62,6 +62,7 @@ class Classifier(Section):
     It is trained in the precision of ``run.precision`` where ``reduced_precision`` allows that, else in float32: plain
     convolutions gain from bfloat16, those of single channels and attention at this size lose (``benchmarks/classifier.py``).
     What is given here of steps and learning rate takes the place of that of `Training`, and ``input_size`` that of the images.
+    One that is not ``everywhere`` is trained where a block of ``classify.further`` names it, and nowhere else.
     """
 
     model: str
@@ -72,6 +73,7 @@ class Classifier(Section):
     learning_rate: Rate | None = None
     pretrain_steps: StepsOfShots | None = None
     train_steps: StepsOfShots | None = None
+    everywhere: bool = True
 
     @field_validator("arguments")
     @classmethod

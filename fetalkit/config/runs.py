@@ -25,7 +25,7 @@ class Run:
 
 def arms_of(settings: Params, classifier: str, k: str) -> list[str]:
     """Arms of a classifier at k, in the order of the parameters: those of every run, then the further ones of this one."""
-    wanted = list(settings.classify.arms)
+    wanted = list(_of_all_runs(settings, classifier))
     for block in settings.classify.further:
         if k in block.shots and classifier in block.classifiers:
             wanted += [arm for arm in block.arms if arm not in wanted]
@@ -38,10 +38,16 @@ def arms_of(settings: Params, classifier: str, k: str) -> list[str]:
 def seeds_of(settings: Params, arm: str, classifier: str, k: str) -> list[int]:
     """Seeds of an arm of a classifier at k, ascending: all of the study, or those of the blocks that name it."""
     named: set[int] = set()
-    for block in [] if arm in settings.classify.arms else settings.classify.further:
+    in_all = arm in _of_all_runs(settings, classifier)
+    for block in [] if in_all else settings.classify.further:
         if arm in block.arms and k in block.shots and classifier in block.classifiers:
             named |= set(block.seeds or settings.splits.seeds)
-    return [seed for seed in settings.splits.seeds if arm in settings.classify.arms or seed in named]
+    return [seed for seed in settings.splits.seeds if in_all or seed in named]
+
+
+def _of_all_runs(settings: Params, classifier: str) -> list[str]:
+    """Arms that a classifier has at every k and seed."""
+    return settings.classify.arms if settings.classify.classifiers[classifier].everywhere else []
 
 
 def all_runs(settings: Params) -> list[Run]:
@@ -91,6 +97,11 @@ def stored(settings: Params, source: str, k: str) -> tuple[str, str]:
     return (generator_of(settings, source), EVERY) if leaks(settings, source) else (source, k)
 
 
+def begun_with(settings: Params) -> list[tuple[str, str, int]]:
+    """Name, k and seed of every generator whose weights some run begins with, sorted by name, in the order of the shots."""
+    return _ordered(settings, {(settings.arms[run.arm].initial, run.k, run.seed) for run in all_runs(settings)})
+
+
 def stored_sets(settings: Params) -> list[tuple[str, str, int]]:
     """Name, k and seed of every stored synthetic set that some run trains on, sorted by name, in the order of the shots."""
     needed = {
@@ -98,5 +109,10 @@ def stored_sets(settings: Params) -> list[tuple[str, str, int]]:
         for run in all_runs(settings)
         for source in settings.arms[run.arm].sources
     }
+    return _ordered(settings, needed)
+
+
+def _ordered(settings: Params, named: set[tuple[str, str, int]]) -> list[tuple[str, str, int]]:
+    """Those that have a name."""
     order = list(settings.splits.shots)
-    return sorted(needed, key=lambda item: (item[0], order.index(item[1]), item[2]))
+    return sorted((item for item in named if item[0]), key=lambda item: (item[0], order.index(item[1]), item[2]))

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from fetalkit.config.consistency import drawn_with
 from fetalkit.config.params import Params
-from fetalkit.config.runs import generator_of, stored_sets
+from fetalkit.config.runs import begun_with, generator_of, stored_sets
 from fetalkit.config.sections import Section
 from fetalkit.config.variants import Variant
 
@@ -13,6 +13,7 @@ from fetalkit.config.variants import Variant
 def jobs(settings: Params) -> list[dict]:
     """Generators that the runs and the fidelity stage need: one per generator, k and seed."""
     wanted = {(generator_of(settings, name), k, seed) for name, k, seed in stored_sets(settings)}
+    wanted |= set(begun_with(settings))
     shots = list(settings.splits.shots)
     wanted |= set(itertools.product(settings.fidelity.generators, shots, settings.splits.seeds))
     order = sorted(wanted, key=lambda job: (job[0], shots.index(job[1]), job[2]))

@@ -18,7 +18,7 @@ from fetalkit.config.runs import Run, stored
 from fetalkit.config.shots import EVERY
 from fetalkit.data.images import Labelled
 from fetalkit.data.study import Study, read_set
-from fetalkit.experiments import pseudo_labels, teachers
+from fetalkit.experiments import initial_weights, pseudo_labels, teachers
 from fetalkit.experiments.engine import Phase
 from fetalkit.experiments.phase_cache import PhaseCache
 
@@ -48,6 +48,7 @@ class Material:
     def phases(self, planned: Sequence[arms.Phase]) -> list[Phase]:
         """The phases of an arm. After the last one, batch normalisation is estimated from real images where it has seen any."""
         made = [self._phase(phase) for phase in planned]
+        made[0] = self._begun(made[0], planned[0].initial)
         if not any(phase.source in (REAL, PSEUDO_LABELS) for phase in planned):
             return made
         return [*made[:-1], replace(made[-1], statistics=self._feed(self._real, "statistics"))]
@@ -85,6 +86,10 @@ class Material:
         if phase.objective == "fixmatch":
             return self._fixmatch(made)
         return self._balanced(made) if phase.objective == "balanced-softmax" else made
+
+    def _begun(self, phase: Phase, initial: str) -> Phase:
+        begins = initial_weights.of_run(self.study, self.run, initial, self._real)
+        return replace(phase, initial=begins[0], **_more(phase, begins[1])) if begins else phase
 
     def _images(self, source: str) -> Labelled:
         study, run = self.study, self.run

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
-from fetalkit.classifiers import gradcam, models
+from fetalkit.classifiers import gradcam, models, own
 from fetalkit.classifiers.models import Normalised
 from fetalkit.classifiers.trainer import Recipe
 from fetalkit.config.machine import Machine
@@ -41,7 +41,7 @@ def classifier(training: Training, name: str, n_classes: int, image_size: int, s
     """
     spec = training.classifiers[name]
     return models.create(
-        spec.model,
+        own.known(spec.model),
         spec.arguments,
         n_classes,
         image_size,
@@ -54,7 +54,7 @@ def classifier(training: Training, name: str, n_classes: int, image_size: int, s
 def without_gradcam(training: Training, image_size: int) -> list[str]:
     """Classifiers that no Grad-CAM can be made of, as their features are no maps: known before they are trained."""
     made = {
-        name: models.create(spec.model, spec.arguments, 2, image_size, 0, input_size=spec.input_size)
+        name: models.create(own.known(spec.model), spec.arguments, 2, image_size, 0, input_size=spec.input_size)
         for name, spec in training.classifiers.items()
     }
     return [name for name, model in made.items() if not gradcam.has_map(model, image_size)]

@@ -10,15 +10,15 @@ from torch import nn
 from fetalkit.classifiers import trainer
 from fetalkit.config import params
 from fetalkit.config.params import Params
-from fetalkit.config.runs import Run, all_runs, stored_sets
-from fetalkit.data.study import Study
+from fetalkit.config.runs import Run, all_runs, begun_with, stored_sets
+from fetalkit.data.study import Study, set_name
 from fetalkit.experiments import building, compute, engine, leaks
 from fetalkit.experiments.arm_phases import Material
 from fetalkit.experiments.engine import Trainee
 from fetalkit.experiments.outcome import Outcome
 from fetalkit.experiments.phase_cache import PhaseCache
 from fetalkit.utils import devices, parallel, paths
-from fetalkit.utils.files import replacing
+from fetalkit.utils.files import made_by, replacing
 
 STAGE = "classify"
 
@@ -27,6 +27,8 @@ def train_all(cohort: str, settings: Params) -> list[Outcome]:
     """Train and apply every run, one process per core. A run that fails is among the outcomes, with its error."""
     study, runs = Study(cohort, settings), all_runs(settings)
     study.ready(stored_sets(settings))
+    if begun := begun_with(settings):
+        made_by("04_generator", *(paths.data(cohort, "generators", set_name(*one)) for one in begun))
     if other := settings.classify.other_cohort:
         leaks.check({cohort: settings, other: params.load(other)})
     image_ids = study.predicted

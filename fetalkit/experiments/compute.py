@@ -30,7 +30,7 @@ class Cost:
     classifier
         Of the training of the classifier, and of others that name images for it.
     generator
-        Of the training of the generator whose images are used, with what it begins with and with its teachers.
+        Of the training of the generator whose images or weights are used, with what it begins with and with its teachers.
     drawing
         Of those images.
     """
@@ -93,6 +93,9 @@ def of_phases(study: Study, run: Run, phases: Sequence[Phase]) -> list[Cost]:
         if phase.source == PSEUDO_LABELS and (PSEUDO_LABELS,) not in paid:
             classifier += of_teachers(settings, settings.classify.pseudo_labels)
             paid.add((PSEUDO_LABELS,))
+        if phase.initial:
+            generator += of_generator(study, phase.initial, run.k, run.seed)
+            paid.add((phase.initial, run.k))
         for source in dict.fromkeys((phase.source, phase.synthetic)):
             if source in OF_REAL_IMAGES or not source:
                 continue

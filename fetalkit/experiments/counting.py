@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from fetalkit import generators
-from fetalkit.classifiers import models
+from fetalkit.classifiers import models, own
 from fetalkit.classifiers.trainer import CrossEntropy
 from fetalkit.config.generation import GeneratorSettings
 from fetalkit.config.params import Classifier, Params
@@ -33,7 +33,8 @@ def classifier(spec: Classifier, n_classes: int, image_size: int) -> int:
 @cache
 def _of_classifier(spec: str, n_classes: int, image_size: int) -> int:
     given = Classifier.model_validate_json(spec)
-    model = models.create(given.model, given.arguments, n_classes, image_size, 0, input_size=given.input_size)
+    name = own.known(given.model)
+    model = models.create(name, given.arguments, n_classes, image_size, 0, input_size=given.input_size)
     images, labels = torch.zeros(BATCH, 1, image_size, image_size), torch.zeros(BATCH, dtype=torch.int64)
     return flops(lambda: CrossEntropy()(model, images, labels, 0, 1).backward()) // BATCH
 

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
-from fetalkit.classifiers import loader, weights
+from fetalkit.classifiers import loader, own, weights
 from fetalkit.classifiers.loader import Feed
 from fetalkit.classifiers.models import Normalised
 from fetalkit.classifiers.trainer import Recipe
@@ -39,6 +39,8 @@ class Phase:
         What the training takes its batches from: the feed, or something around it.
     objective
         What is trained for; cross-entropy where it is None.
+    initial
+        Called before the phase is trained, to give the classifier other weights than those it has; None keeps them.
     statistics
         What the means and variances of batch normalisation are estimated from at its end; as training left them where None.
     noted
@@ -52,6 +54,7 @@ class Phase:
     feed: Feed
     batches: Any = None
     objective: Callable[[Normalised], nn.Module] | None = None
+    initial: Callable[[Normalised], None] | None = None
     statistics: Feed | None = None
     noted: Mapping[str, Any] = field(default_factory=dict)
     settings: Sequence[Any] = ()
@@ -120,15 +123,7 @@ def train(cache: PhaseCache, trainee: Trainee, phases: Iterable[Phase]) -> Outco
     if records is not None:
         weights.load(trainee.model, cache.weights(trainings[-1]))
     else:
-        records = [
-            cache.train(
-                fingerprint, trainee.model, phase.batches or phase.feed, phase.steps, trainee.recipe, device=trainee.device,
-                label=f"{trainee.run.name}: {phase.source}", validation=trainee.validation,
-                objective=phase.objective(trainee.model) if phase.objective else None,
-                precision=trainee.precision, statistics=phase.statistics,
-            )
-            for fingerprint, phase in zip(trainings, phases, strict=True)
-        ]  # fmt: skip
+        records = [_record(cache, trainee, *one) for one in zip(trainings, phases, strict=True)]
     curve, budget = [], []
     for number, (phase, record) in enumerate(zip(phases, records, strict=True), 1):
         curve += [{"phase": number, "source": phase.source, **point} for point in record["curve"]]
@@ -143,12 +138,25 @@ def train(cache: PhaseCache, trainee: Trainee, phases: Iterable[Phase]) -> Outco
     )
 
 
+def _record(cache: PhaseCache, trainee: Trainee, fingerprint: str, phase: Phase) -> dict[str, Any]:
+    """Train a phase, or take it where it is finished; its record."""
+    if phase.initial is not None and not cache.weights(fingerprint).exists():
+        phase.initial(trainee.model)
+    return cache.train(
+        fingerprint, trainee.model, phase.batches or phase.feed, phase.steps, trainee.recipe, device=trainee.device,
+        label=f"{trainee.run.name}: {phase.source}", validation=trainee.validation,
+        objective=phase.objective(trainee.model) if phase.objective else None,
+        precision=trainee.precision, statistics=phase.statistics,
+    )  # fmt: skip
+
+
 def fingerprints(trainee: Trainee, phases: Sequence[Phase]) -> tuple[str, ...]:
     """Fingerprint of the training of each phase: of all that it and those before it follow from."""
-    settings: list[Any] = [asdict(trainee.recipe), trainee.spec.model_dump(), list(trainee.planes), trainee.image_size]
+    spec = trainee.spec.model_dump(exclude={"everywhere"})  # where it is trained says nothing of how
+    settings: list[Any] = [asdict(trainee.recipe), spec, list(trainee.planes), trainee.image_size]
     settings += [trainee.run.seed, *devices.rounding(trainee.device, trainee.precision)]
     data = [trainee.validation.digest()] if trainee.validation else []
-    modules = list(_TRAINING)
+    modules = [*_TRAINING, *own.modules(trainee.spec.model)]
     made = []
     for phase in phases:
         more = phase.follows_from()
