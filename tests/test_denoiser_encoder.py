@@ -34,9 +34,9 @@ def study(elsewhere):
     whole = small_study.trainable()
     settings = whole.params
     spec = settings.generators["diffusion"]
-    spec = spec.model_copy(
-        update={"training": type(spec.training).model_validate(SHAPE | {"attention": [False, True], "steps": 1})}
-    )
+    training = type(spec.training).model_validate(SHAPE | {"attention": [False, True], "steps": 1})
+    alone = {"sampling": type(spec.sampling)(guidance=1.0), "budget": None, "stopping": None}
+    spec = spec.model_copy(update={"training": training} | alone)
     block = Block(arms=["real", "real-long", "diffusion-encoder"], shots=["all"], classifiers=["encoder"])
     classify = settings.classify.model_copy(
         update={
@@ -72,7 +72,7 @@ def untrained(study: Study):
 
 
 def phases(study: Study, arm: str):
-    planned = arms.phases(study.params.arms[arm], 3, 3)
+    planned = arms.phases(study.params.arms[arm], 3, 3, len)
     return Material(study, Run(arm, "encoder", "all", 0), *2 * [None]).phases(planned)
 
 
