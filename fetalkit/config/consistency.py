@@ -81,7 +81,8 @@ def _arms_of(settings: Params) -> list[str]:
 def _arms(settings: Params) -> Iterator[str]:
     given = settings.classify
     further = [arm for block in given.further for arm in block.arms]
-    beside = [arm for block in given.further if any(_everywhere(settings, block.classifiers)) for arm in block.arms]
+    limited = [block for block in given.further if block.classifiers and not any(_everywhere(settings, block))]
+    beside = [arm for block in given.further if block not in limited for arm in block.arms]
     if twice := set(given.arms) & set(beside):
         yield f"classify.further: {', '.join(sorted(twice))} already in classify.arms; name it once"
     for name, arm in settings.arms.items():
@@ -106,9 +107,9 @@ def _arms(settings: Params) -> Iterator[str]:
         yield f"classify.arms: no control; add one of: {controls}"
 
 
-def _everywhere(settings: Params, classifiers: Iterable[str]) -> Iterator[bool]:
+def _everywhere(settings: Params, block: Any) -> Iterator[bool]:
     given = settings.classify.classifiers
-    return (given[name].everywhere for name in classifiers if name in given)
+    return (given[name].everywhere for name in block.classifiers if name in given)
 
 
 def _limited(settings: Params) -> Iterator[str]:
