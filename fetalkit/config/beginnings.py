@@ -21,10 +21,10 @@ def problems(settings: Params) -> Iterator[str]:
             yield f"{key} has no denoiser; name a diffusion model"
             continue
         phantoms = of.start is not None and of.start.generator
-        if arm.level == "L0" and of.sees_all:
-            yield f"{key} has seen images without labels, which level: L0 does not know; make it L1 or L2"
-        if arm.level != "L2" and phantoms:
-            yield f"{key} began with phantoms, which level: {arm.level} does not know; make it L2"
+        if "L1" not in arm.level and of.sees_all:
+            yield f"{key} has seen images without labels, which level: {arm.level} does not know; make it L1 or L1+L2"
+        if "L2" not in arm.level and phantoms:
+            yield f"{key} began with phantoms, which level: {arm.level} does not know; make it L2 or L1+L2"
         shape = {part: getattr(of.training, part) for part in SHAPE}
         for classifier in [classifier for other, classifier in trained if other == name]:
             if not _alike(settings.classify.classifiers[classifier], shape):
