@@ -7,6 +7,7 @@ change these alone. *Does it help to be told?* Recall with k labelled images of 
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
@@ -15,7 +16,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from fetalkit.analysis import results
 from fetalkit.analysis.transfer_results import SETS, TransferComparison
-from fetalkit.experiments.transfer.domains import Gathered
+from fetalkit.experiments.transfer.domains import Direction, Gathered
 from fetalkit.experiments.transfer.methods import CONTROL
 from fetalkit.metrics import outline
 
@@ -233,3 +234,65 @@ def _resembled(plane: str, near: pd.DataFrame) -> str:
         f"In features of a network that has learnt no plane, {around[plane]:.0%} of the nearest source images are of that "
         f"plane; {most}: {verdict}. "
     )
+
+
+@dataclass(frozen=True)
+class Missed:
+    """Why planes of one direction are missed, in tables.
+
+    Attributes
+    ----------
+    target, source
+        Rows of `seen` that belong to each, and `nearest`: those of the source images nearest to every target image.
+    confused, known
+        `confusions` in the target and in the source.
+    near
+        `planes_of_nearest`.
+    recalled
+        `recalls`.
+    """
+
+    name: str
+    source: np.ndarray
+    target: np.ndarray
+    nearest: np.ndarray
+    confused: pd.DataFrame
+    known: pd.DataFrame
+    near: pd.DataFrame
+    recalled: pd.DataFrame
+
+    @classmethod
+    def of(cls, compared: TransferComparison, seen: Gathered, vectors: np.ndarray, direction: Direction) -> "Missed":
+        """Of a direction; `vectors` (images, features) of all images that were `seen`."""
+        source, target = seen.rows(direction.source), seen.rows(direction.target)
+        found = nearest(vectors, source, target)
+        return cls(
+            direction.name,
+            source,
+            target,
+            found,
+            confusions(compared, direction.name),
+            confusions(compared, direction.name, of="source"),
+            planes_of_nearest(seen.planes, target, found, compared.plan.planes),
+            recalls(compared, direction.name),
+        )
+
+    def table(self) -> pd.DataFrame:
+        """All of it in one long table, with ``direction`` and ``of``."""
+        parts = {
+            "called in the target": self.confused,
+            "called in the source": self.known,
+            "planes of the nearest": self.near,
+        }
+        every = [table.assign(direction=self.name, of=of) for of, table in parts.items()]
+        return pd.concat([*every, self.recalled.assign(direction=self.name, of="recall in the " + self.recalled.of)])
+
+    def learnt(self, seen: Gathered, plane: str) -> int:
+        """Train images of a plane in the source."""
+        return int(((seen.planes[self.source] == plane) & (seen.parts[self.source] == "train")).sum())
+
+    def examples(self, seen: Gathered, plane: str) -> tuple[np.ndarray, list[str]]:
+        """The first images of a plane in the target, then the source image nearest to each: pictures and titles."""
+        mine = np.flatnonzero(seen.planes[self.target] == plane)[:SHOWN]
+        rows = np.concatenate([self.target[mine], self.nearest[mine, 0]])
+        return seen.images[rows], [f"{seen.planes[row]}, {seen.places[row]}" for row in rows]

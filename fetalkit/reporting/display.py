@@ -8,7 +8,7 @@ import base64
 import io
 import re
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -192,6 +192,28 @@ def table(
 def note(text: str) -> None:
     """Show a computed statement; `text` is Markdown, in which HTML counts as plain text."""
     _show(f'<div class="fetalkit note">{str(_markdown(text)).strip()}</div>')
+
+
+def failures(outcomes: Sequence[Any]) -> list[str]:
+    """Show how many runs finished, and why the others did not; return the names of these.
+
+    Parameters
+    ----------
+    outcomes
+        As `fetalkit.experiments.engine.attempt` makes them.
+    """
+    failed = [outcome for outcome in outcomes if outcome.error]
+    note(
+        f"{len(outcomes) - len(failed)} of {len(outcomes)} runs finished."
+        + (
+            " Those below failed; every mean that they belong to is missing. `dvc repro --force` tries them again."
+            if failed
+            else ""
+        )
+    )
+    for outcome in failed:
+        note(f"**{outcome.run.name}**\n\n```\n{outcome.error}\n```")
+    return [outcome.run.name for outcome in failed]
 
 
 def facts(values: Mapping[str, Any]) -> None:

@@ -1,0 +1,88 @@
+"""Tables of the transfer study as a reader wants them: numbers with their intervals as text, so that a line fits a page."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from fetalkit.experiments.transfer import domains
+
+
+def sizes(plan: Any) -> pd.DataFrame:
+    """Numbers of images of every direction: ``direction``, ``source: train``, ``validation``, ``target: train``, ``test``."""
+    rows = []
+    for direction in plan.directions.values():
+        data = domains.material(plan, direction, "unlabelled", plan.seeds[0])
+        counts = [len(of) for of in (data.source.labels, data.validation.labels, data.target) if of is not None]
+        rows.append((direction.name, *counts, len(domains.test(plan, direction)[1])))
+    return pd.DataFrame(rows, columns=["direction", "source: train", "validation", "target: train", "test"])
+
+
+def methods(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows of `fetalkit.analysis.transfer_results.gains`: accuracy, baseline and gain of every method."""
+    return pd.DataFrame(
+        {
+            "direction": rows["view"],
+            "method": rows.method,
+            "classifiers": rows.classifiers,
+            "accuracy": _accuracies(rows),
+            "macro F1": rows.macro_f1,
+            "baseline": _baselines(rows),
+            "its macro F1": rows.baseline_macro_f1,
+            "unaligned": rows.unaligned_accuracy,
+            "gain over baseline, points": _points(rows.gain, rows.gain_low, rows.gain_high),
+        }
+    )
+
+
+def chosen(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows of `fetalkit.analysis.transfer_choice.choices`: what was chosen among what, and what it reached."""
+    return pd.DataFrame(
+        {
+            "direction": rows["view"],
+            "level": rows.level,
+            "classifiers": rows.classifiers,
+            "chosen among": rows.among,
+            "chosen": rows.method,
+            "in the source": rows.validation_accuracy,
+            "in the target": rows.accuracy,
+            "macro F1": rows.macro_f1,
+            "baseline": _baselines(rows),
+            "gain over baseline, points": _points(rows.gain, rows.gain_low, rows.gain_high),
+        }
+    )
+
+
+def knowledge(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows of `fetalkit.analysis.transfer_choice.knowledge`: what the baselines of the levels reach."""
+    return pd.DataFrame(
+        {
+            "direction": rows["view"],
+            "level": rows.level,
+            "baseline": rows.baseline,
+            "classifiers": rows.classifiers,
+            "accuracy": _accuracies(rows),
+            "macro F1": rows.macro_f1,
+            "unaligned": rows.unaligned_accuracy,
+            "more than unaligned, points": _points(rows.more, rows.more_low, rows.more_high),
+        }
+    )
+
+
+def _accuracies(rows: pd.DataFrame) -> list[str]:
+    return [
+        "not measured" if np.isnan(mean) else f"{mean:.1%} ({100 * low:.0f} to {100 * high:.0f})"
+        for mean, low, high in zip(rows.accuracy, rows.low, rows.high, strict=True)
+    ]
+
+
+def _baselines(rows: pd.DataFrame) -> list[str]:
+    return [f"{name} {reached:.1%}" for name, reached in zip(rows.baseline, rows.baseline_accuracy, strict=True)]
+
+
+def _points(gains: Iterable[float], lows: Iterable[float], highs: Iterable[float]) -> list[str]:
+    return [
+        "" if np.isnan(gain) else f"{gain:+.1f} ({low:+.1f} to {high:+.1f})"
+        for gain, low, high in zip(gains, lows, highs, strict=True)
+    ]
