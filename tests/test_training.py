@@ -356,7 +356,7 @@ def test_budgets_of_the_arms(p, n):
         "diffusion", "diffusion-phantoms", "diffusion-guided", "diffusion-unlabelled", "diffusion-novel", "diffusion-ceiling",
         "gan", "interpolation", "simulation", "simulation-matched", "replay", "pseudo-label", "diffusion-low-share",
         "guided-low-share", "phantoms-and-guided", "simulation-fourier", "other-cohort", "diffusion-then-fixmatch",
-        "simulation-then-fixmatch", "guided-then-fixmatch",
+        "simulation-then-fixmatch", "guided-then-fixmatch", "guided-fourier",
     }  # fmt: skip
 
 
