@@ -159,7 +159,8 @@ def test_the_transfer_table_takes_what_is_chosen_and_names_those_that_failed(pub
     ]
     assert "Not run yet" in readme.transfer()
     publish(old={"directions": {}})  # of an edition that chose on test images
-    assert "Not run yet" in readme.transfer()
+    assert readme.transfer().startswith("Not run yet. Published, but by an edition that chose methods on test images")
+    assert readme.transfer().endswith("[old](reports/old/index.html).\n")
     publish(hospitals={"directions": {}, "chosen": chosen}, africa=SUMMARY)
     link = "[a to b](reports/hospitals/index.html)"
     assert rows(readme.transfer())[2:] == [

@@ -128,7 +128,9 @@ def transfer() -> str:
     """Markdown table of the studies between cohorts: at each level what validation patients of the source choose."""
     studies = _summaries("chosen")
     if not studies:
-        return "Not run yet.\n"
+        earlier = ", ".join(f"[{folder}](reports/{folder}/index.html)" for folder in _summaries("directions"))
+        chose = f" Published, but by an edition that chose methods on test images, which is no result: {earlier}."
+        return f"Not run yet.{chose if earlier else ''}\n"
     lines = []
     for folder, summary in studies.items():
         for (view, _), rows in groupby(summary["chosen"], key=lambda row: (row["view"], row["level"])):
