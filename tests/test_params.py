@@ -159,7 +159,7 @@ BAD = {
     ),
     "beside": (
         {"arms/diffusion/phases": [{"source": "real", "steps": "P", "synthetic": "magic", "share": 0.5}]},
-        "arms.diffusion: source 'magic' is no generator",
+        "source 'magic' is no generator",
     ),
     "share alone": (
         {"arms/diffusion/phases": [{"source": "real", "steps": "P", "share": 0.5}]},
@@ -323,6 +323,10 @@ BAD = {
     "steps of another k": (
         {"phantom/classify/classifiers/resnet10t-half/pretrain_steps": {"10": 20, "all": 20, "5": 20}},
         "classify.classifiers.resnet10t-half.pretrain_steps: k = 5 not among splits.shots; remove it",
+    ),
+    "steps by numbers": (
+        {"phantom/classify/train_steps": {10: 90, "all": 120}},
+        'phantom.classify.train_steps: k = 10: put every k in quotes, as in {"10": 500, "all": 1500}',
     ),
     "no steps at one k": (
         {"phantom/classify/train_steps": {"10": 0, "all": 20}},

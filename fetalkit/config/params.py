@@ -101,7 +101,7 @@ class Block(Section):
 class Training(Section):
     """Classifiers and step budgets: P = ``pretrain_steps`` on synthetic images, N = ``train_steps`` on real ones.
 
-    Each is one number, or a number for every k, as ``{10: 500, all: 1500}``.
+    Each is one number, or a number for every k, as ``{"10": 500, "all": 1500}``.
     """
 
     classifiers: Annotated[dict[str, Classifier], Field(min_length=1)]

@@ -1,7 +1,7 @@
 """Numbers of labelled images per plane (k) that a study trains with."""
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, GetCoreSchemaHandler, PlainSerializer, Tag, TypeAdapter
 from pydantic_core import CoreSchema, core_schema
@@ -58,9 +58,16 @@ ShotsField = Annotated[
     BeforeValidator(lambda values: Shots.of(_VALUES.validate_python(values))),
     PlainSerializer(list),
 ]
-_ByShots = Annotated[
-    dict[str, Steps], BeforeValidator(lambda steps: {str(k): of for k, of in steps.items()}), Field(min_length=1)
-]
+
+
+def _named(steps: dict[Any, Any]) -> dict[Any, Any]:
+    """Steps by k whose keys are text: DVC puts keys in order, which it cannot do with numbers beside ``all``."""
+    if numbers := [str(k) for k in steps if not isinstance(k, str)]:
+        raise ValueError(f'k = {", ".join(numbers)}: put every k in quotes, as in {{"{numbers[0]}": 500, "all": 1500}}')
+    return steps
+
+
+_ByShots = Annotated[dict[str, Steps], BeforeValidator(_named), Field(min_length=1)]
 # Steps at every k alike, or by k. The tags are in brackets, which messages to the user leave out.
 StepsOfShots = Annotated[
     Annotated[Steps, Tag("(one)")] | Annotated[_ByShots, Tag("(by k)")],
