@@ -59,18 +59,20 @@ def _of_gains(summary: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _of_transfer(summary: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for row in summary.get("primary", []):
+        yield f"{row['view']}, {row['method']}, corrected", _significant(row["p_holm"])
     for view, by_level in summary.get("directions", {}).items():
         for level, by_method in by_level.items():
-            entries = {name: _of_method(of) for name, of in by_method.items() if of["gain_over_unaligned"] is not None}
+            # An earlier edition measured no gain over the baseline of a level.
+            entries = {name: _of_method(of) for name, of in by_method.items() if of.get("gain") is not None}
             for method, entry in entries.items():
                 yield f"{view}, {method}", _meaning(entry)
-                yield f"{view}, {method}, corrected", _significant(entry["p_holm"])
-            yield f"{view}, best knowing {level}", _best(entries)
+            if entries:
+                yield f"{view}, best knowing {level}", _best(entries)
 
 
 def _of_method(entry: Mapping[str, Any]) -> dict[str, Any]:
-    names = {"gain": "gain_over_unaligned", "low": "gain_low", "high": "gain_high", "p_holm": "p_holm"}
-    return {name: entry[key] for name, key in names.items()}
+    return {name: entry[key] for name, key in {"gain": "gain", "low": "gain_low", "high": "gain_high"}.items()}
 
 
 def _signs(summary: Mapping[str, Any]) -> Iterator[tuple[str, int]]:

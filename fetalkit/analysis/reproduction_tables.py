@@ -18,15 +18,24 @@ from fetalkit.utils.errors import FetalkitError
 
 # What a run costs, and how often the test set was read, are no results.
 IGNORED = ("wall_seconds", "wall_seconds_by_notebook", "training_core_seconds", "test_readings")
-_ACCURACIES = ("accuracy", "accuracy_unaligned", "accuracy_with_standard_outline")
-_GAINS = ("gain", "gain_over_unaligned", "change")
+_ACCURACIES = (
+    *("accuracy", "baseline_accuracy", "unaligned_accuracy", "validation_accuracy", "accuracy_with_standard_outline"),
+    *("macro_f1", "baseline_macro_f1"),
+)
+_GAINS = ("gain", "change")
 _FIDELITY = ("fd", "kid", "precision", "recall", "density", "coverage")
 _WITH_INTERVAL = ("share", "distance")
 _JUDGED = re.compile(
     r"(gain_)?(low|high)|p(_\w+)?|worth_\w+|better_control|converged|smallest_detectable_gain|flops|threshold|spread|sd|within|"
     "balanced_accuracy"
 )
-_DERIVED = ("generator", "best", "controls", "unconverged")  # entries of a summary that follow from other tables
+_DERIVED = (
+    "generator",
+    "best",
+    "chosen",
+    "controls",
+    "unconverged",
+)  # entries of a summary that follow from other tables
 _RECOGNISED = ("recognised", "recognised_by_k", "cas_share")
 _OF_POINTS = 100 * math.sqrt(2)  # a gain in points from two accuracies in [0, 1]
 OF = " of "
