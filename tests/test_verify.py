@@ -285,7 +285,9 @@ def test_published_tables_agree_with_themselves_and_not_with_broken_ones(name, e
         )
     verdict = verify.verify(name)
     assert verdict.holds
-    number = r"0" if name == "brain" else r"\d\d+"  # two controls alone allow no conclusion
+    summary = json.loads((folder / "summary.json").read_text())
+    # Two controls alone allow no conclusion, and an earlier edition of the transfer study drew its own from test images.
+    number = r"0" if name == "brain" or ("directions" in summary and "primary" not in summary) else r"\d\d+"
     assert re.fullmatch(rf"conclusions: none of {number} changes", verdict.lines[-1])
     results = pd.read_csv(folder / "results.csv")
     results.loc[results.metric == "accuracy", "value"] -= 0.3
