@@ -139,6 +139,9 @@ def test_primary_comparisons_stand_with_their_one_corrected_p_and_the_power(publ
 def test_a_classifier_that_has_not_converged_is_in_no_mean(publish):
     publish(africa=SUMMARY | {"unconverged": [{"classifier": "vit", "k": "10"}, {"classifier": "resnet", "k": "5"}]})
     assert rows(readme.results())[-1][3:6] == ["60.0 %", "65.0 %", "70.0 %"]
+    late = [{"classifier": name, "k": "10"} for name in ("vit", "resnet")]
+    publish(africa=SUMMARY | {"unconverged": late})
+    assert rows(readme.results())[-1][3:6] == 3 * ["not converged"]
 
 
 def test_a_gain_without_an_interval_says_so(publish):

@@ -65,7 +65,7 @@ def _line(summary: Mapping[str, Any], k: str, arms: list[str]) -> list[str]:
         k,
         f"{summary['n_test']} ({summary['patients_test']})",
         *(_accuracy(summary, arm, k) for arm in arms),
-        _points(gain["gain"], gain["low"], gain["high"]) if gain else "not run",
+        _points(gain["gain"], gain["low"], gain["high"]) if gain else _absent(summary, ARM, k),
         gain["control"] if gain else "–",
         *_fidelity(summary["cohort"], k),
     ]
@@ -91,11 +91,16 @@ def _accuracy(summary: Mapping[str, Any], arm: str, k: str) -> str:
     by_classifier = summary["arms"].get(arm, {}).items()
     measured = [by_k[k]["accuracy"] for name, by_k in by_classifier if k in by_k and name not in late]
     if not measured:
-        return "not run"
+        return _absent(summary, arm, k)
     runs = [value for accuracy in measured for value in accuracy["per_seed"].values()]
     if failed := runs.count(None):
         return f"failed ({failed} of {len(runs)} runs)"
     return f"{100 * np.mean([accuracy['mean'] for accuracy in measured]):.1f} %"
+
+
+def _absent(summary: Mapping[str, Any], arm: str, k: str) -> str:
+    """Why an arm has no mean at k."""
+    return "not converged" if any(k in by_k for by_k in summary["arms"].get(arm, {}).values()) else "not run"
 
 
 def _points(gain: float | None, low: float | None, high: float | None) -> str:

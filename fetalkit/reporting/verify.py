@@ -90,7 +90,7 @@ def _conclusions(old: Path, fresh: Path, names: list[str]) -> tuple[list[str], b
         said = [_statements(folder / name, content) for folder, content in ((old, before), (fresh, after))]
         changed += reproduction_conclusions.changed(*said)
         turned += reproduction_conclusions.turned(before, after)
-        number += len(said[0])
+        number += len(set(said[0]) | set(said[1]))  # a conclusion that one of them alone draws is another one
     if changed:
         more = [f"  ... and {len(changed) - _SHOWN} more"] if len(changed) > _SHOWN else []
         lines = [f"conclusions: {len(changed)} of {number} CHANGE:", *(f"  {line}" for line in changed[:_SHOWN]), *more]
