@@ -76,7 +76,10 @@ TRANSFER = {
     "generator": {"steps": 3, "images_per_plane": 2, "magnifications": [0.8, 1.25]},
     "blocks": [
         {
-            "methods": ["unaligned", "standard-outline", "synthetic-source", "coral", "synthetic-target", "joint"],
+            "methods": [
+                *("unaligned", "standard-outline", "synthetic-source"),
+                *("pseudo-label", "coral", "synthetic-target", "joint"),
+            ],
             "directions": ["phantom to scanner-a convex"],
             "classifiers": ["resnet10t"],
         }
