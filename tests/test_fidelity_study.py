@@ -45,6 +45,7 @@ def study(elsewhere, monkeypatch):
         "synthesis": dict(images_per_plane=DRAWN),
         "fidelity": dict(guidance_scales={"autoguidance": [2.0], "classifier-free": [2.0]}, neighbours=3),
         "classify": dict(arms=["real", "diffusion", "diffusion-novel"], further=[]),
+        "report": dict(comparisons=[]),
     }
     settings = training_search.changed(settings, changes)
     parts = ["train"] * TRAIN + ["test"] * TEST

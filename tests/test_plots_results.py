@@ -274,7 +274,7 @@ def test_primary_comparisons_are_filled_where_they_stand_the_correction():
 
 
 def transfer_gains():
-    methods = {"unaligned": "none", "multi-scale": "none", "coral": "unlabelled", "joint": "labelled"}
+    methods = {"unaligned": "none", "multi-scale": "none", "coral": "unlabelled", "joint+coral": "labelled"}
     rows = [
         dict(view=view, method=method, level=level, gain=1.0, gain_low=0.0, gain_high=2.0)
         for view, (method, level) in product(("a to b", "b to a"), methods.items())
@@ -289,7 +289,7 @@ def test_transfer_gains_are_coloured_by_level_and_marked_where_they_failed():
     first, second = ([line for line in axis.lines if line.get_marker() == "o"] for axis in figure.axes)
     assert len(set(colours(first))) == len(first) == 3 and colours(second) == colours(first)[1:]
     assert marks(figure) == ["× failed"]
-    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["multi-scale", "coral", "joint"]
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["multi-scale", "coral", "joint+coral"]
     fits(figure, "transfer")
 
 

@@ -141,6 +141,7 @@ def settings(**changes):
         "splits": dict(shots=[K], seeds=[0]),
         "synthesis": dict(images_per_plane=20),
         "classify": dict(arms=["real", "real-long", "diffusion"], further=[], batch_size=8, classifiers=network),
+        "report": dict(comparisons=[]),
     } | changes
     return training_search.changed(published(), changes)
 

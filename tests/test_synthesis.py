@@ -33,6 +33,7 @@ def settings(elsewhere):
         },
         # What asks for more than these two planes and two values of k.
         "classify": dict(arms=["real", "diffusion"], further=[]),
+        "report": dict(comparisons=[]),
     }
     return training_search.changed(settings, changes)
 
