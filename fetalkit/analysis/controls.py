@@ -5,15 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from fetalkit.config import runs
-from fetalkit.config.arms import may_know
 from fetalkit.config.params import Params
-
-
-def known(settings: Params, arm: str) -> list[str]:
-    """Controls of the levels that `arm` may know, in the order of ``arms``; for one that is a control, of lower level alone."""
-    own = settings.arms[arm]
-    levels = [level for level in may_know(own.level) if not (own.control and level == own.level)]
-    return [name for name, of in settings.arms.items() if of.control and of.level in levels and name != arm]
 
 
 def having(settings: Params, k: str, *arms: str) -> list[str]:
@@ -44,11 +36,11 @@ def better(table: pd.DataFrame, settings: Params, arm: str, k: str, classifiers:
     Returns
     -------
     str or None
-        One of `known` that all these classifiers train at k; one of which a run failed comes last. None if there is none.
+        One of `fetalkit.config.runs.controls_of` that all these classifiers train at k; one of which a run failed comes last. None if there is none.
     """
     rows = table[(table.metric == "validation_accuracy") & (table.k == k) & table.classifier.isin(classifiers)]
     reached: dict[str, float] = {}
-    for control in known(settings, arm):
+    for control in runs.controls_of(settings, arm):
         if set(classifiers) <= set(having(settings, k, arm, control)):
             shared = seeds(settings, k, classifiers, arm, control)
             accuracy = rows.value[(rows.arm == control) & rows.seed.isin(shared)].mean(skipna=False)

@@ -59,7 +59,7 @@ class Comparison:
 
     def controls(self, arm: str, k: str) -> list[str]:
         """Controls that know no more than `arm`, and that some classifier trains beside it at `k`."""
-        return [name for name in controls.known(self.settings, arm) if controls.having(self.settings, k, arm, name)]
+        return [name for name in runs.controls_of(self.settings, arm) if controls.having(self.settings, k, arm, name)]
 
     def better(self, arm: str, k: str, classifiers: Sequence[str]) -> str | None:
         """See `fetalkit.analysis.controls.better`."""
@@ -184,7 +184,7 @@ def by_arm(compared: Comparison) -> dict[str, dict]:
         shared = _having(compared, used, of)
         for arm in used:
             gained[arm][column] = pooled(compared, arm, of)
-            for control in controls.known(settings, arm):
+            for control in runs.controls_of(settings, arm):
                 if control in settings.controls:
                     over = gained[arm].setdefault(f"over_{control.replace('-', '_')}", {})
                     over[column] = _pooled(compared, arm, _having(compared, [arm, control], of), control)
