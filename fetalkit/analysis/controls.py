@@ -36,7 +36,8 @@ def better(table: pd.DataFrame, settings: Params, arm: str, k: str, classifiers:
     Returns
     -------
     str or None
-        One of `fetalkit.config.runs.controls_of` that all these classifiers train at k; one of which a run failed comes last. None if there is none.
+        One of `fetalkit.config.runs.controls_of` that all these classifiers train at k; one of which a run failed comes last.
+        None if there is none.
     """
     rows = table[(table.metric == "validation_accuracy") & (table.k == k) & table.classifier.isin(classifiers)]
     reached: dict[str, float] = {}
