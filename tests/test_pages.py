@@ -14,6 +14,7 @@ from executed_notebooks import execute
 from nbformat.v4 import new_output
 from PIL import Image
 
+from fetalkit.analysis import names
 from fetalkit.reporting import display, page_body, pages
 from fetalkit.utils import paths
 from fetalkit.utils.errors import FetalkitError
@@ -273,3 +274,12 @@ def test_style_and_image(shown):
         display.image(axes, np.zeros((4, 6), np.uint8), "patient 1")
         assert axes.images[0].get_clim() == (0, 255) and not axes.axison
         plt.close(fig)
+
+
+def test_names_are_plain():
+    raw = ["real_train", "macro_f1", "error@0.05", "images_per_second", "real-long", "Patient_Plane_1_of_2", "k"]
+    assert [names.plain(name) for name in raw] == [
+        "real, train", "mean F1", "error at noise 0.05", "images per second", "real-long", "Patient_Plane_1_of_2", "k",
+    ]  # fmt: skip
+    assert [names.p_value(p) for p in (0.18, 0.0123, 1e-9, 1.0, np.nan)] == ["0.18", "0.012", "< 0.001", "1", "–"]
+    assert [names.per_plane(k) for k in (189.5, 10, 3.4)] == ["190", "10", "3"]
