@@ -4,26 +4,14 @@ Each holds the body of one executed notebook (`fetalkit.reporting.page_body`); J
 (``templates/page.html.j2``).
 """
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from functools import cache
-from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
-import jinja2
-from markupsafe import Markup, escape
-from pygments.formatters import HtmlFormatter
+from markupsafe import Markup
 
-from fetalkit.reporting import page_body
+from fetalkit.reporting import layout, page_body
 from fetalkit.reporting.page_body import Page, Reveal
-from fetalkit.utils.errors import FetalkitError
-from fetalkit.utils.places import hide
-
-STUDY = "Diffusion pre-training for fetal ultrasound planes"
-LARGEST_PAGE = 3_000_000
-TEMPLATES = Path(__file__).with_name("templates")
 
 
 def render(
@@ -68,47 +56,21 @@ def render(
 
 def _html(number: int, pages: Sequence[Page], cohort: str, settings: Mapping[str, Any], tables: Sequence[str]) -> bytes:
     page = pages[number]
-    rendered = _template().render(
+    return layout.render(
+        "page.html.j2",
+        page.notebook,
         page=page,
         pages=pages,
         body=Markup(page.body),
         earlier=pages[number - 1] if number else None,
         later=pages[number + 1] if number + 1 < len(pages) else None,
-        study=STUDY,
         cohort=cohort,
         run=_run(page.run),
         parameters=page.run["parameters"],
         settings=dict(_flat(settings)),
         versions=page.run["versions"],
         tables=tables,
-        code_style=Markup(HtmlFormatter(style="vs").get_style_defs(".highlight")),
     )
-    html = hide(rendered).encode()
-    if len(html) >= LARGEST_PAGE:
-        raise FetalkitError(
-            f"{page.notebook}: its page has {len(html) / 1e6:.1f} MB, it must stay below {LARGEST_PAGE / 1e6:.1f} MB; "
-            "show fewer or smaller figures"
-        )
-    return html
-
-
-@cache
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.filters["fragment"] = quote
-    environment.filters["breakable"] = _breakable
-    return environment.get_template("page.html.j2")
-
-
-def _breakable(key: str) -> Markup:
-    """`key` with places where a narrow column may break it: after a dot or an underscore."""
-    return Markup(re.sub(r"([._])", r"\1<wbr>", str(escape(key))))
 
 
 def _run(run: Mapping[str, Any]) -> dict[str, str]:

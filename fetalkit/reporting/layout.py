@@ -1,0 +1,64 @@
+"""What all pages share: the environment of Jinja2, what is around each (``templates/base.html.j2``), how large one may be."""
+
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import jinja2
+from markupsafe import Markup, escape
+from pygments.formatters import HtmlFormatter
+
+from fetalkit.utils.errors import FetalkitError
+from fetalkit.utils.places import hide
+
+STUDY = "Diffusion pre-training for fetal ultrasound planes"
+LARGEST_PAGE = 3_000_000
+TEMPLATES = Path(__file__).with_name("templates")
+
+
+def render(template: str, name: str, **values: Any) -> bytes:
+    """A page in UTF-8, without places on one machine's disk.
+
+    Parameters
+    ----------
+    template
+        Name of a file in ``templates/`` that extends ``base.html.j2``.
+    name
+        What the page shows, for messages.
+    values
+        What the template asks for.
+
+    Raises
+    ------
+    FetalkitError
+        When the page has 3 MB or more.
+    """
+    code_style = Markup(HtmlFormatter(style="vs").get_style_defs(".highlight"))
+    html = hide(_environment().get_template(template).render(study=STUDY, code_style=code_style, **values)).encode()
+    if len(html) >= LARGEST_PAGE:
+        raise FetalkitError(
+            f"{name}: its page has {len(html) / 1e6:.1f} MB, it must stay below {LARGEST_PAGE / 1e6:.1f} MB; "
+            "show fewer or smaller figures"
+        )
+    return html
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters["fragment"] = quote
+    environment.filters["breakable"] = _breakable
+    return environment
+
+
+def _breakable(key: str) -> Markup:
+    """`key` with places where a narrow column may break it: after a dot or an underscore."""
+    return Markup(re.sub(r"([._])", r"\1<wbr>", str(escape(key))))
