@@ -80,6 +80,12 @@ class Comparison:
         shared = self.seeds(k, classifiers, arm, control) if seeds is None else seeds
         return self.correct(arm, k, classifiers, shared) - self.correct(control, k, classifiers, shared)
 
+    def accuracy(self, arm: str, k: str, classifiers: Sequence[str], seeds: Sequence[int]) -> float:
+        """Mean of `correct`; NaN where the arm lacks one of these runs."""
+        if not set(seeds) <= set(self.seeds(k, classifiers, arm)) or arm not in self.settings.arms:
+            return float("nan")
+        return round(float(self.correct(arm, k, classifiers, seeds).mean()), 6)
+
     def gain(self, differences: np.ndarray, images: np.ndarray | slice = slice(None)) -> dict[str, float]:
         """As `points`, of some of the test images."""
         return points(differences[:, images], self.predictions.test.group.to_numpy()[images])
@@ -171,8 +177,8 @@ def by_arm(compared: Comparison) -> dict[str, dict]:
     -------
     dict
         Arm that is marked ``headline`` → ``level``; ``full`` and ``few_shot`` (k up to 50), each ``gain``, ``low``, ``high``
-        (points over the better control), ``p`` (not corrected), ``n_runs`` and ``controls`` (by k), or None where the study has
-        no such runs; the same under ``over_real`` and ``over_real_long``, and under ``same_runs``, where only pairs of k and
+        (points over the better control), ``p`` (not corrected), ``accuracy`` and ``accuracy_control`` (0-1), ``n_runs`` and
+        ``controls`` (by k), or None where the study has no such runs; the same under ``over_real`` and ``over_real_long``, and under ``same_runs``, where only pairs of k and
         classifier count that all arms have; ``worth_factor`` with its interval.
     """
     shots, settings = compared.settings.splits.shots, compared.settings
@@ -228,8 +234,16 @@ def _pooled(compared: Comparison, arm: str, names: Classifiers, control: str | N
         return None
     difference = np.mean([compared.difference(arm, of, k, names[k], seeds) for k, of in over.items()], axis=0)
     entry = compared.gain(difference)
+    reached = {
+        "accuracy": _rounded_mean([compared.accuracy(arm, k, names[k], seeds) for k in over]),
+        "accuracy_control": _rounded_mean([compared.accuracy(of, k, names[k], seeds) for k, of in over.items()]),
+    }
     n_runs = sum(len(names[k]) for k in over) * len(seeds)
-    return entry | {"p": round(entry["p"], P_DIGITS), "n_runs": n_runs, "controls": over}
+    return entry | {"p": round(entry["p"], P_DIGITS)} | reached | {"n_runs": n_runs, "controls": over}
+
+
+def _rounded_mean(values: Sequence[float]) -> float:
+    return round(float(np.mean(values)), 6)
 
 
 def numbers_of_images(compared: Comparison) -> dict[str, float]:

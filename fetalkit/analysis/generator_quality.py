@@ -1,9 +1,9 @@
 """How good the images were that classifiers have trained on, next to real ones; from the tables of 06_fidelity."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,9 @@ from fetalkit.metrics.features import IMAGENET
 from fetalkit.utils.errors import FetalkitError
 
 SPACE = IMAGENET  # of the Fréchet distance
+Grade = Literal["weak", "fair", "good"]
+GRADES: tuple[Grade, ...] = ("weak", "fair", "good")
+FAIR, GOOD, HALF = 0.7, 0.9, 0.5  # of the share of real test images that is recognised
 _BEST = "real_train"  # set of real images that a perfect generator would equal
 
 
@@ -34,7 +37,8 @@ def quality(folder: Path, sets: Sequence[str], shots: Sequence[str]) -> dict[str
     dict
         Set → ``cas_share`` (accuracy of a classifier that was trained on the set of the largest k alone, over that of one that
         was trained on real images) and ``by_k``: k → ``recognised`` and ``recognised_real`` (share of its images, and of real
-        test images, that a classifier of real images calls as asked for), ``fd`` and ``fd_real`` (Fréchet distance to real test
+        test images, that a classifier of real images calls as asked for), ``weakest``, ``weakest_recognised`` and
+        ``weakest_recognised_real`` (the plane for which the one is the smallest part of the other, and the same of it), ``fd`` and ``fd_real`` (Fréchet distance to real test
         images in `SPACE`, of the set and of real train images), ``near_copies`` (share). Means over seeds; None where something
         was not measured. Empty where the stage has not run.
 
@@ -74,6 +78,7 @@ def _at(
     entry = {
         "recognised": recognised.get(name, {}).get(ALL),
         "recognised_real": recognised.get(REFERENCE, {}).get(ALL),
+        **_weakest(recognised.get(name, {}), recognised.get(REFERENCE, {})),
         "fd": _mean(table.fd[(table.set == name) & (table.k == k)]),
         "fd_real": _mean(table.fd[table.set == _BEST]),
         "near_copies": None,
@@ -82,6 +87,29 @@ def _at(
         rows = copies[(copies.generator == name) & (copies.k == k)].drop_duplicates("seed")
         entry["near_copies"] = _mean(rows.share)
     return entry
+
+
+def _weakest(drawn: Mapping[str, float], real: Mapping[str, float]) -> dict[str, Any]:
+    """The plane that is recognised least, beside real images of it."""
+    parts = {plane: drawn[plane] / real[plane] for plane in drawn if plane != ALL and real.get(plane)}
+    plane = min(parts, key=lambda plane: parts[plane], default=None)
+    shares = (None, None) if plane is None else (drawn[plane], real[plane])
+    return dict(zip(("weakest", "weakest_recognised", "weakest_recognised_real"), (plane, *shares), strict=True))
+
+
+def grade(entry: Mapping[str, Any]) -> Grade | None:
+    """One word for a set of images at one k, from an entry of ``by_k``: `GOOD` and `FAIR` say how much is asked for.
+
+    The share of the images that is recognised, over that of real test images; where a plane is recognised less than `HALF` as
+    often as real images of it, one step lower. None where it was not measured.
+    """
+    if entry.get("recognised") is None or not entry.get("recognised_real"):
+        return None
+    part = entry["recognised"] / entry["recognised_real"]
+    steps = int(part >= FAIR) + int(part >= GOOD)
+    if entry.get("weakest_recognised_real"):
+        steps -= int(entry["weakest_recognised"] / entry["weakest_recognised_real"] < HALF)
+    return GRADES[max(steps, 0)]
 
 
 def _mean(values: pd.Series) -> float | None:

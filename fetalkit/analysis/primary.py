@@ -8,7 +8,9 @@ import pandas as pd
 
 from fetalkit.analysis import intervals, power
 from fetalkit.analysis.gains import P_DIGITS, Comparison
-from fetalkit.analysis.terms import MEAN, SIGNIFICANT
+from fetalkit.analysis.terms import MEAN, PAPERS, SIGNIFICANT, SUBJECT
+from fetalkit.config import runs
+from fetalkit.config.params import Params
 from fetalkit.config.runs import Run
 
 Cost = Callable[[Run], float]  # floating-point operations of a run: of its generator, of drawing and of the classifier
@@ -30,9 +32,12 @@ def compared(comparison: Comparison, cost: Cost) -> list[dict[str, Any]]:
     list of dict
         ``level``, ``arm``, ``control``, ``classifier`` (`MEAN`: those that have converged and train both), ``k``; ``gain`` of
         the arm over the control, ``low``, ``high`` (points, 95 %), two-sided ``p``, and ``p_holm``, corrected for the number of
-        primary comparisons; ``n_runs`` (pairs), ``flops`` (mean over the runs of the arm), ``converged``, and
-        ``smallest_detectable_gain`` (points): the smallest true gain that such a study would tell from zero 8 times in 10. What
-        could not be measured is NaN, and counts in the correction all the same.
+        primary comparisons; ``accuracy``, ``accuracy_control`` and ``accuracy_real`` (of the arm, of the control and of the
+        paper's control with the same classifiers and seeds, 0-1); ``n_runs`` (pairs) of ``n_seeds``, ``flops`` (mean over the
+        runs of the arm), ``converged``, ``sets`` (synthetic ones that the arm trains on), ``diffusion`` (whether a diffusion
+        model has drawn one of them, or lends its weights), and ``smallest_detectable_gain`` (points): the smallest true gain
+        that such a study would tell from zero 8 times in 10. What could not be measured is NaN, and counts in the correction
+        all the same.
     """
     named = comparison.settings.report.comparisons
     entries = [_entry(comparison, one, len(named), cost) for one in named]
@@ -58,16 +63,31 @@ def _entry(comparison: Comparison, named: Any, number: int, cost: Cost) -> dict[
         "k": named.k,
         "converged": bool(names) and all(comparison.converged(name, named.k) for name in names),
         "n_runs": len(names) * len(seeds),
+        "n_seeds": len(seeds),
+        "sets": comparison.settings.arms[named.arm].sources,
+        "diffusion": of_diffusion(comparison.settings, named.arm),
     }
     if not seeds:
         missing = ("gain", "low", "high", "p", "smallest_detectable_gain", "flops")
-        return about | dict.fromkeys(missing, float("nan"))
+        return about | dict.fromkeys((*missing, "accuracy", "accuracy_control", "accuracy_real"), float("nan"))
     difference = comparison.difference(named.arm, named.control, named.k, names, seeds)
     parts = intervals.parts(difference, comparison.predictions.test.group.to_numpy())
     detectable = power.smallest_gain(parts, SIGNIFICANT / number)
     costs = [cost(Run(named.arm, name, named.k, seed)) for name in names for seed in seeds]
-    gain = comparison.gain(difference)
-    return about | gain | {"smallest_detectable_gain": round(100 * detectable, 3), "flops": float(np.mean(costs))}
+    reached = {
+        "accuracy": comparison.accuracy(named.arm, named.k, names, seeds),
+        "accuracy_control": comparison.accuracy(named.control, named.k, names, seeds),
+        "accuracy_real": comparison.accuracy(PAPERS, named.k, names, seeds),
+    }
+    sure = {"smallest_detectable_gain": round(100 * detectable, 3), "flops": float(np.mean(costs))}
+    return about | reached | comparison.gain(difference) | sure
+
+
+def of_diffusion(settings: Params, arm: str) -> bool:
+    """Whether an arm trains on what a diffusion model has drawn, or begins with its weights; by the names of generators."""
+    own = settings.arms[arm]
+    used = [runs.generator_of(settings, source) for source in (*own.sources, own.initial) if source]
+    return any(name.startswith(SUBJECT) for name in used)
 
 
 def costs(budgets: pd.DataFrame) -> Cost:

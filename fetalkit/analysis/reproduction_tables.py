@@ -20,7 +20,7 @@ from fetalkit.utils.errors import FetalkitError
 IGNORED = ("wall_seconds", "wall_seconds_by_notebook", "training_core_seconds", "test_readings")
 _ACCURACIES = (
     *("accuracy", "baseline_accuracy", "unaligned_accuracy", "validation_accuracy", "accuracy_with_standard_outline"),
-    *("macro_f1", "baseline_macro_f1"),
+    *("macro_f1", "baseline_macro_f1", "accuracy_control", "accuracy_real"),
 )
 _GAINS = ("gain", "change")
 _FIDELITY = ("fd", "kid", "precision", "recall", "density", "coverage")

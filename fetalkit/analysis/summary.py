@@ -5,11 +5,14 @@ from typing import Any, cast
 
 import pandas as pd
 
+from fetalkit import cohorts
 from fetalkit.analysis import gains, intervals, recipes, results
 from fetalkit.analysis.gains import Comparison
 from fetalkit.analysis.results import SUMMARISED, Predictions
 from fetalkit.analysis.terms import CLAIMED
 from fetalkit.cohorts.audit import duplicate_counts
+
+SIMULATED = "phantom"  # the kind of cohort whose real images are simulated
 
 
 def headline(
@@ -74,6 +77,9 @@ def summary(
     return plain(
         {
             "cohort": study.cohort,
+            "title": cohorts.load(study.cohort, study.params.cohort).title,
+            "simulated": (study.params.cohort.kind or study.cohort) == SIMULATED,
+            "image_size": study.params.images.image_size,
             "planes": study.planes,
             **sizes,
             **{f"n_{side}_official": int(official[side]) for side in ("train", "test")},
