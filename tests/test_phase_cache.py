@@ -47,13 +47,14 @@ def network():
     return nn.Sequential(nn.Flatten(), nn.Linear(64, 2))
 
 
-def train(cache, fingerprint, batches, model=None):
+def train(cache, fingerprint, batches, model=None, precision=torch.float32):
     """Train a phase; return its record and the weights that the model then has, as bytes."""
     model = model or network()
     validation = Labelled(np.zeros((2, 8, 8), np.uint8), np.array([0, 1]))
     record = cache.train(
-        fingerprint, model, batches, STEPS, RECIPE, device=torch.device("cpu"), label="test", validation=validation
-    )
+        fingerprint, model, batches, STEPS, RECIPE, device=torch.device("cpu"), label="test", validation=validation,
+        precision=precision,
+    )  # fmt: skip
     return record, b"".join(value.numpy().tobytes() for value in model.state_dict().values())
 
 
@@ -110,6 +111,23 @@ def test_a_finished_phase_is_taken(elsewhere):
     nn.init.zeros_(changed[1].weight)
     assert train(cache, "a", Batches(log), changed) == first, "whatever the model was before"
     assert asked_for(log) == list(range(STEPS))
+
+
+@pytest.mark.slow
+def test_a_machine_takes_what_another_has_finished_but_not_what_it_has_begun(elsewhere):
+    """One that rounds differently, as a processor with bfloat16 does beside one without."""
+    cache = PhaseCache("study", elsewhere / "kept")
+    process = SPAWN.Process(
+        target=in_a_process, args=(elsewhere, elsewhere / "kept", Batches(elsewhere / "first", kill_at=5))
+    )
+    process.start()
+    process.join()
+    assert process.exitcode == 9 and asked_for(elsewhere / "first") == [0, 1, 2, 3, 4]
+    record, weights = train(cache, "a", Batches(elsewhere / "second"), precision=torch.bfloat16)
+    assert asked_for(elsewhere / "second") == list(range(STEPS))
+    assert record["rounding"][-1] == "torch.bfloat16"
+    assert train(cache, "a", Batches(elsewhere / "third")) == (record, weights)
+    assert not (elsewhere / "third").exists()
 
 
 def test_what_is_kept_follows_from_the_outcomes(elsewhere):

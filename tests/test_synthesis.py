@@ -9,8 +9,8 @@ import pytest
 from fetalkit import generators
 from fetalkit.config import params, sets
 from fetalkit.data.study import set_name
-from fetalkit.experiments import generator_training, training_search
-from fetalkit.utils import paths
+from fetalkit.experiments import generator_training, outputs, training_search
+from fetalkit.utils import devices, paths
 from fetalkit.utils.files import write_table
 
 PLANES, SIZE, EACH, K = ["Fetal brain", "Fetal femur"], 32, 6, 3
@@ -78,6 +78,19 @@ def test_images_outside_of_the_subset_change_nothing(settings, generator):
     assert drawn(settings, generator, str(K)) == one
     # The same comparison can fail: at k = all the other images are in the subset.
     assert drawn(settings, generator, "all") != all_one
+
+
+@pytest.mark.slow
+def test_what_another_kind_of_machine_has_trained_is_taken(settings, monkeypatch):
+    write(others=0)
+    folder = paths.data("phantom", "generators", set_name("diffusion", str(K), 0))
+    generator_training.train("phantom", settings, "diffusion", str(K), 0)
+    before = outputs.fingerprint(folder)
+    monkeypatch.setattr(devices, "rounding", lambda *_: ["another machine"])
+    generator_training.train("phantom", settings, "diffusion", str(K), 0)
+    assert outputs.fingerprint(folder) == before
+    # The report says so, and `fetalkit verify` no longer asks for the same bits.
+    assert outputs.roundings("phantom") == [before.partition("\n")[2]] != ["another machine"]
 
 
 def test_the_start_from_phantoms_reads_no_image(settings):

@@ -15,7 +15,7 @@ from fetalkit.config.params import Classifier
 from fetalkit.data.images import Labelled
 from fetalkit.experiments.outcome import Outcome
 from fetalkit.experiments.phase_cache import PhaseCache, finished
-from fetalkit.utils import devices, parallel, provenance
+from fetalkit.utils import parallel, provenance
 from fetalkit.utils.cluster import Cluster
 
 R = TypeVar("R")
@@ -154,7 +154,7 @@ def fingerprints(trainee: Trainee, phases: Sequence[Phase]) -> tuple[str, ...]:
     """Fingerprint of the training of each phase: of all that it and those before it follow from."""
     spec = trainee.spec.model_dump(exclude={"everywhere"})  # where it is trained says nothing of how
     settings: list[Any] = [asdict(trainee.recipe), spec, list(trainee.planes), trainee.image_size]
-    settings += [trainee.run.seed, *devices.rounding(trainee.device, trainee.precision)]
+    settings.append(trainee.run.seed)
     data = [trainee.validation.digest()] if trainee.validation else []
     modules = [*_TRAINING, *own.modules(trainee.spec.model)]
     made = []

@@ -80,7 +80,7 @@ def train_start(cohort: str, settings: Params, generator: str) -> None:
     begun = spec.model_copy(update={"training": _shortened(spec.training, start.steps)})
     made, name = _untrained(settings, begun), f"{generator}-{START}"
     shared = outputs.sharing(settings, generator)
-    print_of = _made_by(settings, begun, [0, start.model_dump()], [Labelled(images, labels).digest()], shared=shared)
+    print_of = _made_by(settings, begun, [0, start.model_dump()], [Labelled(images, labels).digest()])
     learn = partial(_prepared, images, labels, domains, f"{generator}: start")
     _kept(cohort, made, name, print_of, learn, shared)
 
@@ -120,7 +120,7 @@ def train(cohort: str, settings: Params, generator: str, k: str, seed: int) -> T
         follows.insert(1, outputs.fingerprint(start))
 
     shared = outputs.sharing(settings, generator)
-    print_of = _made_by(settings, spec, also, follows, modules, shared)
+    print_of = _made_by(settings, spec, also, follows, modules)
     learn = partial(_fitted, study, spec, k, seed, f"{generator} k={k} seed={seed}", start)
     folder, losses, seconds = _kept(cohort, made, name, print_of, learn, shared)
     states = folder / STATES
@@ -210,17 +210,20 @@ def _kept(
 ) -> tuple[Path, list[float], float]:
     """Train `made` and keep it in ``data/<cohort>/generators``, unless the very same one is there.
 
+    One that another machine has trained is taken; what that machine has left unfinished is not gone on with.
+
     Returns its folder, losses and seconds. `learn` trains it, in as many processes as are to share the training, and returns
     what is to be kept beside it.
     """
     folder = paths.data(cohort, "generators", name)
-    if outputs.fingerprint(folder) != print_of:
-        checkpoint = Checkpoint(paths.work(cohort, "generators", f"{name}.checkpoint"), print_of)
-        processes.together(shared, made.device, _learnt, made, folder, print_of, checkpoint, learn)
+    if outputs.made_by(folder) != print_of:
+        text = outputs.with_rounding(print_of, made, shared)
+        checkpoint = Checkpoint(paths.work(cohort, "generators", f"{name}.checkpoint"), text)
+        processes.together(shared, made.device, _learnt, made, folder, text, checkpoint, learn)
     return folder, *read_record(folder)
 
 
-def _learnt(made: Generator, folder: Path, print_of: str, checkpoint: Checkpoint, learn: Learn) -> None:
+def _learnt(made: Generator, folder: Path, text: str, checkpoint: Checkpoint, learn: Learn) -> None:
     """The work of each process that shares a training; the first one writes."""
     beside = learn(made, checkpoint)
     if processes.index() == 0:
@@ -228,7 +231,7 @@ def _learnt(made: Generator, folder: Path, print_of: str, checkpoint: Checkpoint
             made.save(temporary)
             for write in beside:
                 write(temporary)
-            (temporary / outputs.FINGERPRINT).write_text(print_of)
+            (temporary / outputs.FINGERPRINT).write_text(text)
         checkpoint.clear()
 
 
@@ -238,7 +241,6 @@ def _made_by(
     also: list,
     data: Sequence[str],
     modules: Sequence[str] = (),
-    shared: int = 1,
 ) -> str:
     """Fingerprint of a training; `also` are settings and `modules` is code that it follows from beside those of its class."""
     about = [
@@ -247,6 +249,4 @@ def _made_by(
         settings.images.image_size,
         spec.training.model_dump(mode="json"),
     ]
-    return provenance.fingerprint(
-        [spec.class_path.partition(":")[0], *modules], [*about, *also, *outputs.rounding(settings, shared)], data
-    )
+    return provenance.fingerprint([spec.class_path.partition(":")[0], *modules], [*about, *also], data)

@@ -7,7 +7,9 @@ from typing import Any
 
 from fetalkit.config.generation import resolve
 from fetalkit.config.params import Params
-from fetalkit.utils import devices, parallel
+from fetalkit.experiments import phase_cache
+from fetalkit.generators.base import Generator
+from fetalkit.utils import devices, parallel, paths
 
 FINGERPRINT = "made_by"  # file of a saved generator, and array of a stored set, that says what made it
 
@@ -40,9 +42,26 @@ def sharing(settings: Params, generator: str) -> int:
 
 
 def fingerprint(generator: Path) -> str:
-    """Fingerprint of a saved generator; empty where there is none."""
+    """What made a saved generator, and how that machine rounded; empty where there is none."""
     path = generator / FINGERPRINT
     return path.read_text() if path.exists() else ""
+
+
+def made_by(generator: Path) -> str:
+    """What made a saved generator, on whatever machine; empty where there is none."""
+    return fingerprint(generator).partition("\n")[0]
+
+
+def with_rounding(print_of: str, made: Generator, shared: int = 1) -> str:
+    """Content of the file `FINGERPRINT`: a line on what makes a generator, and one on how this machine rounds its numbers."""
+    return f"{print_of}\n{', '.join(devices.rounding(made.device, made.precision, shared))}"
+
+
+def roundings(study: str) -> list[str]:
+    """How the numbers of all trainings of a study were rounded: one text per kind of machine that has trained some of them."""
+    written = [fingerprint(path.parent) for path in paths.data(study, "generators").glob(f"*/{FINGERPRINT}")]
+    found = {text.partition("\n")[2] for text in written}
+    return sorted(found | phase_cache.roundings(study))
 
 
 def remove_others(folder: Path, names: Sequence[str]) -> None:
@@ -50,9 +69,3 @@ def remove_others(folder: Path, names: Sequence[str]) -> None:
     for entry in folder.iterdir():
         if entry.name.removesuffix(".npz") not in names:
             shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
-
-
-def rounding(settings: Params, processes: int = 1) -> list[str]:
-    """What decides how the numbers of a generator are rounded, on this machine."""
-    device = devices.device(settings.run.device)
-    return devices.rounding(device, devices.precision(settings.run.precision, device), processes)

@@ -19,7 +19,7 @@ from fetalkit.classifiers import trainer, weights
 from fetalkit.classifiers.loader import Feed
 from fetalkit.classifiers.trainer import Recipe
 from fetalkit.data.images import Labelled
-from fetalkit.utils import paths
+from fetalkit.utils import devices, paths
 from fetalkit.utils.checkpoints import Checkpoint
 from fetalkit.utils.files import replacing
 
@@ -56,7 +56,7 @@ class PhaseCache:
         return self.folder / fingerprint / WEIGHTS
 
     def record(self, fingerprint: str) -> dict | None:
-        """``curve`` and ``seconds`` of a finished phase; None where it has not been trained."""
+        """``curve``, ``seconds`` and ``rounding`` of a finished phase; None where it has not been trained."""
         path = self.folder / fingerprint / RECORD
         return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
@@ -89,7 +89,8 @@ class PhaseCache:
         Returns
         -------
         dict
-            ``curve`` and ``seconds``, as `fetalkit.classifiers.trainer.fit` returns them.
+            ``curve`` and ``seconds``, as `fetalkit.classifiers.trainer.fit` returns them, and ``rounding``, that of the machine
+            which trained the phase.
 
         Raises
         ------
@@ -101,7 +102,9 @@ class PhaseCache:
         with FileLock(place.with_suffix(".lock")):
             self._take_over(fingerprint)
             if not self.weights(fingerprint).exists():
-                checkpoint = Checkpoint(place.with_suffix(".checkpoint"), fingerprint)
+                # What another machine has left unfinished is not gone on with: its bits are others.
+                rounding = devices.rounding(device, precision)
+                checkpoint = Checkpoint(place.with_suffix(".checkpoint"), f"{fingerprint} {', '.join(rounding)}")
                 curve, seconds = trainer.fit(
                     model, batches, steps, recipe, device=device, checkpoint=checkpoint, label=label,
                     validation=validation, objective=objective, precision=precision, statistics=statistics,
@@ -109,7 +112,7 @@ class PhaseCache:
                 with replacing(self.folder / fingerprint) as temporary:
                     temporary.mkdir()
                     weights.save(model, temporary / WEIGHTS)
-                    record = json.dumps({"curve": curve, "seconds": round(seconds, 2)})
+                    record = json.dumps({"curve": curve, "seconds": round(seconds, 2), "rounding": rounding})
                     (temporary / RECORD).write_text(record, encoding="utf-8")
                 checkpoint.clear()
         weights.load(model, self.weights(fingerprint))
@@ -148,3 +151,9 @@ def finished(cache: PhaseCache, fingerprints: Sequence[str]) -> list[Mapping[str
     records = [cache.record(fingerprint) for fingerprint in fingerprints]
     complete = fingerprints and cache.weights(fingerprints[-1]).exists()
     return [record for record in records if record] if complete and None not in records else None
+
+
+def roundings(study: str) -> set[str]:
+    """How the numbers of a study's finished phases were rounded: one text per kind of machine that has trained some of them."""
+    records = [json.loads(path.read_text("utf-8")) for path in paths.data(study, "trainings").glob(f"*/*/{RECORD}")]
+    return {", ".join(record["rounding"]) for record in records}

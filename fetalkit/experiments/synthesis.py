@@ -60,7 +60,6 @@ def draw(cohort: str, settings: Params, variant: Variant, each: int, folder: Pat
         each,
         variant.seed,
         list(planes),
-        *outputs.rounding(settings),
     ]
     modules, rule = [spec.class_path.partition(":")[0], drawing.__name__], spec.unlabelled
     if rule:

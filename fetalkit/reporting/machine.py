@@ -31,13 +31,15 @@ def kind(study: str, notebooks: Sequence[str]) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``processor``, ``instructions``, ``device``, ``precision``, ``blas``, ``python``, ``libraries`` (name → version); text.
+        ``processor``, ``instructions``, ``device``, ``precision``, ``trainings`` (how their numbers were rounded, by whichever
+        machines have trained), ``blas``, ``python``, ``libraries`` (name → version); text.
     """
     # Here, not above: a comparison, with which every run ends, waits for none of them.
     import scipy.linalg  # noqa: F401 - it has a BLAS of its own, which is seen once it is loaded
     import threadpoolctl
     import torch
 
+    from fetalkit.experiments import outputs
     from fetalkit.runner.records import record
     from fetalkit.utils import devices
 
@@ -55,6 +57,7 @@ def kind(study: str, notebooks: Sequence[str]) -> dict[str, Any]:
         "processor": ", ".join(sorted({record(paths.executed(study, name))["cpu"] for name in notebooks})),
         "instructions": torch.backends.cpu.get_cpu_capability(),
         "device": torch.cuda.get_device_name(on) if on.type == "cuda" else on.type,
+        "trainings": "; ".join(outputs.roundings(study)),
         "precision": str(devices.precision(run.precision, on)).removeprefix("torch."),
         "blas": ", ".join(sorted(blas)),
         "python": platform.python_version(),

@@ -34,7 +34,7 @@ def fingerprint(modules: Iterable[str], settings: Any, data: Sequence[str] = ())
     modules
         Dotted names of the modules that make the result; their imports within the project are followed.
     settings
-        Of JSON types: parameters, seeds, and what decides rounding (`fetalkit.utils.devices.rounding`).
+        Of JSON types: parameters and seeds. How a machine rounds is none of them: what one has made, another takes.
     data
         Digests of the data, in a fixed order.
 

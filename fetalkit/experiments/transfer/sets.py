@@ -11,9 +11,10 @@ from fetalkit import generators
 from fetalkit.config.params import GeneratorSettings, Params
 from fetalkit.config.sections import Section
 from fetalkit.data.images import Labelled
+from fetalkit.experiments import outputs
 from fetalkit.experiments.transfer import magnified
 from fetalkit.experiments.transfer.methods import SUBJECT
-from fetalkit.utils import devices, paths, provenance
+from fetalkit.utils import paths, provenance
 from fetalkit.utils.checkpoints import Checkpoint
 from fetalkit.utils.files import replacing
 from fetalkit.utils.streams import rng
@@ -123,7 +124,7 @@ def stored(study: str, settings: Params, seen: Seen, drawing: Wanted, steps: int
         device=settings.run.device,
         precision=settings.run.precision,
     )
-    about = [made.describe(), seed, *devices.rounding(made.device, made.precision)]
+    about = [made.describe(), seed]
     modules, data = [spec.class_path.partition(":")[0]], [Labelled(seen.images, labels).digest()]
     trained_by = provenance.fingerprint(modules, about, data)
     about += [spec.sampling.model_dump(mode="json"), drawing.numbers.tolist(), list(drawing.magnifications)]
@@ -131,7 +132,8 @@ def stored(study: str, settings: Params, seen: Seen, drawing: Wanted, steps: int
     path = folder(study) / f"{provenance.fingerprint(modules, about, data)}.npz"
     if not path.exists():
         # A finished training stays in its checkpoint, from which a repeated one returns at once: sets may share it.
-        checkpoint = Checkpoint(paths.work(study, "generators", f"{trained_by}.checkpoint"), trained_by)
+        text = outputs.with_rounding(trained_by, made)
+        checkpoint = Checkpoint(paths.work(study, "generators", f"{trained_by}.checkpoint"), text)
         made.fit(seen.images, labels, seed=seed, checkpoint=checkpoint, label=label)
         _write(path, made, drawing, spec.sampling, seed)
     return path
