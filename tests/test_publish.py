@@ -6,6 +6,7 @@ import shutil
 from importlib import metadata
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
@@ -13,6 +14,8 @@ from executed_notebooks import RECORD, execute
 from nbformat.v4 import new_output
 
 from fetalkit.config import params, privacy
+from fetalkit.experiments import reader_study
+from fetalkit.experiments.reader_study import Quiz
 from fetalkit.experiments.transfer import settings as transfers
 from fetalkit.reporting import build, publish
 from fetalkit.utils import paths
@@ -176,6 +179,15 @@ def test_the_test_log_unites_what_was_published_and_earlier_runs(run):
     line = pd.read_csv(paths.data("africa", "pages", "test_readings.csv")).iloc[0]
     assert (line.started, line.commit) == (RECORD["started"], RECORD["commit"])
     assert (line.cohort, line.study, line.what_for) == ("africa", "africa", "accuracy of the arms")
+
+
+def test_who_was_shown_test_images_in_the_blind_test_is_in_the_log(run):
+    quiz = Quiz("quiz", np.zeros((2, 4, 4), np.uint8), ("a", "a"), ("real", "synthetic"), ("x", "0"))
+    reader_study.save(quiz, quiz.score(["real", "real"]), "R", "none", paths.work("africa", "blind_test.csv"))
+    build.build("africa")
+    log = pd.read_csv(paths.data("africa", "pages", "test_readings.csv")).set_index("what_for")
+    assert set(log.cohort) == {"africa"} and set(log.commit) == {RECORD["commit"]} and len(log) == 2
+    assert "real images that a person was to tell from synthetic ones" in log.index
 
 
 def test_one_log_has_the_readings_of_all_studies(run):

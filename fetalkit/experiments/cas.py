@@ -27,7 +27,8 @@ from fetalkit.utils.checkpoints import Checkpoint
 def of_sets(study: Study, names: Sequence[str]) -> pd.DataFrame:
     """Score of the sets that classifiers train on, at the largest k, beside that of the real train images.
 
-    The first classifier of the study is trained for P + N steps on a set alone, and judged on the de-duplicated test part.
+    The first classifier of the study is trained for P + N steps on a set alone, and judged on the de-duplicated test part, or
+    on validation patients where the study is not to read test.
 
     Parameters
     ----------
@@ -62,14 +63,13 @@ def of_sets(study: Study, names: Sequence[str]) -> pd.DataFrame:
     place = parallel.workers(settings.run)
     outcomes = parallel.run(classification.train_and_predict, jobs, place, "classifiers of the sets")
     cache.keep(outcomes)
-    test = study.part("test")
-    test = test[test.dropped == ""]
-    labels = study.labelled(test).labels
+    judged = study.tested[study.tested.dropped == ""]
+    labels = study.labelled(judged).labels
     rows = [
         dict(
             set=outcome.run.arm.removeprefix("cas-"),
             seed=outcome.run.seed,
-            accuracy=float((outcome.of(list(test.image_id)).argmax(axis=1) == labels).mean()),
+            accuracy=float((outcome.of(list(judged.image_id)).argmax(axis=1) == labels).mean()),
         )
         for outcome in outcomes[1:]
     ]

@@ -18,6 +18,7 @@ from fetalkit.utils.errors import FetalkitError
 from fetalkit.utils.files import write_table
 
 REAL, SYNTHETIC = "real", "synthetic"
+SCORES = "blind_test.csv"  # table of saved scores in ``work/<cohort>``
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from fetalkit.config import params, privacy, sections
+from fetalkit.experiments import reader_study
 from fetalkit.experiments.transfer import settings as transfers
 from fetalkit.reporting import machine, pages, test_log
 from fetalkit.reporting.contents import (
@@ -32,7 +33,7 @@ from fetalkit.utils.errors import FetalkitError
 from fetalkit.utils.files import replacing, write_json, write_table
 
 FRONT, FIDELITY, CLASSIFIED, TRANSFER = "09_report", "06_fidelity", "07_classify", "08_transfer"
-EXPLORE = "00_explore"
+EXPLORE, BLIND_TEST = "00_explore", "blind_test"
 DRAWING = ("04_generator", "05_synthesis", "06_fidelity")  # of cohorts that have generators
 
 
@@ -178,6 +179,10 @@ def _test_log(study: str, readings: Mapping[str, tuple[str, ...]]) -> pd.DataFra
         lines += [
             test_log.reading(cohort, study, notebook, results, run["started"], run["commit"]) for cohort in cohorts
         ]
+    shown = paths.work(study, reader_study.SCORES)  # what a person said of images of this run
+    if CLASSIFIED in readings and len(times := reader_study.scores(shown).time):
+        commit = record(paths.executed(study, CLASSIFIED))["commit"]
+        lines += [test_log.reading(cohort, study, BLIND_TEST, shown, times.iloc[0], commit) for cohort in cohorts]
     known = test_log.united([published_log(study), paths.data(study, FOLDER, TEST_LOG)], lines)
     return known[known.study == study]
 

@@ -21,6 +21,7 @@ WHAT_FOR = {
     "06_fidelity": "real images that synthetic ones are held against",
     "07_classify": "accuracy of the arms",
     "08_transfer": "accuracy in places that classifiers were not trained in",
+    "blind_test": "real images that a person was to tell from synthetic ones",
 }
 
 
