@@ -55,6 +55,24 @@ def test_notebooks_are_built_alike(path):
     assert all(len(cell.source.splitlines()) <= 40 for cell in code), "a long cell belongs into the library"
 
 
+@pytest.mark.parametrize("path", [path for path in NOTEBOOKS if path.stem != "09_report"], ids=lambda path: path.stem)
+def test_a_notebook_opens_as_a_section_of_a_paper(path):
+    """Question, method in five lines, what goes in and out, and a published page, so that it reads well with nothing run."""
+    notebook = nbformat.read(path, 4)
+    _, question, method, *rest = notebook.cells[0].source.split("\n\n")
+    assert question.startswith("**Question.**") and question.endswith("?")
+    assert method.startswith("**Method.**")
+    steps, in_and_out, published = rest
+    assert [line[:3] for line in steps.splitlines()] == ["1. ", "2. ", "3. ", "4. ", "5. "]
+    assert in_and_out.startswith("**In:**") and "**Out:**" in in_and_out
+    links = re.findall(r"\]\((\S+)\)", published)
+    assert published.startswith("*As last published:*") and links
+    assert [link for link in links if not (path.parent / link).is_file()] == []
+    # Logic belongs into the library: what a cell computes by itself is a line or two.
+    tree = [ast.parse(cell.source) for cell in notebook.cells if cell.cell_type == "code"]
+    assert not [node for cell in tree for node in ast.walk(cell) if isinstance(node, (ast.FunctionDef, ast.ClassDef))]
+
+
 def test_every_notebook_is_a_stage():
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
     commands = " ".join(stage["cmd"] for stage in stages.values())

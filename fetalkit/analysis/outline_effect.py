@@ -4,8 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from fetalkit.analysis import intervals
+from fetalkit.analysis.transfer_results import TransferComparison
+from fetalkit.experiments.transfer import domains
+from fetalkit.experiments.transfer.methods import CONTROL, OUTLINE
+from fetalkit.metrics import outline
 from fetalkit.utils.errors import FetalkitError
 
 
@@ -50,3 +55,37 @@ def drop_with_standard_mask(before: np.ndarray, after: np.ndarray, patients: Seq
         intervals.accuracy(after, patients),
         intervals.gain(after - before, patients),
     )
+
+
+def drops(compared: TransferComparison) -> dict[str, Drop]:
+    """`drop_with_standard_mask` of every main view that has classifiers of standardised images."""
+    return {
+        view: drop_with_standard_mask(
+            *(compared.correct(view, method, compared.classifiers(view, OUTLINE)) for method in (CONTROL, OUTLINE)),
+            compared.test(view).group.to_numpy(),
+        )
+        for view in compared.plan.main_views
+        if OUTLINE in compared.methods(view)
+    }
+
+
+def place_told(seen: domains.Gathered, seed: int) -> tuple[pd.DataFrame, dict[str, dict[str, np.ndarray]]]:
+    """How well the place is told from the outline of the fan or the size of the file alone.
+
+    Returns
+    -------
+    told : pandas.DataFrame
+        `fetalkit.metrics.outline.centre_table` of the images ``as they are`` and with ``one outline`` (column ``images``).
+    where : dict
+        The same two names → place → share of its images whose fan covers a pixel, (h, w) in [0, 1].
+    """
+    pictures = {"as they are": seen.images, "one outline": domains.outlined(seen.images)}
+    told, where = [], {}
+    for name, of in pictures.items():
+        fans = outline.fan_masks(of)
+        where[name] = {place: fans[seen.places == place].mean(axis=0) for place in sorted(set(seen.places))}
+        kinds = {"box of the fan": outline.box_features(fans), "mask of the fan": outline.mask_features(fans)}
+        if name == "as they are":
+            kinds["size of the file"] = outline.size_features(seen.index)
+        told.append(outline.centre_table(kinds, seen.places, seen.patients, seed).assign(images=name))
+    return pd.concat(told), where

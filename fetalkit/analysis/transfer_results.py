@@ -188,6 +188,17 @@ def by_group(compared: TransferComparison, view: str, of: str, classifier: str |
     return pd.DataFrame(rows).drop(columns=dropped, errors="ignore")
 
 
+def groups(compared: TransferComparison) -> dict[str, dict[str, pd.DataFrame]]:
+    """`by_group` of all main views: ``"centre"``, ``"machine"`` and ``"plane"`` → view → table."""
+    views = compared.plan.main_views
+    return {of: {view: by_group(compared, view, of) for view in views} for of in ("centre", "machine", "plane")}
+
+
+def several(part: pd.DataFrame) -> bool:
+    """Whether a table of `by_group` has more than one group."""
+    return len(part) > 0 and part.group.nunique() > 1
+
+
 def predictions(plan: Transfer, outcomes: Sequence[Outcome]) -> dict[str, np.ndarray]:
     """Arrays to be saved as npz: per run its probabilities, and per direction the ids of their images."""
     arrays = {outcome.run.name: outcome.probabilities.astype(np.float32) for outcome in outcomes}

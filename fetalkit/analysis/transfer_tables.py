@@ -1,12 +1,14 @@
 """Tables of the transfer study as a reader wants them: numbers with their intervals as text, so that a line fits a page."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from fetalkit.analysis.terms import MEAN
 from fetalkit.experiments.transfer import domains
+from fetalkit.experiments.transfer.methods import ABLATION, BASELINES
 
 
 def sizes(plan: Any) -> pd.DataFrame:
@@ -68,6 +70,41 @@ def knowledge(rows: pd.DataFrame) -> pd.DataFrame:
             "more than unaligned, points": _points(rows.more, rows.more_low, rows.more_high),
         }
     )
+
+
+def ablation(gained: pd.DataFrame, views: Sequence[str]) -> pd.DataFrame:
+    """Several scales in training, in prediction or in both, classifier by classifier, from a table of gains.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``direction``, ``classifier``, ``scales in training``, ``in prediction``, ``accuracy``, ``macro F1``, ``baseline``,
+        ``gain over baseline, points``; empty where no such method was trained.
+    """
+    lines = []
+    each = gained[(gained.classifier != MEAN) & gained["view"].isin(views)]
+    for (view, classifier), rows in each.groupby(["view", "classifier"], sort=False):
+        for (training, prediction), method in ABLATION.items():
+            if method in set(rows.method):
+                key = {"direction": view, "classifier": classifier}
+                key |= {"scales in training": training, "in prediction": prediction}
+                numbers = methods(rows[rows.method == method]).iloc[0]
+                lines.append(
+                    key | numbers[["accuracy", "macro F1", "baseline", "gain over baseline, points"]].to_dict()
+                )
+    return pd.DataFrame(lines)
+
+
+def stacked(groups: Mapping[str, Mapping[str, pd.DataFrame]]) -> pd.DataFrame:
+    """One table of `fetalkit.analysis.transfer_results.groups`, with ``view`` and ``of``."""
+    parts = [part.assign(view=view, of=of) for of, by_view in groups.items() for view, part in by_view.items()]
+    return pd.concat([part for part in parts if len(part)], ignore_index=True)
+
+
+def places(parts: pd.DataFrame, primary: Sequence[str]) -> pd.DataFrame:
+    """Baselines and primary methods by centre and machine, of a table as `stacked` makes it: numbers, then as `methods`."""
+    rows = parts[(parts.of != "plane") & parts.method.isin([*BASELINES.values(), *primary])]
+    return pd.concat([rows[["of", "group", "n", "patients"]], methods(rows)], axis=1)
 
 
 def _accuracies(rows: pd.DataFrame) -> list[str]:

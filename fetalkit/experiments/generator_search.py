@@ -29,6 +29,32 @@ SUBJECT = "diffusion"  # the generator of the cohort that candidates depart from
 _TRIAL = 30  # steps that tell a candidate's speed
 
 
+def candidates(settings: Params) -> dict[str, dict[str, Any]]:
+    """The second round of the search: each candidate departs in one thing from the settings in ``params.yaml``."""
+    training: Any = settings.generators[SUBJECT].training
+    return {
+        "as in params.yaml": {},
+        "images never moved": {"augment": 0.0},
+        "images always moved": {"augment": 1.0},
+        "coarser: unshuffle 4": {"unshuffle": 4, "channels": [64, 128], "attention": [False, True]},
+        "finer: no unshuffle": {
+            "unshuffle": 1,
+            "channels": [16, 32, 64, 128],
+            "attention": [False, False, False, True],
+        },
+        "wider": {"channels": [32, 96, 192]},
+        "two blocks": {"blocks": 2},
+        "batches of 4": {"batch_size": 4},
+        "batches of 16": {"batch_size": 16},
+        "half the learning rate": {"learning_rate": training.learning_rate / 2},
+        "no guidance": {"sampler": {"guidance": 1.0}},
+        "guidance 2.5": {"sampler": {"guidance": 2.5}},
+        "guidance at all noise levels": {"sampler": {"guidance_interval": [0.0, 100.0]}},
+        "18 sampler steps": {"sampler": {"steps": 18}},
+        "36 sampler steps": {"sampler": {"steps": 36}},
+    }
+
+
 def compare(
     cohort: str, settings: Params, candidates: dict[str, dict[str, Any]], *, minutes: float, each: int, steps: int
 ) -> pd.DataFrame:

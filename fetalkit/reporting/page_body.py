@@ -22,6 +22,7 @@ from fetalkit.utils.errors import FetalkitError
 
 CELLS = Path(__file__).with_name("templates") / "cells.html.j2"
 LEFT_OUT = "This picture is left out: pages of private cohorts show no images unless report.show_images says so."
+PUBLISHED = "../reports/"  # as seen from a notebook
 FOREIGN = "script, iframe, object, embed, video, audio, link, base"
 
 
@@ -90,6 +91,7 @@ def read(
     notebook.cells = _joined(notebook.cells)
     soup = BeautifulSoup(_exporter().from_notebook_node(notebook)[0], "html.parser")
     _check(name, soup)
+    _leave_out_published(soup)
     if not reveal.images:
         _leave_out_pictures(soup)
     title, contents = _title(soup, label), _contents(soup)
@@ -133,6 +135,13 @@ def _check(name: str, soup: BeautifulSoup) -> None:
     identifiers = [str(element["id"]) for element in soup.select("figure.fetalkit[id], .fetalkit table[id]")]
     if twice := sorted({identifier for identifier in identifiers if identifiers.count(identifier) > 1}):
         raise FetalkitError(f"{name}: two figures or tables are named {', '.join(twice)}; give each its own name")
+
+
+def _leave_out_published(soup: BeautifulSoup) -> None:
+    """Take out the line that leads from a notebook, which has no outputs in git, to its published pages."""
+    for link in soup.select(f'p a[href^="{PUBLISHED}"]'):
+        if paragraph := link.find_parent("p"):
+            paragraph.decompose()
 
 
 def _leave_out_pictures(soup: BeautifulSoup) -> None:

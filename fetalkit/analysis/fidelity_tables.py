@@ -1,0 +1,138 @@
+"""What the page on fidelity shows, from all that was measured on the synthetic sets of a study."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from fetalkit.data.images import Labelled
+from fetalkit.experiments.fidelity import BEST, PIXELS, Evaluation
+from fetalkit.metrics import compare, memorisation
+
+SHOWN = ["n", "FD", "KID", "precision", "recall", "density", "coverage"]
+FORMATS = dict(n="{:.0f}", FD="{:.4g}", KID="{:.4f}", precision=".2f", recall=".2f", density=".2f", coverage=".2f")
+_SHORT = {"fd": "FD", "kid": "KID"}
+_NEAR_COPIES = ["space", "generator", "k", "share", "low", "high", "n", "threshold"]
+
+
+def facts(evaluation: Evaluation) -> dict[str, Any]:
+    """What is compared with what, by name."""
+    imagenet, own = evaluation.vectors
+    small = len(evaluation.guidance_sets) + len(evaluation.snapshots)
+    return {
+        "Synthetic sets": f"{len(evaluation.sets)}, and {small} small variants",
+        "Real images": f"{len(evaluation.test.labels)} test, {len(evaluation.train.labels)} train",
+        "Feature space 1, ImageNet": imagenet,
+        "Feature space 2, own network": own,
+        "Neighbours (precision, recall, density, coverage)": evaluation.options.neighbours,
+        "Quantile of near-copies": f"{evaluation.options.near_copy_quantile:.1%} of unseen real images",
+    }
+
+
+def headline(evaluation: Evaluation) -> pd.DataFrame:
+    """All planes together at the largest k, mean over seeds: ``space``, ``set`` and `SHOWN`."""
+    table = evaluation.headline
+    return _named(evaluation, table[table.plane == compare.ALL])[["space", "set", *SHOWN]]
+
+
+def every_set(evaluation: Evaluation) -> pd.DataFrame:
+    """Every set of the study, all planes together: ``space``, ``set``, ``k``, ``seed`` and `SHOWN`."""
+    table = evaluation.compared
+    table = table[table.set.isin([*evaluation.names, BEST]) & (table.plane == compare.ALL)]
+    return _named(evaluation, table)[["space", "set", "k", "seed", *SHOWN]]
+
+
+def planes(evaluation: Evaluation, space: str) -> pd.DataFrame:
+    """Plane by plane at the largest k, mean over seeds: ``plane``, ``set`` and `SHOWN`."""
+    table = evaluation.headline
+    table = table[(table.space == space) & (table.plane != compare.ALL)].rename(columns=_SHORT)
+    return table[["plane", "set", *SHOWN]].sort_values("plane", kind="stable")
+
+
+def guidance(evaluation: Evaluation) -> pd.DataFrame:
+    """`fetalkit.experiments.fidelity.Evaluation.guided` under the names of the other tables."""
+    return evaluation.guided.rename(columns=_SHORT)
+
+
+def _named(evaluation: Evaluation, table: pd.DataFrame) -> pd.DataFrame:
+    """The same with short names of measures and of feature spaces, and no k where there is none."""
+    spaces = dict(zip(evaluation.vectors, ["ImageNet", "own network"], strict=True))
+    return table.rename(columns=_SHORT).replace({"space": spaces, "k": {"": None}})
+
+
+def shown_sets(evaluation: Evaluation) -> dict[str, Labelled]:
+    """Real test images, and the images of every generator at the largest k, first seed."""
+    names = {name: evaluation.find(name, evaluation.largest, evaluation.first_seed) for name in evaluation.originals}
+    return {compare.REFERENCE: evaluation.test} | {name: evaluation.images(of) for name, of in names.items()}
+
+
+def side_by_side(evaluation: Evaluation, each: int = 10) -> dict[str, np.ndarray]:
+    """The first images of every plane in every one of `shown_sets`: plane and set → (`each`, h, w), uint8."""
+    return {
+        f"{plane} {name.replace('_', ' ')}": data.images[data.labels == number][:each]
+        for number, plane in enumerate(evaluation.study.planes)
+        for name, data in shown_sets(evaluation).items()
+    }
+
+
+def embedding(evaluation: Evaluation, space: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """t-SNE of `shown_sets`: points (n, 2), and set and plane of each."""
+    sets, k, seed = shown_sets(evaluation), evaluation.largest, evaluation.first_seed
+    vectors = {compare.REFERENCE: evaluation.vectors[space][-1][compare.REFERENCE]} | {
+        name: evaluation.features(evaluation.find(name, k, seed), space) for name in evaluation.originals
+    }
+    points = compare.embed(np.concatenate(list(vectors.values())), evaluation.options.seed)
+    labels = np.concatenate([sets[name].labels for name in vectors])
+    return (
+        points,
+        np.repeat(list(vectors), [len(of) for of in vectors.values()]),
+        np.array(evaluation.study.planes)[labels],
+    )
+
+
+def recognised(evaluation: Evaluation) -> pd.DataFrame:
+    """Share of images whose plane the study's own network names as asked for, largest k, mean over seeds: set × plane."""
+    called = evaluation.called[evaluation.called.k.isin([evaluation.largest, ""])]
+    shares = called.groupby(["set", "plane"], sort=False).accuracy.mean().unstack("plane")
+    order = [*evaluation.generators, BEST, compare.REFERENCE]
+    return shares.loc[order, [compare.ALL, *evaluation.study.planes]]
+
+
+def nearest_distances(evaluation: Evaluation, space: str) -> tuple[dict[str, np.ndarray], float]:
+    """Distances to the nearest train image, largest k, first seed: set → (n,); and the threshold of near-copies."""
+    k, seed = evaluation.largest, evaluation.first_seed
+    unseen = evaluation.unseen((k, seed), space).distance
+    distances = {compare.REFERENCE: unseen} | {
+        name: evaluation.nearest(evaluation.find(name, k, seed), space).distance for name in evaluation.generators
+    }
+    return distances, memorisation.threshold(unseen, evaluation.options.near_copy_quantile)
+
+
+def closest_pairs(
+    evaluation: Evaluation, k: str, number: int = 12
+) -> tuple[list[tuple[np.ndarray, np.ndarray]], pd.Series, float]:
+    """Images of the study's subject that are nearest to a train image, by pixels, first seed.
+
+    Returns
+    -------
+    pairs : list
+        (drawn, train image, mirrored where that is nearer), each uint8 (h, w); nearest first.
+    distances : pandas.Series
+        RMS pixel difference of each pair.
+    threshold : float
+        Of near-copies.
+    """
+    drawn = evaluation.find(evaluation.generators[0], k, evaluation.first_seed)
+    seen = evaluation.study.train(*drawn.known).images
+    closest = memorisation.closest(evaluation.nearest(drawn, PIXELS), number)
+    pairs = [
+        (drawn.data.images[row.synthetic], memorisation.mirrored(seen)[row.train] if row.mirrored else seen[row.train])
+        for row in closest.itertuples()
+    ]
+    return pairs, closest.distance, evaluation.threshold(drawn.known)
+
+
+def near_copies(evaluation: Evaluation) -> pd.DataFrame:
+    """Near-copies of every generator by pixels and by ImageNet features, seeds pooled, with 95 % intervals."""
+    spaces = {PIXELS: "pixels", next(iter(evaluation.vectors)): "ImageNet"}
+    return pd.concat([evaluation.pooled(space).assign(space=name) for space, name in spaces.items()])[_NEAR_COPIES]

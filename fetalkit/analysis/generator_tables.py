@@ -1,0 +1,77 @@
+"""What the pages of generators and of their sets show: training times, losses, states, and images side by side."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from fetalkit.config import sets, variants
+from fetalkit.config.params import Params
+from fetalkit.data.study import Study
+from fetalkit.experiments.generator_training import Trained
+
+_POINTS = 40  # of a curve of losses
+
+
+def times(trained: Sequence[Trained]) -> pd.DataFrame:
+    """Training time of every generator: ``run``, ``seconds``."""
+    return pd.DataFrame([{"run": item.name, "seconds": round(item.seconds, 1)} for item in trained])
+
+
+def window(trained: Sequence[Trained]) -> int:
+    """Number of steps that a point of a curve of losses is the mean of."""
+    return max(1, max((len(item.losses) for item in trained), default=0) // _POINTS)
+
+
+def losses(trained: Sequence[Trained], settings: Params) -> dict[str, dict[str, np.ndarray]]:
+    """Losses of every step, mean over seeds: class of the generator → generator and k → (steps,)."""
+    kinds: dict[str, dict[str, list]] = {}
+    for item in trained:
+        if item.losses:
+            kind = kinds.setdefault(settings.generators[item.generator].class_path.partition(":")[2], {})
+            kind.setdefault(f"{item.generator}, k = {item.k}", []).append(item.losses)
+    return {kind: {name: np.mean(of, axis=0) for name, of in runs.items()} for kind, runs in kinds.items()}
+
+
+def denoiser_curves(trained: Sequence[Trained], settings: Params) -> pd.DataFrame:
+    """Loss of the study's diffusion model against the step, one curve per run: ``step``, ``run``, ``loss``."""
+    subject = settings.generators[settings.fidelity.varied].class_path if settings.fidelity.varied else ""
+    over = window(trained)
+    rows = []
+    for item in trained:
+        if item.losses and settings.generators[item.generator].class_path == subject:
+            means = pd.Series(item.losses).rolling(over, step=over).mean().dropna()
+            rows += [(int(step) + 1, item.name, round(value, 6)) for step, value in means.items()]
+    return pd.DataFrame(rows, columns=["step", "run", "loss"])
+
+
+def states(trained: Sequence[Trained]) -> pd.DataFrame:
+    """States that stopping has chosen from, with ``generator``, ``k`` and ``seed``; empty where it had no choice."""
+    parts = [item.states.assign(generator=item.generator, k=item.k, seed=item.seed) for item in trained]
+    return pd.concat([part for part in parts if len(part)] or [pd.DataFrame()])
+
+
+def drawing(settings: Params) -> dict[str, Any]:
+    """How many synthetic sets there are, and how each generator draws, by name."""
+    used = dict.fromkeys(job["generator"] for job in sets.jobs(settings))
+    options = {name: of for name in used if (of := settings.generators[name].sampling.model_dump())}
+    return {
+        "Synthetic sets": len(sets.jobs(settings)),
+        "Images per plane in each": settings.synthesis.images_per_plane,
+        **{
+            f"Drawn by {name}": ", ".join(f"{key} {value}" for key, value in of.items()) for name, of in options.items()
+        },
+        "Variants drawn for the fidelity page": len(sets.drawable(settings, variants.all_variants(settings))),
+    }
+
+
+def samples(study: Study, k: str, seed: int, each: int = 8) -> dict[str, np.ndarray]:
+    """The first images of every plane, real and by every generator of a subset: plane and source → (`each`, h, w), uint8."""
+    names = [job["generator"] for job in sets.jobs(study.params) if (job["k"], job["seed"]) == (k, seed)]
+    shown = {"real": study.train(k, seed)} | {name: study.synthetic(name, k, seed) for name in names}
+    return {
+        f"{plane} {name}": data.images[data.labels == number][:each]
+        for number, plane in enumerate(study.planes)
+        for name, data in shown.items()
+    }

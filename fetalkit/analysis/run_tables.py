@@ -1,0 +1,77 @@
+"""What the page of the classifiers shows beside accuracies: budgets, learning curves, reliability, training times."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from fetalkit.analysis import results
+from fetalkit.config.params import Training
+from fetalkit.data.study import Study
+from fetalkit.experiments.outcome import Outcome
+from fetalkit.metrics.classification import reliability
+
+METRICS = ["accuracy", "balanced_accuracy", "macro_f1", "macro_auroc", "calibration_error", "validation_accuracy"]
+_NO_CURVE = {"phase": 1, "step": 0, "validation_accuracy": np.nan}  # of a run that failed
+
+
+def classifiers(training: Training) -> pd.DataFrame:
+    """Every classifier with its step budget: ``classifier``, ``timm model``, ``begins with``, ``P``, ``N``."""
+    rows = []
+    for name, spec in training.classifiers.items():
+        begins = "ImageNet" if spec.pretrained else "random weights"
+        rows.append((name, spec.model, begins, *training.steps(name)))
+    return pd.DataFrame(rows, columns=["classifier", "timm model", "begins with", "P", "N"])
+
+
+def spent(outcomes: Sequence[Outcome]) -> pd.DataFrame:
+    """A row per run and phase: what `fetalkit.experiments.engine` notes of it, ``phase`` from 1."""
+    return pd.DataFrame(
+        [
+            {**vars(outcome.run), "phase": number, **phase}
+            for outcome in outcomes
+            for number, phase in enumerate(outcome.budget, 1)
+        ]
+    )
+
+
+def phases(budgets: pd.DataFrame) -> pd.DataFrame:
+    """Phases of every arm with the first classifier and the first seed, of a table as `spent` makes it."""
+    first = budgets[(budgets.classifier == budgets.classifier[0]) & (budgets.seed == budgets.seed.min())]
+    return first[["k", "arm", "phase", "source", "steps", "images", "images_seen"]]
+
+
+def learning_curves(outcomes: Sequence[Outcome], training: Training) -> pd.DataFrame:
+    """Points of all learning curves; ``total_step`` counts on from the first phase to the second."""
+    curves = pd.DataFrame(
+        [{**vars(outcome.run), **point} for outcome in outcomes for point in outcome.curve or [_NO_CURVE]]
+    )
+    before = curves.classifier.map({name: training.steps(name)[0] for name in training.classifiers})
+    curves["total_step"] = curves.step + np.where(curves.phase == 2, before, 0)
+    return curves
+
+
+def metric_means(table: pd.DataFrame) -> pd.DataFrame:
+    """`METRICS` of every ``classifier``, ``k`` and ``arm``, mean over seeds, of a long table of results."""
+    keys = ["classifier", "k", "arm"]
+    mean = results.mean(table[table.metric.isin(METRICS)], [*keys, "metric"]).unstack("metric")
+    return pd.DataFrame(mean)[METRICS].reset_index()
+
+
+def reliability_of_arms(
+    study: Study, outcomes: Sequence[Outcome], classifier: str, k: str
+) -> dict[str, pd.DataFrame | None]:
+    """Arm → `fetalkit.metrics.classification.reliability` of a classifier, all seeds; None where a run has failed."""
+    test = study.tested[results.TEST_SETS[""](study.tested)]
+    labels, bins = study.labels(test), {}
+    for arm in study.params.classify.arms:
+        seeds = [of for of in outcomes if (of.run.arm, of.run.classifier, of.run.k) == (arm, classifier, k)]
+        called = np.concatenate([of.of(test.image_id) for of in seeds])
+        failed = any(of.error for of in seeds)
+        bins[arm] = None if failed else reliability(called, np.tile(labels, len(seeds)))
+    return bins
+
+
+def times(outcomes: Sequence[Outcome]) -> pd.DataFrame:
+    """Training time of every run: ``run``, ``seconds``."""
+    return pd.DataFrame([{"run": outcome.run.name, "seconds": outcome.seconds} for outcome in outcomes])
