@@ -287,14 +287,6 @@ class Missed:
         every = [table.assign(direction=self.name, of=of) for of, table in parts.items()]
         return pd.concat([*every, self.recalled.assign(direction=self.name, of="recall in the " + self.recalled.of)])
 
-    def panels(self) -> dict[str, pd.DataFrame]:
-        """The same without recalls, under the titles of a figure."""
-        return {
-            f"{CONTROL}, target (test)": self.confused,
-            f"{CONTROL}, source (validation)": self.known,
-            f"planes of the {NEIGHBOURS} nearest source images": self.near,
-        }
-
     def learnt(self, seen: Gathered, plane: str) -> int:
         """Train images of a plane in the source."""
         return int(((seen.planes[self.source] == plane) & (seen.parts[self.source] == "train")).sum())

@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 
 from fetalkit.analysis.terms import MEAN
+from fetalkit.analysis.transfer_planes import NEIGHBOURS, Missed
 from fetalkit.experiments.transfer import domains
-from fetalkit.experiments.transfer.methods import ABLATION, BASELINES
+from fetalkit.experiments.transfer.methods import ABLATION, BASELINES, CONTROL
 
 
 def sizes(plan: Any) -> pd.DataFrame:
@@ -105,6 +106,15 @@ def places(parts: pd.DataFrame, primary: Sequence[str]) -> pd.DataFrame:
     """Baselines and primary methods by centre and machine, of a table as `stacked` makes it: numbers, then as `methods`."""
     rows = parts[(parts.of != "plane") & parts.method.isin([*BASELINES.values(), *primary])]
     return pd.concat([rows[["of", "group", "n", "patients"]], methods(rows)], axis=1)
+
+
+def confusions(missed: Missed) -> dict[str, pd.DataFrame]:
+    """What images of a direction are called, and the planes of their nearest source images, under the titles of a figure."""
+    return {
+        f"{CONTROL}, target (test)": missed.confused,
+        f"{CONTROL}, source (validation)": missed.known,
+        f"planes of the {NEIGHBOURS} nearest source images": missed.near,
+    }
 
 
 def _accuracies(rows: pd.DataFrame) -> list[str]:
