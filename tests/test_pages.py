@@ -15,7 +15,7 @@ from nbformat.v4 import new_output
 from PIL import Image
 
 from fetalkit.analysis import names
-from fetalkit.reporting import display, page_body, pages
+from fetalkit.reporting import display, page_body, pages, tables
 from fetalkit.utils import paths
 from fetalkit.utils.errors import FetalkitError
 
@@ -228,29 +228,94 @@ def test_table_formats_aligns_and_escapes(shown):
     assert table["id"] == "counts" and table.caption.text == "Counts & more"
     assert [cell.text for cell in table.select("thead th[scope=col]")] == list(frame.columns)
     assert [[cell.text for cell in row.select("td")] for row in table.select("tbody tr")] == [
-        ["Ghana <b>", "1,200 images", "25.0%", "0.1235", "yes"],
+        ["Ghana <b>", "1,200 images", "25.0\xa0%", "0.1235", "yes"],
         ["Uganda", "3 images", "–", "12.5", "no"],
-        ["–", "4 images", "12.3%", "123,457", "yes"],
+        ["–", "4 images", "12.3\xa0%", "123,457", "yes"],
     ]
     aligned = [cell["style"].partition(":")[2] for cell in table.select_one("tbody tr").select("td")]
     assert aligned == ["left", "right", "right", "right", "left"]
-    display.table(pd.DataFrame(np.zeros((1, 11))), "wide", "Eleven columns")
+    display.table(pd.DataFrame(np.zeros((7, 8))), "wide", "Eight columns")
     display.table(pd.DataFrame(np.zeros((26, 1))), "long", "26 rows")
-    kinds = [soup.div["class"] for soup in shown]
-    assert kinds == [["fetalkit", "table"], ["fetalkit", "table", "wide"], ["fetalkit", "table", "long"]]
+    kinds = [soup.div["class"][1:] for soup in shown]
+    assert kinds == [["table"], ["table", "folds"], ["table", "sorts", "long"]]
+
+
+def test_table_folds_what_is_asked_for_and_what_comes_after_seven_columns(shown):
+    frame = pd.DataFrame([range(9)], columns=list("abcdefghi"))
+    display.table(frame, "wide", "Nine columns", more=["b"])
+    heads = [(cell.text, "more" in cell.get("class", [])) for cell in shown[0].select("thead th")]
+    assert heads == [(name, False) for name in "acdefgh"] + [("i", True), ("b", True)]
+    cells = [(cell.text, "more" in cell.get("class", [])) for cell in shown[0].select("tbody td")]
+    assert cells == [(str("abcdefghi".index(name)), folded) for name, folded in heads]
+
+
+def test_table_marks_the_best_of_each_group_and_what_survives_correction(shown):
+    frame = pd.DataFrame(
+        {
+            "k": ["5", "5", "5", "10", "10", "all", "all"],
+            "accuracy": [0.5, 0.7001, 0.7, 0.8, np.nan, 0.9, 0.9],
+            "kid": [0.3, 0.1, 0.2, 0.5, 0.4, 0.0, 0.0],
+            "p_holm": [0.049, 0.05, np.nan, 0.5, 0.0001, 0.2, 0.3],
+        }
+    )
+    marks = tables.Marks({"accuracy": "highest", "kid": "lowest"}, per=["k"], corrected="p_holm")
+    display.table(frame, "a", "All.", formats={"accuracy": ".1%", "p_holm": "{:.3f}"}, marks=marks)
+    columns = list(
+        zip(
+            *([cell.text.replace("\xa0", " ") for cell in row.select("td")] for row in shown[0].select("tbody tr")),
+            strict=True,
+        )
+    )
+    # What reads alike is equally good, and where all are equal, or alone, none is best.
+    assert columns[1] == ("50.0 %", "70.0 % ▲", "70.0 % ▲", "80.0 %", "–", "90.0 %", "90.0 %")
+    assert columns[2] == ("0.3", "0.1 ▼", "0.2", "0.5", "0.4 ▼", "0", "0")
+    assert columns[3] == ("0.049 ★", "0.050", "–", "0.500", "0.000 ★", "0.200", "0.300")
+    assert {(sign.text, sign["role"], sign["aria-label"]) for sign in shown[0].select("td strong span")} == {
+        ("▲", "img", "best"), ("▼", "img", "best"), ("★", "img", "corrected p below 0.05"),
+    }  # fmt: skip
+    legend = "Bold ▲: the highest for each k. Bold ▼: the lowest for each k. ★: corrected p below 0.05."
+    assert shown[0].caption.text == f"All. {legend}"
+    # Sets of real images do not compete; and where nothing is certain, the legend says so.
+    display.table(
+        frame[3:], "b", "Some.", marks=tables.Marks({"accuracy": "highest"}, among=[True, False, True, False])
+    )
+    assert [row.select("td")[1].text for row in shown[1].select("tbody tr")] == ["0.8", "–", "0.9\xa0▲", "0.9"]
+    display.table(frame[:1], "c", "One.", marks=tables.Marks(corrected="accuracy"))
+    assert shown[2].caption.text == "One. ★: corrected p below 0.05, which none is."
+
+
+def test_table_has_plain_names_and_true_minus_signs_and_sorts_by_numbers(shown):
+    frame = pd.DataFrame(
+        {
+            "image_id": ["real_train", "Patient1_Plane2_1_of_3"],
+            "k": ["10", "all"],
+            "gain": ["-2.7 (-4.4 to -0.9)", ""],
+            "n_runs": [-1, 1200],
+        }
+    )
+    display.table(frame, "a", "Names")
+    assert [cell.text for cell in shown[0].select("thead th")] == ["image", "k", "gain", "runs"]
+    first, second = shown[0].select("tbody tr")
+    assert [cell.text for cell in first.select("td")] == ["real, train", "10", "−2.7 (−4.4 to −0.9)", "−1"]
+    assert second.td.text == "Patient1_Plane2_1_of_3"
+    keys = [[cell.get("data-order") for cell in row.select("td")] for row in (first, second)]
+    assert keys == [[None, "10", "-2.7", "-1"], [None, "1e+09", "", "1200"]]
 
 
 def test_table_shows_index_and_joins_levels(shown):
     frame = pd.DataFrame({("real", "k=5"): [0.5], ("real", "k=10"): [0.75]}, index=pd.Index(["resnet"], name="network"))
     display.table(frame, "gain", "Gain", formats={("real", "k=10"): lambda value: f"{value:.0%} <"}, index=True)
     row = shown[0].select_one("tbody tr")
-    assert row.th["scope"] == "row" and [cell.text for cell in row.select("th, td")] == ["resnet", "0.5", "75% <"]
+    assert row.th["scope"] == "row" and [cell.text for cell in row.select("th, td")] == ["resnet", "0.5", "75\xa0% <"]
     assert [cell.text for cell in shown[0].select("thead th")] == ["network", "real · k=5", "real · k=10"]
 
 
 def test_note_and_facts_are_escaped(shown):
     display.note("**22** of 47 pairs; p < 0.05 <script>")
     display.facts({"images & masks": 450, "gain": 0.123456, "unknown": None})
+    display.facts({"arms": ["real", "<b>"], "further": []})
+    assert [item.text for item in shown[2].select("dd li")] == ["real", "<b>"]
+    assert shown[2].select("dd")[1].text == "none"
     assert shown[0].strong.text == "22" and shown[0].text.strip() == "22 of 47 pairs; p < 0.05 <script>"
     assert json.loads(json.dumps({row.dt.text: row.dd.text for row in shown[1].select("dl div")})) == {
         "images & masks": "450",
@@ -281,5 +346,4 @@ def test_names_are_plain():
     assert [names.plain(name) for name in raw] == [
         "real, train", "mean F1", "error at noise 0.05", "images per second", "real-long", "Patient_Plane_1_of_2", "k",
     ]  # fmt: skip
-    assert [names.p_value(p) for p in (0.18, 0.0123, 1e-9, 1.0, np.nan)] == ["0.18", "0.012", "< 0.001", "1", "–"]
     assert [names.per_plane(k) for k in (189.5, 10, 3.4)] == ["190", "10", "3"]

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from fetalkit.analysis import names
 from fetalkit.data.images import Labelled
 from fetalkit.experiments.fidelity import BEST, PIXELS, Evaluation
 from fetalkit.metrics import compare, memorisation
@@ -12,7 +13,8 @@ from fetalkit.metrics import compare, memorisation
 SHOWN = ["n", "FD", "KID", "precision", "recall", "density", "coverage"]
 FORMATS = dict(n="{:.0f}", FD="{:.4g}", KID="{:.4f}", precision=".2f", recall=".2f", density=".2f", coverage=".2f")
 _SHORT = {"fd": "FD", "kid": "KID"}
-_NEAR_COPIES = ["space", "generator", "k", "share", "low", "high", "n", "threshold"]
+BEST_OF = {"FD": "lowest", "KID": "lowest"} | dict.fromkeys(SHOWN[3:], "highest")  # which value of each is the best
+_NEAR_COPIES = ["space", "generator", "k", "share", "95 % interval", "n", "threshold"]
 
 
 def facts(evaluation: Evaluation) -> dict[str, Any]:
@@ -51,7 +53,7 @@ def planes(evaluation: Evaluation, space: str) -> pd.DataFrame:
 
 def guidance(evaluation: Evaluation) -> pd.DataFrame:
     """`fetalkit.experiments.fidelity.Evaluation.guided` under the names of the other tables."""
-    return evaluation.guided.rename(columns=_SHORT)
+    return evaluation.guided.rename(columns=_SHORT)[["guidance", "scale", "accuracy", *SHOWN]]
 
 
 def _named(evaluation: Evaluation, table: pd.DataFrame) -> pd.DataFrame:
@@ -62,14 +64,14 @@ def _named(evaluation: Evaluation, table: pd.DataFrame) -> pd.DataFrame:
 
 def shown_sets(evaluation: Evaluation) -> dict[str, Labelled]:
     """Real test images, and the images of every generator at the largest k, first seed."""
-    names = {name: evaluation.find(name, evaluation.largest, evaluation.first_seed) for name in evaluation.originals}
-    return {compare.REFERENCE: evaluation.test} | {name: evaluation.images(of) for name, of in names.items()}
+    drawn = {name: evaluation.find(name, evaluation.largest, evaluation.first_seed) for name in evaluation.originals}
+    return {compare.REFERENCE: evaluation.test} | {name: evaluation.images(of) for name, of in drawn.items()}
 
 
 def side_by_side(evaluation: Evaluation, each: int = 10) -> dict[str, np.ndarray]:
     """The first images of every plane in every one of `shown_sets`: plane and set → (`each`, h, w), uint8."""
     return {
-        f"{plane} {name.replace('_', ' ')}": data.images[data.labels == number][:each]
+        f"{plane} {names.plain(name)}": data.images[data.labels == number][:each]
         for number, plane in enumerate(evaluation.study.planes)
         for name, data in shown_sets(evaluation).items()
     }
@@ -135,4 +137,8 @@ def closest_pairs(
 def near_copies(evaluation: Evaluation) -> pd.DataFrame:
     """Near-copies of every generator by pixels and by ImageNet features, seeds pooled, with 95 % intervals."""
     spaces = {PIXELS: "pixels", next(iter(evaluation.vectors)): "ImageNet"}
-    return pd.concat([evaluation.pooled(space).assign(space=name) for space, name in spaces.items()])[_NEAR_COPIES]
+    table = pd.concat([evaluation.pooled(space).assign(space=name) for space, name in spaces.items()])
+    table["95 % interval"] = [
+        f"{100 * low:.1f} to {100 * high:.1f}%" for low, high in table[["low", "high"]].to_numpy()
+    ]
+    return table[_NEAR_COPIES]

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from fetalkit.analysis import names
 from fetalkit.config import sets, variants
 from fetalkit.config.params import Params
 from fetalkit.data.study import Study
@@ -17,6 +18,12 @@ _POINTS = 40  # of a curve of losses
 def times(trained: Sequence[Trained]) -> pd.DataFrame:
     """Training time of every generator: ``run``, ``seconds``."""
     return pd.DataFrame([{"run": item.name, "seconds": round(item.seconds, 1)} for item in trained])
+
+
+def times_of(trained: Sequence[Trained]) -> pd.DataFrame:
+    """The same for readers: ``generator``, ``k``, ``seed``, ``seconds``."""
+    rows = [(item.generator, item.k, item.seed, item.seconds) for item in trained]
+    return pd.DataFrame(rows, columns=["generator", "k", "seed", "seconds"])
 
 
 def window(trained: Sequence[Trained]) -> int:
@@ -60,7 +67,8 @@ def drawing(settings: Params) -> dict[str, Any]:
         "Synthetic sets": len(sets.jobs(settings)),
         "Images per plane in each": settings.synthesis.images_per_plane,
         **{
-            f"Drawn by {name}": ", ".join(f"{key} {value}" for key, value in of.items()) for name, of in options.items()
+            f"Drawn by {name}": [f"{names.plain(key)}: {value}" for key, value in of.items()]
+            for name, of in options.items()
         },
         "Variants drawn for the fidelity page": len(sets.drawable(settings, variants.all_variants(settings))),
     }
@@ -68,8 +76,8 @@ def drawing(settings: Params) -> dict[str, Any]:
 
 def samples(study: Study, k: str, seed: int, each: int = 8) -> dict[str, np.ndarray]:
     """The first images of every plane, real and by every generator of a subset: plane and source → (`each`, h, w), uint8."""
-    names = [job["generator"] for job in sets.jobs(study.params) if (job["k"], job["seed"]) == (k, seed)]
-    shown = {"real": study.train(k, seed)} | {name: study.synthetic(name, k, seed) for name in names}
+    drawn = [job["generator"] for job in sets.jobs(study.params) if (job["k"], job["seed"]) == (k, seed)]
+    shown = {"real": study.train(k, seed)} | {name: study.synthetic(name, k, seed) for name in drawn}
     return {
         f"{plane} {name}": data.images[data.labels == number][:each]
         for number, plane in enumerate(study.planes)

@@ -3,9 +3,7 @@
 import math
 import re
 
-LEAST_P = 0.001  # smaller ones are not told apart
-
-_PLAIN = {
+PLAIN = {
     # sets of images
     "real_train": "real, train",
     "real_test": "real, test",
@@ -44,24 +42,11 @@ def plain(name: str) -> str:
     >>> plain("real_train"), plain("error@0.05"), plain("images_per_second"), plain("replay")
     ('real, train', 'error at noise 0.05', 'images per second', 'replay')
     """
-    if name in _PLAIN:
-        return _PLAIN[name]
+    if name in PLAIN:
+        return PLAIN[name]
     if name.startswith("error@"):
         return f"error at noise {name.removeprefix('error@')}"
     return name.replace("_", " ") if _IDENTIFIER.fullmatch(name) else name
-
-
-def p_value(p: float) -> str:
-    """A p-value that is never rounded to zero.
-
-    Examples
-    --------
-    >>> p_value(0.18), p_value(0.0123), p_value(0.00004), p_value(1.0), p_value(float("nan"))
-    ('0.18', '0.012', '< 0.001', '1', '–')
-    """
-    if math.isnan(p):
-        return "–"
-    return f"< {LEAST_P}" if p < LEAST_P else f"{p:.2g}"
 
 
 def per_plane(images: float) -> str:

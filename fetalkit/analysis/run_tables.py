@@ -11,7 +11,14 @@ from fetalkit.data.study import Study
 from fetalkit.experiments.outcome import Outcome
 from fetalkit.metrics.classification import reliability
 
-METRICS = ["accuracy", "balanced_accuracy", "macro_f1", "macro_auroc", "calibration_error", "validation_accuracy"]
+METRICS = {  # and which value of each is the best
+    "accuracy": "highest",
+    "balanced_accuracy": "highest",
+    "macro_f1": "highest",
+    "macro_auroc": "highest",
+    "calibration_error": "lowest",
+    "validation_accuracy": "highest",
+}
 _NO_CURVE = {"phase": 1, "step": 0, "validation_accuracy": np.nan}  # of a run that failed
 
 
@@ -55,7 +62,7 @@ def metric_means(table: pd.DataFrame) -> pd.DataFrame:
     """`METRICS` of every ``classifier``, ``k`` and ``arm``, mean over seeds, of a long table of results."""
     keys = ["classifier", "k", "arm"]
     mean = results.mean(table[table.metric.isin(METRICS)], [*keys, "metric"]).unstack("metric")
-    return pd.DataFrame(mean)[METRICS].reset_index()
+    return pd.DataFrame(mean)[[*METRICS]].reset_index()
 
 
 def reliability_of_arms(

@@ -8,7 +8,7 @@ import base64
 import io
 import re
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -23,14 +23,13 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage, BboxImage, FigureImage
 from PIL import Image
 
+from fetalkit.reporting import tables
+
 DPI = 110
 PALETTE_ERROR = (
     1.0  # grey levels of 255, root mean square: colours of curves stay below it, coloured photographs do not
 )
 _PICTURES = (AxesImage, BboxImage, FigureImage)
-MISSING = "–"
-# Tables of more columns are printed on a sheet turned on its side; those of more rows scroll on the screen.
-MOST_COLUMNS, MOST_ROWS = 10, 25
 
 _markdown = mistune.create_markdown(escape=True)
 
@@ -148,15 +147,17 @@ def table(
     frame: pd.DataFrame,
     name: str,
     caption: str,
-    formats: Mapping[str, str | Callable[[Any], str]] | None = None,
+    formats: Mapping[Any, tables.Format] | None = None,
     index: bool = False,
+    more: Collection[Any] = (),
+    marks: tables.Marks = tables.NO_MARKS,
 ) -> None:
     """Show a table with its caption; numbers are aligned to the right, wide tables scroll.
 
     Parameters
     ----------
     frame
-        The table. Column labels become the header; levels of a label are joined by " · ".
+        The table. Column labels become the header, in plain words; levels of a label are joined by " · ".
     name
         Identifier, unique in the notebook: letters, digits, ``-`` and ``_``.
     caption
@@ -166,27 +167,22 @@ def table(
         Default: four significant digits for floats, ``str`` for anything else. Missing values are shown as "–".
     index
         Show the index as well, as row headers.
+    more
+        Columns that a page shows only when they are asked for, and in print; whatever comes after seven others joins them.
+    marks
+        Which values are marked.
 
     Raises
     ------
     ValueError
-        When `name` has other characters, or `formats` names a column that does not exist.
+        When `name` has other characters, or `formats`, `more` or `marks` name a column that does not exist.
     """
     formats = dict(formats or {})
-    headers = frame.index.nlevels if index else 0
     shown = frame.reset_index() if index else frame
-    if unknown := [str(label) for label in formats if label not in shown.columns]:
+    named = [*formats, *more, *marks.best, *marks.per, *([] if marks.corrected is None else [marks.corrected])]
+    if unknown := [str(label) for label in named if label not in shown.columns]:
         raise ValueError(f"no column {', '.join(unknown)} in the table {name}; there are {list(shown.columns)}")
-    columns = [_column(shown.iloc[:, i], formats.get(shown.columns[i]), i < headers) for i in range(shown.shape[1])]
-    head = "".join(header for header, _ in columns)
-    body = "".join(f"<tr>{''.join(cells)}</tr>" for cells in zip(*(cells for _, cells in columns), strict=True))
-    about = escape(caption)
-    kinds = "table" + " wide" * (shown.shape[1] > MOST_COLUMNS) + " long" * (len(shown) > MOST_ROWS)
-    _show(
-        f'<div class="fetalkit {kinds}" role="region" tabindex="0" aria-label="{about}" style="overflow-x:auto">'
-        f'<table id="{_identifier(name)}"><caption><span>{about}</span></caption>'
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
-    )
+    _show(tables.html(shown, _identifier(name), caption, formats, frame.index.nlevels if index else 0, more, marks))
 
 
 def note(text: str) -> None:
@@ -217,9 +213,15 @@ def failures(outcomes: Sequence[Any]) -> list[str]:
 
 
 def facts(values: Mapping[str, Any]) -> None:
-    """Show a short list of named values."""
-    rows = "".join(f"<div><dt>{escape(str(key))}</dt><dd>{_text(value)}</dd></div>" for key, value in values.items())
+    """Show a short list of named values; a list of several is shown one below the other."""
+    rows = "".join(f"<div><dt>{escape(str(key))}</dt><dd>{_fact(value)}</dd></div>" for key, value in values.items())
     _show(f'<dl class="fetalkit facts">{rows}</dl>')
+
+
+def _fact(value: Any) -> str:
+    if not isinstance(value, list | tuple):
+        return tables.text(value)
+    return f"<ul>{''.join(f'<li>{tables.text(of)}</li>' for of in value)}</ul>" if value else "none"
 
 
 def _show(html: str) -> None:
@@ -230,36 +232,3 @@ def _identifier(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", name):
         raise ValueError(f"{name!r} is no name for a figure or table; use letters, digits, - and _ (a letter first)")
     return name
-
-
-def _column(values: pd.Series, form: str | Callable[[Any], str] | None, header: bool) -> tuple[str, list[str]]:
-    """Header cell and body cells of one column."""
-    label = values.name
-    if isinstance(label, tuple):
-        label = " · ".join(str(part) for part in label if str(part))
-    numeric = pd.api.types.is_numeric_dtype(values.infer_objects()) and not pd.api.types.is_bool_dtype(values)
-    align = f'style="text-align:{"right" if numeric else "left"}"'
-    cells = [_cell(_text(value, form), align, header) for value in values]
-    return f'<th scope="col" {align}>{escape(str(label))}</th>', cells
-
-
-def _cell(text: str, align: str, header: bool) -> str:
-    if header:
-        return f'<th scope="row" {align}>{text}</th>'
-    # Short texts stay on one line, longer ones may wrap.
-    return f'<td class="long" {align}>{text}</td>' if len(text) > 40 else f"<td {align}>{text}</td>"
-
-
-def _text(value: Any, form: str | Callable[[Any], str] | None = None) -> str:
-    """Escaped text of one value."""
-    if value is None or (pd.api.types.is_scalar(value) and pd.isna(value)):
-        return MISSING
-    if callable(form):
-        return escape(form(value))
-    if form is not None:
-        return escape(form.format(value) if "{" in form else format(value, form))
-    if isinstance(value, bool | np.bool_):
-        return "yes" if value else "no"
-    if isinstance(value, float | np.floating):
-        return f"{value:.4g}" if abs(value) < 1000 else f"{value:,.0f}"
-    return escape(str(value))
