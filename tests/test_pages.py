@@ -1,6 +1,7 @@
 """Pages of a report are self-contained; and what notebooks show in them."""
 
 import base64
+import hashlib
 import io
 import json
 import re
@@ -47,6 +48,18 @@ def render(*names, tables=(), settings=None):
     return {name: BeautifulSoup(content.decode(), "html.parser") for name, content in files.items()}
 
 
+def only_known_scripts_run(page):
+    """How many scripts a page has; each is in it, and its hash in the page's policy, which allows no other."""
+    policy = page.find("meta", {"http-equiv": "Content-Security-Policy"})["content"]
+    allowed = re.search("script-src ([^;]*)", policy)[1].split()
+    run = [script for script in page.select("script") if script["type"] != "application/json"]
+    digests = [hashlib.sha256(script.string.encode()).digest() for script in run]
+    assert allowed == [f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests]
+    assert not page.select("script[src]") and "form-action 'none'" in policy
+    assert not [element.name for element in page.find_all(True) if any(key.startswith("on") for key in element.attrs)]
+    return len(run)
+
+
 def figure(shown, name="planes", caption="Planes & <centres>."):
     fig, axes = plt.subplots(figsize=(2, 1))
     axes.plot([0, 1])
@@ -75,7 +88,8 @@ def test_report_is_complete_and_needs_nothing_else(root, shown):
     cohort = report["01_cohort.html"]
     assert cohort.select_one("figure img")["src"] == drawn.img["src"]
     for page in report.values():
-        assert not page.select("script, link, iframe")
+        assert not page.select("link, iframe")
+        assert only_known_scripts_run(page) == 1
         assert all(element["src"].startswith("data:") for element in page.select("[src]"))
         assert "default-src 'none'" in page.find("meta", {"http-equiv": "Content-Security-Policy"})["content"]
         assert page.html["lang"] == "en" and len(page.select("h1")) == 1
@@ -120,6 +134,56 @@ def test_code_is_folded_and_not_printed():
     on_paper = page.style.text.partition("@media print")[2]
     hidden = [selectors for selectors, rule in re.findall(r"([^{}]+){([^{}]+)}", on_paper) if "display: none" in rule]
     assert ".code" in hidden[0].replace(",", " ").split()
+
+
+def test_long_tables_can_be_sorted_and_wide_ones_unfolded(shown):
+    """A page is complete without its scripts: no row and no column is added by them, and columns unfold without."""
+    display.table(pd.DataFrame(np.zeros((3, 9)), columns=list("abcdefghi")), "wide", "Nine columns")
+    display.table(pd.DataFrame(np.arange(30)), "long", "30 rows")
+    execute("01_cohort", "# Short", [html(shown[0])])
+    execute("09_report", "# Long", [html(shown[1])])
+    report = render("01_cohort")
+    short, long = report["01_cohort.html"], report["index.html"]
+    assert len(long.select("tbody tr")) == 30 and len(short.select("tbody td")) == 27
+    label = short.select_one(".folds > label")
+    assert label.text == " 2 more columns: h, i" and label.input["type"] == "checkbox"
+    assert not long.select(".unfold")
+    screen, _, paper = short.style.text.partition("@media print")
+    assert ".folds:has(.unfold input:not(:checked)) .more { display: none; }" in screen
+    assert ".more" not in paper and ".unfold" in paper.partition("display: none")[0]
+
+
+def test_every_page_finds_what_stands_in_the_others(shown):
+    display.table(pd.DataFrame({"arm": ["replay", "</script>"], "gain": [1.5, 2]}), "gains", "Gains. " + "Long " * 40)
+    table = html(shown[0])
+    execute("01_cohort", "# Cohort", "## Few & many\n\nWhat *is* here.", [html(figure(shown))], [table])
+    execute("09_report", "# Report", "Above all.")
+    report = render("01_cohort")
+    for page in report.values():
+        assert page.select_one("form#search").has_attr("hidden")  # without script there is nothing to search with
+        stored = json.loads(page.select_one("#search-data").string)
+        assert stored["pages"] == [["index.html", "Report"], ["01_cohort.html", "1 Cohort"]]
+        front, top, section, picture, rows = stored["entries"]
+        assert front == [0, "content", "Report", "Above all."] and top == [1, "content", "Cohort", ""]
+        assert section == [1, "Few-&-many", "Few & many", "What is here."]
+        assert picture == [1, "planes", "Planes & <centres>.", "Planes & <centres>."]
+        assert rows[:2] == [1, "gains"] and len(rows[2]) < 100 and rows[3].endswith("arm gain replay </script>")
+        assert all(report[stored["pages"][number][0]].find(id=place) for number, place, *_ in stored["entries"])
+
+
+def test_settings_are_words_and_no_python():
+    execute("09_report", "# Report")
+    settings = {"arms": [{"arm": "real", "k": 10, "seeds": [0, 1], "none": None}], "grid": [[1, 2], [3]], "off": None}
+    page = render(settings=settings)["index.html"]
+    foot = {row.dt.text: row.dd.text for row in page.select("footer details dl div")}
+    assert foot == {"arms": "arm real, k 10, seeds 0, 1", "grid": "1, 2; 3", "off": "none"}
+
+
+def test_dark_pages_keep_figures_on_white():
+    execute("09_report", "# Report")
+    style = render()["index.html"].style.text
+    assert "@media screen and (prefers-color-scheme: dark)" in style
+    assert re.search(r":is\(figure, .view\) :is\(img, svg\) \{[^}]*background: #fff", style)
 
 
 def test_code_without_output_joins_the_code_after_it():

@@ -10,6 +10,7 @@ import jinja2
 from markupsafe import Markup, escape
 from pygments.formatters import HtmlFormatter
 
+from fetalkit.reporting import scripts
 from fetalkit.utils.errors import FetalkitError
 from fetalkit.utils.places import hide
 
@@ -35,14 +36,21 @@ def render(template: str, name: str, **values: Any) -> bytes:
     FetalkitError
         When the page has 3 MB or more.
     """
-    code_style = Markup(HtmlFormatter(style="vs").get_style_defs(".highlight"))
-    html = hide(_environment().get_template(template).render(study=STUDY, code_style=code_style, **values)).encode()
+    rendered = _environment().get_template(template).render(study=STUDY, **_code_styles(), **values)
+    html = scripts.embedded(hide(rendered)).encode()
     if len(html) >= LARGEST_PAGE:
         raise FetalkitError(
             f"{name}: its page has {len(html) / 1e6:.1f} MB, it must stay below {LARGEST_PAGE / 1e6:.1f} MB; "
             "show fewer or smaller figures"
         )
     return html
+
+
+@cache
+def _code_styles() -> dict[str, Markup]:
+    """Colours of code by day and by night, both with enough contrast."""
+    styles = {"code_style": "vs", "dark_code_style": "github-dark"}
+    return {name: Markup(HtmlFormatter(style=of).get_style_defs(".highlight")) for name, of in styles.items()}
 
 
 @cache

@@ -94,6 +94,7 @@ def read(
     _leave_out_published(soup)
     if not reveal.images:
         _leave_out_pictures(soup)
+    _let_unfold(soup)
     title, contents = _title(soup, label), _contents(soup)
     return Page(name, file or f"{name}.html", label, title, str(soup), contents, run)
 
@@ -151,6 +152,16 @@ def _leave_out_pictures(soup: BeautifulSoup) -> None:
             sentence = soup.new_tag("p", attrs={"class": "left-out"})
             sentence.string = LEFT_OUT
             picture.replace_with(sentence)
+
+
+def _let_unfold(soup: BeautifulSoup) -> None:
+    """Put a box above every table with folded columns that shows them when it is ticked, without a script."""
+    for table in soup.select(".fetalkit.folds"):
+        heads = [_text(head) for head in table.select("thead th.more")]
+        label = soup.new_tag("label", attrs={"class": "unfold"})
+        label.append(soup.new_tag("input", attrs={"type": "checkbox"}))
+        label.append(f" {len(heads)} more column{'s' * (len(heads) > 1)}: {', '.join(heads)}")
+        table.insert(0, label)
 
 
 def _title(soup: BeautifulSoup, label: str) -> str:

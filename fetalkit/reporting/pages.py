@@ -10,7 +10,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from fetalkit.reporting import layout, page_body
+from fetalkit.reporting import layout, page_body, search_index
 from fetalkit.reporting.page_body import Page, Reveal
 
 
@@ -51,10 +51,16 @@ def render(
     """
     pages = [page_body.read(cohort, front, "index.html", "Report", reveal)]
     pages += [page_body.read(cohort, name, reveal=reveal) for name in notebooks if name != front]
-    return {page.file: _html(number, pages, cohort, settings, tables) for number, page in enumerate(pages)}
+    shared = {
+        "cohort": cohort,
+        "settings": dict(_flat(settings)),
+        "tables": tables,
+        "search": search_index.index(pages),
+    }
+    return {page.file: _html(number, pages, shared) for number, page in enumerate(pages)}
 
 
-def _html(number: int, pages: Sequence[Page], cohort: str, settings: Mapping[str, Any], tables: Sequence[str]) -> bytes:
+def _html(number: int, pages: Sequence[Page], shared: Mapping[str, Any]) -> bytes:
     page = pages[number]
     return layout.render(
         "page.html.j2",
@@ -64,12 +70,10 @@ def _html(number: int, pages: Sequence[Page], cohort: str, settings: Mapping[str
         body=Markup(page.body),
         earlier=pages[number - 1] if number else None,
         later=pages[number + 1] if number + 1 < len(pages) else None,
-        cohort=cohort,
         run=_run(page.run),
         parameters=page.run["parameters"],
-        settings=dict(_flat(settings)),
         versions=page.run["versions"],
-        tables=tables,
+        **shared,
     )
 
 
@@ -95,7 +99,14 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
     for key, value in settings.items():
         if isinstance(value, Mapping):
             yield from _flat(value, f"{prefix}{key}.")
-        elif isinstance(value, list | tuple):
-            yield f"{prefix}{key}", ", ".join(map(str, value))
         else:
-            yield f"{prefix}{key}", str(value)
+            yield f"{prefix}{key}", _value(value)
+
+
+def _value(value: Any) -> str:
+    """A setting in words; what is nested in a list has its parts named."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_value(of)}" for key, of in value.items() if of is not None)
+    if isinstance(value, list | tuple):
+        return ("; " if any(isinstance(of, Mapping | list | tuple) for of in value) else ", ").join(map(_value, value))
+    return "none" if value is None else str(value)

@@ -18,7 +18,7 @@ from fetalkit.analysis.terms import SIGNIFICANT
 MISSING = wording.MISSING
 MOST_COLUMNS = 7  # that a page shows at first
 MOST_ROWS = 25  # longer tables scroll on the screen
-SORTED_ROWS = 8  # shorter ones are read at a glance
+SORTED_ROWS = 12  # shorter ones are read at a glance
 BEST = {"highest": "▲", "lowest": "▼"}
 CERTAIN = "★"
 INTERVAL = "95 % interval"
