@@ -93,6 +93,13 @@ def test_stages_list_the_code_that_they_run():
     assert dependencies.updated(text) == text, "run `make pipelines`"
 
 
+def test_networks_of_the_projects_own_are_dependencies_wherever_one_may_be_named():
+    """They are found by name, so no import tells."""
+    for stage in ("04_generator", "05_synthesis", "07_classify"):
+        code = dependencies.code_of(f"python -m fetalkit run {stage} --cohort phantom")
+        assert {"fetalkit/classifiers", "fetalkit/classifiers/denoiser_encoder.py"} & set(code), stage
+
+
 def test_no_output_of_a_stage_is_tracked_by_git():
     names = tracked()
     for path in PIPELINES:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import yaml
 
+from fetalkit.classifiers import own
 from fetalkit.utils import paths, provenance
 from fetalkit.utils.errors import FetalkitError
 
@@ -43,6 +44,8 @@ def code_of(command: str) -> list[str]:
             modules = (_module(file) for room in rooms for file in (paths.ROOT / PACKAGE / room).rglob("*.py"))
             files |= set(provenance.closure(tuple(name.removesuffix(".__init__") for name in modules)).values())
             files |= _own_classes()
+    if own.__name__ in needed:
+        files |= set(provenance.closure(tuple(own.MODULES.values())).values())
     extra = [_TEMPLATES] if f"{PACKAGE}.reporting.cards" in needed or verb == "report" else []
     return sorted([*_by_room(files), *extra])
 
