@@ -126,6 +126,27 @@ def test_report_is_complete_and_needs_nothing_else(root, shown):
     assert cohort.select_one("footer a[href='results.csv']")
 
 
+def test_dois_are_links_wherever_a_reader_sees_them_and_code_stays(shown):
+    display.facts({"source": "Sendra-Balcells 2023 (10.5281/zenodo.7540448)"})
+    table = "<table><tr><td>see DOI: 10.1000/182, or 10.1000/a(b)c.</td></tr></table>"
+    printed = new_output("stream", name="stdout", text="doi 10.1000/printed")
+    execute("09_report", "# Report\n\nTian et al. (doi 10.1049/ipr2.70151) and [this](https://doi.org/10.1/x); `10.1000/code`; "
+            "10.1234/56 is a quotient.", [html(shown[-1]), html(table), printed])  # fmt: skip
+    page = render(settings={"citation": "Wang & Li, doi 10.1000/foot"})["index.html"]
+    links = [(link["href"].removeprefix("https://doi.org/"), link.text) for link in page.select("a[href*=doi]")]
+    assert links == [
+        ("10.1049/ipr2.70151", "doi 10.1049/ipr2.70151"),
+        ("10.1/x", "this"),
+        ("10.5281/zenodo.7540448", "10.5281/zenodo.7540448"),
+        ("10.1000/182", "DOI: 10.1000/182"),
+        ("10.1000/a(b)c", "10.1000/a(b)c"),
+        ("10.1000/foot", "doi 10.1000/foot"),
+    ]
+    assert page.select_one("td").text == "see DOI: 10.1000/182, or 10.1000/a(b)c."
+    assert [code.text for code in page.select("p code, .printed")] == ["10.1000/code", "doi 10.1000/printed"]
+    assert "Wang & Li, doi 10.1000/foot" in page.footer.text
+
+
 def test_code_is_folded_and_not_printed():
     execute("09_report", "# Title", [])
     page = render()["index.html"]

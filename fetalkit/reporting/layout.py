@@ -10,7 +10,7 @@ import jinja2
 from markupsafe import Markup, escape
 from pygments.formatters import HtmlFormatter
 
-from fetalkit.reporting import scripts
+from fetalkit.reporting import dois, scripts
 from fetalkit.utils.errors import FetalkitError
 from fetalkit.utils.places import hide
 
@@ -64,6 +64,7 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters["fragment"] = quote
     environment.filters["breakable"] = _breakable
+    environment.filters["dois"] = lambda value: dois.linked(str(value))
     return environment
 
 

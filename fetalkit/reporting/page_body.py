@@ -1,6 +1,6 @@
 """What an executed notebook shows, as the body of a page: one HTML fragment that needs nothing but itself.
 
-nbconvert renders the cells by ``templates/cells.html.j2``; sections get names and links.
+nbconvert renders the cells by ``templates/cells.html.j2``; sections get names and links, DOIs become links.
 """
 
 import re
@@ -16,6 +16,7 @@ from bs4 import BeautifulSoup, Tag
 from nbconvert import HTMLExporter
 from nbconvert.filters import strip_ansi
 
+from fetalkit.reporting import dois
 from fetalkit.runner.records import record
 from fetalkit.utils import paths
 from fetalkit.utils.errors import FetalkitError
@@ -95,6 +96,7 @@ def read(
     if not reveal.images:
         _leave_out_pictures(soup)
     _let_unfold(soup)
+    dois.link(soup)
     title, contents = _title(soup, label), _contents(soup)
     return Page(name, file or f"{name}.html", label, title, str(soup), contents, run)
 
