@@ -245,7 +245,7 @@ def draw(
 
 @app.command()
 def readme() -> None:
-    """Bring the tables of README.md up to date with what is published."""
+    """Bring the tables of README.md, and reports/index.html, up to date with what is published."""
     from fetalkit.reporting import readme
 
     readme.update()

@@ -17,7 +17,7 @@ from fetalkit.config import params, privacy
 from fetalkit.experiments import reader_study
 from fetalkit.experiments.reader_study import Quiz
 from fetalkit.experiments.transfer import settings as transfers
-from fetalkit.reporting import build, publish
+from fetalkit.reporting import build, overview, publish
 from fetalkit.utils import paths
 from fetalkit.utils.errors import FetalkitError
 
@@ -152,8 +152,12 @@ def test_publishing_takes_the_run_s_report_and_keeps_what_is_not_of_it(run):
     paths.data("africa", "pages", "gains.csv").chmod(0o444)  # as DVC does where its cache is linked
 
     assert publish.publish("africa") == paths.reports("africa", "index.html")
-    report = {name: text for name, text in built().items() if name != "test_readings.csv"}
+    report = {name: overview.linked(text) for name, text in built().items() if name != "test_readings.csv"}
     assert published() == report | others
+    assert all(b'href="../index.html"' in text for name, text in published().items() if name.endswith("html"))
+    assert not any(b'href="../index.html"' in text for text in built().values()), "there is no overview beside a run"
+    page = BeautifulSoup(paths.reports("index.html").read_bytes(), "html.parser")
+    assert {f"africa/{name}" for name in report if name.endswith("html")} <= {link["href"] for link in page.select("a")}
     publish.publish("africa")
     assert published() == report | others
 
@@ -239,6 +243,8 @@ def test_a_search_is_built_and_published_in_one_go(search):
     assert publish.publish("africa", search) == place / "index.html"
     assert set(content(place)) == {"index.html", "first_round.csv", *names}
     assert (place / "first_round.csv").read_text() == "kept"
+    assert b'href="../index.html"' in (place / "index.html").read_bytes()
+    assert f'href="{place.name}/index.html"' in paths.reports("index.html").read_text()
 
 
 def test_unknown_search_is_named():

@@ -10,6 +10,7 @@ import jinja2
 from markupsafe import Markup, escape
 from pygments.formatters import HtmlFormatter
 
+from fetalkit.analysis import wording
 from fetalkit.reporting import dois, scripts
 from fetalkit.utils.errors import FetalkitError
 from fetalkit.utils.places import hide
@@ -65,6 +66,12 @@ def _environment() -> jinja2.Environment:
     environment.filters["fragment"] = quote
     environment.filters["breakable"] = _breakable
     environment.filters["dois"] = lambda value: dois.linked(str(value))
+    environment.filters |= {
+        "number": wording.number,
+        "span": wording.span,
+        "p_value": wording.p_value,
+        "percent": wording.percent,
+    }
     return environment
 
 

@@ -79,7 +79,7 @@ def read(
         When the notebook is missing, has failed or was not made by :mod:`fetalkit.runner`; when the page would need another
         file or the network; when two figures or tables have one name.
     """
-    label, reveal = label or _label(name), reveal or Reveal()
+    label, reveal = label or short_name(name), reveal or Reveal()
     path = paths.executed(cohort, name)
     run = record(path)
     notebook = nbformat.read(path, as_version=4)
@@ -203,7 +203,7 @@ def _text(tag: Tag) -> str:
     return " ".join(tag.get_text().split())
 
 
-def _label(name: str) -> str:
+def short_name(name: str) -> str:
     """Name for the navigation: ``01_cohort`` -> ``1 Cohort``."""
     number, _, words = name.partition("_")
     if not number.isdigit() or not words:

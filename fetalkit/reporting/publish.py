@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fetalkit.config import privacy
-from fetalkit.reporting import build, contents, machine, pages, test_log
+from fetalkit.reporting import build, contents, machine, overview, pages, test_log
 from fetalkit.utils import paths
 from fetalkit.utils.errors import FetalkitError
 from fetalkit.utils.files import replacing
@@ -47,7 +47,7 @@ def publish(study: str, search: str | None = None) -> Path:
     published = privacy.published(study)
     # First: a line too many is no harm, a report without one would be.
     test_log.add(build.published_log(study), built / contents.TEST_LOG)
-    with _replacing_report(published) as temporary:
+    with _replacing_report(published, public=privacy.public(study)) as temporary:
         build.copy(built, temporary)
         (temporary / contents.TEST_LOG).unlink()
     return published / "index.html"
@@ -59,18 +59,25 @@ def _publish_search(cohort: str, search: str) -> Path:
     notebook, names, folder = SEARCHES[search]
     tables = build.made(cohort, {name: ("search", name) for name in names})
     content = pages.render(cohort, [notebook], names, notebook, build.cohort_settings(cohort), build.reveal(cohort))
-    place = paths.reports if privacy.public(cohort) else paths.private_reports
-    published = place(folder.format(cohort=cohort))
-    with _replacing_report(published) as temporary:
+    public = privacy.public(cohort)
+    published = (paths.reports if public else paths.private_reports)(folder.format(cohort=cohort))
+    with _replacing_report(published, public) as temporary:
         build.write(content, tables, temporary)
     return published / "index.html"
 
 
 @contextmanager
-def _replacing_report(folder: Path) -> Iterator[Path]:
-    """As `fetalkit.utils.files.replacing`; what is no part of a report is taken over."""
+def _replacing_report(folder: Path, public: bool) -> Iterator[Path]:
+    """As `fetalkit.utils.files.replacing`; what is no part of a report is taken over.
+
+    Pages of a public report are linked with the overview of all studies, which is then written anew.
+    """
     with replacing(folder) as temporary:
         yield temporary
         for other in folder.iterdir() if folder.is_dir() else ():
             if other.suffix != ".html" and other.name not in _OWN and not (temporary / other.name).exists():
                 build.copy(other, temporary / other.name)
+        for page in temporary.glob("*.html") if public else ():
+            page.write_bytes(overview.linked(page.read_bytes()))
+    if public:
+        overview.write()

@@ -16,7 +16,7 @@ from fetalkit.analysis.generator_quality import quality
 from fetalkit.analysis.published import current
 from fetalkit.analysis.terms import MEAN
 from fetalkit.plots import readme as plots
-from fetalkit.reporting import bench_tables, display
+from fetalkit.reporting import bench_tables, display, overview
 from fetalkit.reporting.bench_tables import markdown_table, read_json
 from fetalkit.utils import paths
 from fetalkit.utils.errors import FetalkitError
@@ -198,7 +198,7 @@ def updated(page: str, text: str) -> str:
 
 
 def update() -> None:
-    """Bring the tables of all `PAGES`, and the figure, up to date.
+    """Bring the tables of all `PAGES`, the figure, and the overview of all studies up to date.
 
     Raises
     ------
@@ -220,6 +220,7 @@ def update() -> None:
             temporary.write_text(text, encoding="utf-8")
     with replacing(paths.ROOT / FIGURE) as temporary:
         temporary.write_bytes(content)
+    overview.write()
 
 
 def _figure() -> bytes:
