@@ -16,7 +16,8 @@ from nbformat.v4 import new_output
 from PIL import Image
 
 from fetalkit.analysis import names
-from fetalkit.reporting import display, page_body, pages, tables
+from fetalkit.plots.palette import INK
+from fetalkit.reporting import display, page_body, pages, rendering, tables
 from fetalkit.utils import paths
 from fetalkit.utils.errors import FetalkitError
 
@@ -86,7 +87,7 @@ def test_report_is_complete_and_needs_nothing_else(root, shown):
 
     assert list(report) == ["index.html", "01_cohort.html", "02_generate.html"]
     cohort = report["01_cohort.html"]
-    assert cohort.select_one("figure img")["src"] == drawn.img["src"]
+    assert str(cohort.select_one("figure svg")) == str(drawn.svg)
     for page in report.values():
         assert not page.select("link, iframe")
         assert only_known_scripts_run(page) == 1
@@ -223,9 +224,13 @@ def test_code_without_output_joins_the_code_after_it():
         ),
         (new_output("error", ename="ValueError", evalue="no"), "01_cohort.ipynb: cell 2 has failed; run"),
         (html("x" * 3_000_000), "01_cohort: its page has 3.0 MB, it must stay below 3.0 MB"),
+        (
+            html("<svg><use xlink:href='https://example.org/a.svg'/></svg>"),
+            "a drawing would need the file https://example.org/a.svg",
+        ),
         (html("<figure class='fetalkit' id='a'></figure>" * 2), "01_cohort: two figures or tables are named a"),
     ],
-    ids=["script", "image", "error", "size", "twice"],
+    ids=["script", "image", "error", "size", "drawing", "twice"],
 )
 def test_page_that_is_not_complete_in_itself_is_refused(output, message):
     execute("01_cohort", "# Title", [output])
@@ -270,11 +275,45 @@ def test_printed_text_is_tidied(printed, tidy):
 
 def test_figure_is_escaped_closed_and_deterministic(shown):
     first, second = figure(shown), figure(shown)
-    assert first.figcaption.text == "Planes & <centres>." and first.img["alt"] == "A rising line"
+    assert first.figcaption.text == "Planes & <centres>." and first.svg["aria-label"] == "A rising line"
     assert first.figure["id"] == "planes" and not plt.get_fignums()
-    assert first.img["src"] == second.img["src"]
-    with Image.open(io.BytesIO(base64.b64decode(first.img["src"].partition(",")[2]))) as png:
-        assert not png.info
+    assert str(first) == str(second)
+
+
+def test_a_chart_is_part_of_the_page_with_words_and_names_of_its_own(shown):
+    charts = []
+    for name in ("one", "two"):
+        fig, axes = plt.subplots(figsize=(3, 2))
+        axes.plot([-1, 2], "o", color=INK, gid="gain|<a>")
+        axes.set_xlabel("steps & more")
+        display.figure(fig, name, "A gain of -2.5 points in 84.8% of 10 px (-3 to 4).")
+        charts.append(shown[-1])
+    page = BeautifulSoup("".join(map(str, charts)), "html.parser")
+    assert "A gain of −2.5 points in 84.8 % of 10 px (−3 to 4)." in page.figcaption.text.replace("\u00a0", " ")
+    identifiers = [element["id"] for element in page.select("[id]")]
+    assert len(set(identifiers)) == len(identifiers) > 4
+    for element in page.select("[href]"):
+        assert element["href"].removeprefix("#") in identifiers
+    assert "−1" in page.svg.text and "steps & more" in page.svg.text  # a true minus
+    # As wide as in matplotlib's font, whatever font is there.
+    (label,) = [text for text in page.svg.select("text") if text.text == "steps & more"]
+    assert 60 < float(label["textlength"]) < 90 and "DejaVu Sans" not in label["style"]
+    assert page.svg.select_one("[data-of]")["data-of"] == "gain|<a>"
+    # Colours that the page may change.
+    assert f"var(--ink, {INK})" in str(page.svg) and "<style" not in str(page.svg)
+
+
+def test_pictures_and_charts_of_thousands_of_points_are_png_of_twice_the_pixels(shown):
+    few, many = plt.subplots(figsize=(3, 2))
+    many.plot(*np.random.default_rng(0).random((2, 3000)), "o")
+    display.figure(few, "many", "Many points.")
+    picture, axes = plt.subplots(figsize=(3, 2))
+    axes.imshow(np.zeros((4, 4)))
+    display.figure(picture, "picture", "A picture.")
+    for drawn, kind in zip(shown[-2:], ("chart", "pictures"), strict=True):
+        assert kind in drawn.figure["class"] and not drawn.svg
+        with Image.open(io.BytesIO(base64.b64decode(drawn.img["src"].partition(",")[2]))) as png:
+            assert not png.info and png.width == pytest.approx(2 * int(drawn.img["width"]), abs=1)
 
 
 @plt.style.context("default")  # the study's has text that is not quite grey
@@ -282,11 +321,11 @@ def test_figures_are_stored_with_as_few_colours_as_nobody_sees():
     def stored(draw):
         fig, axes = plt.subplots(figsize=(4, 3))
         draw(axes)
-        content, width, height = display.png(fig)
+        content, width, height = rendering.png(fig)
         stream = io.BytesIO()
         plt.close(fig)
         with Image.open(io.BytesIO(content)) as picture:
-            assert picture.size == (width, height)
+            assert picture.size == pytest.approx((2 * width, 2 * height), abs=1)
             picture.convert("RGB").save(stream, format="png", optimize=True)
             return picture.mode, len(content), len(stream.getvalue())
 

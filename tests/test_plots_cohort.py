@@ -8,7 +8,7 @@ from figures import fits, marks
 
 from fetalkit.plots import augmentation as augmentation_plots
 from fetalkit.plots import cohort as cohort_plots
-from fetalkit.plots.gradcam import attribution_gallery, overlay
+from fetalkit.plots.gradcam import attribution_gallery, evidence_outside, overlay, padding
 from fetalkit.reporting import display
 
 pytestmark = pytest.mark.slow
@@ -132,3 +132,17 @@ def test_the_gallery_puts_right_calls_first():
     assert drawn == ["a → a", "b → b", "a → a", "a → b", "b → a"]
     names = [text.get_text() for axis in figure.axes for text in axis.texts]
     assert names == ["right calls", "right calls", "wrong calls"]
+
+
+def test_what_a_map_shows_on_the_padding_is_told_and_not_drawn():
+    images = np.zeros((2, 32, 32), np.uint8)
+    images[0, 8:24], images[1] = 100, 100
+    images[0, 12, 5] = 0  # black within the picture
+    maps = np.ones((2, 32, 32))
+    assert padding(images)[0, :8].all() and not padding(images)[0, 8:24].any() and not padding(images)[1].any()
+    assert evidence_outside(images, maps).tolist() == [0.5, 0.0]
+    assert evidence_outside(images, 0 * maps).tolist() == [0.0, 0.0]
+    figure = attribution_gallery(images, maps, ["a → a", "b → b"], [True, True], columns=2)
+    assert [axis.get_title() for axis in figure.axes[:2]] == ["a → a  (50\u00a0% beside)", "b → b"]
+    plain, mapped = np.hsplit(np.asarray(figure.axes[0].images[0].get_array())[:, [*range(32), *range(33, 65)]], 2)
+    assert (mapped[:8] == plain[:8]).all() and (mapped[8:24] != plain[8:24]).any()

@@ -122,7 +122,7 @@ def guided():
 
 
 def legend(figure):
-    return [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    return [text.get_text() for text in figure.legends[0].get_texts()]
 
 
 def test_every_kind_of_guidance_has_a_line():
@@ -142,14 +142,14 @@ def test_a_scale_that_is_missing_breaks_the_line(column):
     first, second = figure.axes[0].lines
     assert np.isnan(first.get_xdata()).tolist() == np.isnan(first.get_ydata()).tolist() == [False, True, False]
     assert np.isfinite(second.get_xdata()).all()
-    assert legend(figure) == ["kind 0\n(× not measured: 2)", "kind 1"]
+    assert legend(figure) == ["kind 0 (× not measured: 2)", "kind 1"]
     scales = [text.get_text() for text in figure.axes[0].texts if text.get_text() in "123"]
     assert scales == ["1", "3", "1", "2", "3"]
 
 
 def test_guidance_without_any_recall():
     figure = fidelity_plots.accuracy_against_diversity(guided()[:6].assign(recall=np.nan))
-    assert legend(figure) == [f"kind {n}\n(× not measured: 1, 2, 3)" for n in (0, 1)]
+    assert legend(figure) == [f"kind {n} (× not measured: 1, 2, 3)" for n in (0, 1)]
     fits(figure, "guidance without recall")
 
 
@@ -167,7 +167,7 @@ def test_distances_that_are_missing_are_named():
     distances = {"real_test": np.array([0.1, 0.4]), "generator 1": np.array([0.2, np.nan])}
     figure = memorisation_plots.nearest_distances(distances, 0.1, SETS)
     labels = [line.get_label() for line in figure.axes[1].lines]
-    assert labels == ["real test", "generator 1: not measured", "threshold of near-copies"]
+    assert labels == ["real, test", "generator 1: not measured", "threshold of near-copies"]
     assert len(figure.axes[0].patches) == 1 and len(figure.axes[1].lines[1].get_xdata()) == 0
 
 

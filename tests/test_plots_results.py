@@ -6,12 +6,13 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from figures import crosses, fits, marks
+from figures import crosses, fits, marks, read
 
+from fetalkit.plots import curves as curve_plots
 from fetalkit.plots import gains as gain_plots
 from fetalkit.plots import results as result_plots
 from fetalkit.plots import transfer as transfer_plots
-from fetalkit.plots.palette import arm_styles
+from fetalkit.plots.palette import PAPER, arm_styles
 from fetalkit.reporting import display
 
 pytestmark = pytest.mark.slow
@@ -75,16 +76,20 @@ def colours(lines):
 
 
 def drawn_curves(axis):
-    return [line for line in axis.lines if len(line.get_xdata())]
+    """The thick lines."""
+    return [line for line in axis.lines if line.get_gid()]
 
 
-def test_learning_curves_show_every_arm():
-    figure = result_plots.learning_curves(curves(), ARMS)
+def test_learning_curves_show_every_arm_and_every_seed():
+    figure = curve_plots.learning_curves(curves(), ARMS)
     assert not marks(figure)
     looks = arm_styles(ARMS)
     for axis in figure.axes:
         assert len(drawn_curves(axis)) == len(ARMS)
         assert set(colours(drawn_curves(axis))) == {style.colour for style in looks.values()}
+        assert len(axis.lines) == len(ARMS) * (1 + len(SEEDS))
+    (line,) = [line for line in figure.axes[1].lines if line.get_gid() == "own 0|vit|5"]
+    assert line.get_ydata() == pytest.approx([50 + 4 + 1 + 5] * 3)
     fits(figure, "learning curves")
 
 
@@ -93,7 +98,7 @@ def test_a_curve_with_a_failed_run_is_named_and_not_drawn():
     table = curves([("own 3", "vit", "all", 1), ("real", "vit", "all", 0)])
     # A run that failed has no points but one.
     table = table.drop(table.index[table.validation_accuracy.isna() & (table.total_step > 10)])
-    figure = result_plots.learning_curves(table, ARMS)
+    figure = curve_plots.learning_curves(table, ARMS)
     assert marks(figure) == ["× own 3: failed", "× real: failed"]
     numbers = [len(drawn_curves(axis)) for axis in figure.axes]
     assert sorted(numbers) == [len(ARMS) - 2, *[len(ARMS)] * 3]
@@ -103,116 +108,197 @@ def test_a_curve_with_a_failed_run_is_named_and_not_drawn():
 
 def test_a_panel_whose_runs_all_failed_stays():
     table = curves([(arm, "vit", "5", 0) for arm in ARMS])
-    figure = result_plots.learning_curves(table, ARMS)
+    figure = curve_plots.learning_curves(table, ARMS)
     assert len(figure.axes) == 4 and len(marks(figure)) == len(ARMS)
+
+
+def test_the_steps_of_the_control_have_a_line_per_k_in_a_panel_per_classifier():
+    figure = curve_plots.accuracy_against_steps(curves([("real-long", "vit", "all", 2)]), "real-long")
+    shown = [[line.get_gid() for line in drawn_curves(axis)] for axis in figure.axes]
+    assert shown == [["real-long|net|5", "real-long|net|all"], ["real-long|vit|5"]]
+    assert marks(figure) == ["× all: failed"]
+    assert drawn_curves(figure.axes[1])[0].get_ydata() == pytest.approx([50 + 2 + 1 + 5] * 3)
+    fits(figure, "accuracy against steps")
 
 
 # --- accuracies
 
 
-def means(axis):
-    """Arm → where its mean is drawn."""
-    bars = [line for line in axis.lines if line.get_color() == "black"]
-    return {ARMS[round(np.mean(line.get_ydata()))]: line.get_xdata()[0] for line in bars}
+def spans(table):
+    """Mean over seeds, and an interval of 4 points down and 2 up; NaN where a run failed."""
+    keys = ["arm", "classifier", "k"]
+    mean = table.groupby(keys, sort=False).value.agg(lambda values: values.mean(skipna=False)).reset_index()
+    return mean.rename(columns={"value": "accuracy"}).assign(low=mean.value - 0.04, high=mean.value + 0.02)
 
 
-def test_accuracies_have_a_mean_per_arm():
-    table = long_table()
-    figure = result_plots.accuracy_by_arm(table[table.k == "5"], ARMS)
-    for offset, axis in zip((0, 0.05), figure.axes, strict=True):
-        assert means(axis) == pytest.approx({arm: 0.51 + 0.02 * n + offset for n, arm in enumerate(ARMS)})
+def by_arm(table):
+    few = table[table.k == "5"]
+    return result_plots.accuracy_by_arm(few, spans(few), ARMS)
+
+
+def test_accuracies_are_drawn_where_the_table_has_them():
+    figure = by_arm(long_table())
+    shown = read(figure)
+    for (number, arm), (classifier, more) in product(enumerate(ARMS), (("net", 0), ("vit", 5))):
+        mean = 51 + 2 * number + more
+        assert shown[f"{arm}|{classifier}"] == pytest.approx(np.array([[mean, number]]), abs=0.05)
+        assert shown[f"{arm}|{classifier}|interval"][:, 0] == pytest.approx([mean - 4, mean + 2], abs=0.05)
+        assert shown[f"{arm}|{classifier}|runs"][:, 0] == pytest.approx([mean - 1, mean, mean + 1], abs=0.05)
     assert not marks(figure)
     fits(figure, "accuracies")
 
 
-def test_an_accuracy_that_failed_has_dots_and_no_mean():
-    table = long_table([("own 3", "vit", "5", 1)])
-    figure = result_plots.accuracy_by_arm(table[table.k == "5"], ARMS)
-    first, second = figure.axes
-    assert set(means(first)) == set(ARMS) and set(means(second)) == set(ARMS) - {"own 3"}
+def test_an_accuracy_that_failed_has_its_other_runs_and_no_mean():
+    figure = by_arm(long_table([("own 3", "vit", "5", 1)]))
+    shown = read(figure)
+    assert "own 3|net" in shown and "own 3|vit" not in shown and len(shown["own 3|vit|runs"]) == 2
     assert marks(figure) == ["× 1 of 3 failed"]
-    assert second.texts[-1].get_position()[1] == ARMS.index("own 3")
-    assert sum(len(dots.get_offsets()) for dots in second.collections) == 3 * len(ARMS) - 1
+    assert figure.axes[1].texts[-1].get_position()[1] == ARMS.index("own 3")
 
 
 def test_an_arm_of_which_every_run_failed_keeps_its_row():
-    table = long_table([("real", name, "5", seed) for name in CLASSIFIERS for seed in SEEDS])
-    figure = result_plots.accuracy_by_arm(table[table.k == "5"], ARMS)
+    figure = by_arm(long_table([("real", name, "5", seed) for name in CLASSIFIERS for seed in SEEDS]))
     assert marks(figure) == ["× 3 of 3 failed"] * 2
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ARMS
 
 
 def against_k(failed=(), factors=None):
-    return result_plots.accuracy_against_k(long_table(failed), IMAGES, factors or {}, ARMS)
+    of_means = spans(long_table(failed)).query("classifier == 'net'")
+    return result_plots.accuracy_against_k(of_means, IMAGES, factors or {}, ARMS)
 
 
 def by_label(axis):
     return {line.get_label(): line for line in axis.lines}
 
 
-def test_accuracy_against_k_shows_every_arm_in_its_own_look():
+def test_accuracy_against_k_shows_every_arm_in_its_own_look_with_its_interval():
     figure = against_k(factors={"own 1": 2.345, "real": None})
-    lines = by_label(figure.axes[0])
+    (axis,) = figure.axes
+    lines = by_label(axis)
     assert list(lines) == ["real", "real-long", "own 0", "own 1 (× 2.3)", *ARMS[4:]]
-    assert lines["own 11"].get_ydata() == pytest.approx([50 + 2 * 13 + 1 + 2.5] * 2)
+    assert lines["own 11"].get_ydata() == pytest.approx([50 + 2 * 13 + 1] * 2)
+    ends = axis.collections[ARMS.index("own 11")].get_segments()[0][:, 1]
+    assert ends == pytest.approx([77 - 4, 77 + 2]), "an interval, and not the range of the seeds"
     assert len({(tuple(line.get_color()), line.get_marker()) for line in lines.values()}) == len(ARMS)
     fits(figure, "accuracy against k")
-    few = result_plots.accuracy_against_k(long_table().query("arm == 'own 7'"), IMAGES, {}, ARMS)
-    assert by_label(few.axes[0])["own 7"].get_color() == lines["own 7"].get_color()
 
 
-@pytest.mark.parametrize("name", CLASSIFIERS)
-def test_a_curve_over_k_has_a_gap_where_a_run_failed(name):
-    """Neither the mean over classifiers nor that over seeds nor the spread goes on without the run."""
-    figure = against_k([("own 3", name, "5", 1), ("real", name, "5", 0)])
+def test_a_curve_over_k_has_a_gap_where_a_run_failed():
+    figure = against_k([("own 3", "net", "5", 1), ("real", "net", "5", 0)])
     lines = by_label(figure.axes[0])
     assert np.isnan(lines["own 3"].get_ydata()).tolist() == [True, False]
     assert np.isfinite(lines["own 4"].get_ydata()).all()
-    assert crosses(figure) == [[5.0], [5.0]]
-    assert {tuple(line.get_color()) for line in figure.axes[0].lines if line.get_gid()} == {
-        arm_styles(ARMS)[arm].colour for arm in ("own 3", "real")
-    }
-    assert len({line.get_ydata()[0] for line in figure.axes[0].lines if line.get_gid()}) == 2, "none hides the other"
+    assert [len(places) for places in crosses(figure)] == [1, 1]
+    gone = [line for line in figure.axes[0].lines if line.get_marker() == "x" and line.get_gid()]
+    assert {tuple(line.get_color()) for line in gone} == {arm_styles(ARMS)[arm].colour for arm in ("own 3", "real")}
+    assert len({line.get_ydata()[0] for line in gone}) == 2, "none hides the other"
     assert "a run failed: no mean" in lines
     fits(figure, "accuracy against k with gaps")
 
 
-def test_an_arm_without_runs_at_some_k_has_not_failed():
-    table = long_table().query("arm != 'real' or k == '5'")
-    assert not crosses(result_plots.accuracy_against_k(table, IMAGES, {}, ARMS))
+def test_one_k_is_a_dot_with_room_around_it():
+    few = spans(long_table()).query("classifier == 'net' and k == '5'")
+    figure = result_plots.accuracy_against_k(few, IMAGES, {}, ARMS)
+    low, high = figure.axes[0].get_xlim()
+    assert low < 5 < high < 10 and not crosses(figure)
+    fits(figure, "one k")
+
+
+def test_an_accuracy_in_every_place_with_its_interval():
+    rows = [
+        dict(centre=centre, arm=arm, n=40, accuracy=accuracy, low=accuracy - 0.1, high=accuracy + 0.05)
+        for centre, (arm, accuracy) in product(("Ghana", "Malawi"), {"real-long": 0.6, "diffusion": 0.7}.items())
+    ]
+    table = pd.DataFrame(rows)
+    table.loc[3, ["accuracy", "low", "high"]] = np.nan
+    figure = result_plots.accuracy_by_place(table, "centre", ["real-long", "diffusion"])
+    shown = read(figure)
+    assert shown["real-long|Malawi"] == pytest.approx(np.array([[60, 0.7]]), abs=0.02)
+    assert shown["diffusion|Ghana|interval"][:, 0] == pytest.approx([60, 75], abs=0.05)
+    assert "diffusion|Malawi" not in shown and marks(figure) == ["× failed"]
+    fits(figure, "places")
 
 
 # --- reliability and confusion
 
 
-def test_reliability_shows_every_arm_and_names_those_that_failed():
-    bins = pd.DataFrame({"confidence": [0.3, 0.9], "accuracy": [0.4, 0.8], "share": [0.5, 0.5]})
+def test_reliability_shows_every_arm_with_intervals_and_names_those_that_failed():
+    bins = pd.DataFrame(
+        dict(confidence=[0.3, 0.9], accuracy=[0.4, 0.8], low=[0.2, 0.7], high=[0.6, 0.9], share=[0.5, 0.5])
+    )
     figure = result_plots.reliability({arm: None if arm == "own 5" else bins for arm in ARMS}, ARMS)
-    above, below = figure.axes
-    lines = by_label(above)
-    assert len(below.lines) == len(ARMS) - 1
-    assert set(ARMS) - {"own 5"} <= set(lines) and len(lines["own 5: failed"].get_xdata()) == 0
-    assert lines["own 5: failed"].get_color() == arm_styles(ARMS)["own 5"].colour
+    panels = {axis.get_title(loc="left"): axis for axis in figure.axes if axis.get_title(loc="left")}
+    assert list(panels) == ARMS
+    assert [text.get_text() for text in panels["own 5"].texts] == ["failed"]
+    segments = panels["real"].collections[0].get_segments()
+    assert [list(part[:, 1]) for part in segments] == [pytest.approx([20, 60]), pytest.approx([70, 90])]
+    assert read(figure)["real"] == pytest.approx(np.array([[30, 40], [90, 80]]), abs=0.2)
     fits(figure, "reliability")
 
 
-def test_confusion_of_a_failed_run_is_an_empty_matrix():
-    counts = np.array([[3, 1], [0, 4]])
-    matrices = {"real": counts, "gan": None, "own": counts}
-    figure = result_plots.confusion_matrices(matrices, ["Fetal brain", "Maternal cervix"])
-    assert [axis.get_title(loc="left") for axis in figure.axes[:3]] == list(matrices)
+def test_confusions_are_differences_from_the_control():
+    control, own = np.array([[3, 1], [0, 4]]), np.array([[2, 2], [1, 3]])
+    matrices = {"own": own, "real": control, "gan": None}
+    figure = result_plots.confusion_differences("real", matrices, ["Fetal brain", "Maternal cervix"], [4, 4])
+    titles = [axis.get_title(loc="left") for axis in figure.axes[:3]]
+    assert titles == ["real (%)", "own − real (points)", "gan − real (points)"]
     words = [[text.get_text() for text in axis.texts] for axis in figure.axes]
-    assert words == [["75", "25", "0", "100"], ["failed"], ["75", "25", "0", "100"], []]
+    assert words == [["75", "25", "0", "100"], ["−25", "+25", "+25", "−25"], ["failed"], []]
+    assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == ["brain (n = 4)", "cervix (n = 4)"]
+    fits(figure, "confusions")
+
+
+def test_a_control_that_failed_leaves_nothing_to_compare_with():
+    matrices = {"real": None, "own": np.eye(2)}
+    figure = result_plots.confusion_differences("real", matrices, ["a", "b"], [1, 1])
+    assert [[text.get_text() for text in axis.texts] for axis in figure.axes] == [["failed"], ["failed"]]
 
 
 # --- forest plots
+
+
+def dots_of(axis):
+    return [line for line in axis.lines if line.get_gid() and not line.get_gid().endswith("|interval")]
+
+
+def test_the_forest_is_drawn_where_the_table_has_its_gains():
+    shown = read(gain_plots.forest(gained(), ARMS))
+    for row in gained().itertuples():
+        of = f"{row.arm}|{row.control}|{row.k}"
+        height = ARMS[2:].index(row.arm) + (-0.17 if row.control == "real" else 0.17)
+        assert shown[of] == pytest.approx(np.array([[row.gain, height]]), abs=0.03)
+        assert shown[f"{of}|interval"][:, 0] == pytest.approx([row.low, row.high], abs=0.03)
+
+
+def test_a_panel_has_rows_for_what_it_shows_and_the_legend_says_what_is_open():
+    table = gained().query("k == 'all' or arm == 'own 1'")
+    figure = gain_plots.forest(table, ARMS)
+    first, second = figure.axes
+    assert [label.get_text() for label in first.get_yticklabels()] == ["own 1"]
+    assert len(second.get_yticklabels()) == len(ARMS[2:])
+    (legend,) = figure.legends
+    words = [text.get_text() for text in legend.get_texts()]
+    assert words == ["over real", "over real-long", "filled: the better control", "open: another control"]
+    faces = {dot.get_gid(): dot.get_markerfacecolor() == PAPER for dot in dots_of(first)}
+    assert faces == {"own 1|real|5": False, "own 1|real-long|5": True}
+    fits(figure, "forest with few rows")
+
+
+@pytest.mark.parametrize(
+    "left_out", ["k == 'all'", "arm != 'own 0'", "control == 'real'", "arm == 'own 2' and k == '5'"]
+)
+def test_a_forest_of_fewer_arms_controls_or_k(left_out):
+    table = gained().query(left_out)
+    figure = gain_plots.forest(table, ARMS)
+    assert sum(len(dots_of(axis)) for axis in figure.axes) == len(table) and len(figure.axes) == table.k.nunique()
+    fits(figure, left_out)
 
 
 def test_the_forest_has_a_dot_per_gain_in_the_colour_of_its_control():
     figure = gain_plots.forest(gained(), ARMS)
     looks = arm_styles(ARMS)
     for axis in figure.axes:
-        dots = [line for line in axis.lines if line.get_marker() == "o"]
+        dots = dots_of(axis)
         assert len(dots) == 2 * len(ARMS[2:])
         assert set(colours(dots)) == {looks["real"].colour, looks["real-long"].colour}
     fits(figure, "forest")
@@ -226,7 +312,7 @@ def test_any_controls_have_colours_of_their_own_and_rows_that_do_not_meet(number
         for arm, control in product("ab", controls)
     ]
     figure = gain_plots.forest(pd.DataFrame(rows), controls)
-    heights = [line.get_ydata()[0] for line in figure.axes[0].lines if line.get_marker() == "o"]
+    heights = [line.get_ydata()[0] for line in dots_of(figure.axes[0])]
     assert len(set(np.round(heights, 6))) == 2 * number
     assert max(heights[:number]) < min(heights[number:])
     assert len(figure.legends[0].get_texts()) == number
@@ -238,7 +324,7 @@ def test_a_gain_that_failed_is_marked_in_the_colour_of_its_control():
     (mark,) = [text for text in figure.axes[1].texts if text.get_text().startswith("×")]
     assert mark.get_text() == "× failed" and mark.get_color() == arm_styles(ARMS)["real-long"].colour
     assert mark.get_position()[1] == pytest.approx(2 + 0.17)
-    assert sum(line.get_marker() == "o" for line in figure.axes[1].lines) == 2 * len(ARMS[2:]) - 1
+    assert len(dots_of(figure.axes[1])) == 2 * len(ARMS[2:]) - 1
     fits(figure, "forest with a gap")
 
 
@@ -247,9 +333,10 @@ def test_gains_of_groups():
         dict(k=k, plane=plane, n=10, gain=gain, low=gain - 1, high=gain + 1)
         for k, (plane, gain) in product(SHOTS, {"brain": 1.0, "femur": np.nan}.items())
     ]
-    figure = gain_plots.forest_of_groups(pd.DataFrame(rows), "plane")
+    figure = gain_plots.forest_of_groups(pd.DataFrame(rows), "plane", ["femur", "brain"])
     assert marks(figure) == ["× failed"] * 2
-    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["brain (n = 10)", "femur (n = 10)"]
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["femur (n = 10)", "brain (n = 10)"]
+    assert read(figure)["brain|all"] == pytest.approx(np.array([[1, 1]]), abs=0.02)
     fits(figure, "groups")
 
 
@@ -261,12 +348,17 @@ def test_primary_comparisons_are_filled_where_they_stand_the_correction():
         return one | dict(p_holm=0.01, smallest_detectable_gain=2.5) | changes
 
     gone = dict.fromkeys(("gain", "low", "high", "p_holm", "smallest_detectable_gain"), np.nan)
-    figure = gain_plots.primary([entry(), entry(level="L2", p_holm=0.06), entry(k="all", **gone)])
+    figure = gain_plots.primary([entry(), entry(arm="simulation", level="L2", p_holm=0.06), entry(k="all", **gone)])
     (axis,) = figure.axes
-    dots = [line for line in axis.lines if line.get_marker() == "o"]
-    assert [dot.get_markerfacecolor() == "white" for dot in dots] == [False, True] and len(set(colours(dots))) == 2
+    dots = dots_of(axis)
+    assert [dot.get_markerfacecolor() == PAPER for dot in dots] == [False, True]
+    assert set(colours(dots)) == {
+        arm_styles(["diffusion"])["diffusion"].colour,
+        arm_styles(["simulation"])["simulation"].colour,
+    }
+    assert read(figure)["diffusion|real-long|mean|10|interval"][:, 0] == pytest.approx([1, 5], abs=0.02)
     assert marks(figure) == ["× failed"] and sum(line.get_linestyle() == ":" for line in axis.lines) == 2
-    assert axis.get_yticklabels()[2].get_text() == "diffusion over real-long\nmean, k = all"
+    assert axis.get_yticklabels()[2].get_text() == "diffusion over real-long\nmean, k = all, L0"
     fits(figure, "primary")
 
 
@@ -286,7 +378,7 @@ def test_transfer_gains_are_coloured_by_level_and_marked_where_they_failed():
     table = transfer_gains()
     table.loc[5, ["gain", "gain_low", "gain_high"]] = np.nan
     figure = transfer_plots.forest(table, ["a to b", "b to a"])
-    first, second = ([line for line in axis.lines if line.get_marker() == "o"] for axis in figure.axes)
+    first, second = map(dots_of, figure.axes)
     assert len(set(colours(first))) == len(first) == 3 and colours(second) == colours(first)[1:]
     assert marks(figure) == ["× failed"]
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["multi-scale", "coral", "joint+coral"]
@@ -355,7 +447,11 @@ def test_recalls_of_planes_run_from_the_control_to_what_was_changed():
     table.loc[5, "recall"] = np.nan
     figure = transfer_plots.plane_recalls(table, {"joint": "labelled images"})
     labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
-    assert labels == ["unaligned, in the source", "unaligned, in the target", "labelled images"]
+    assert [label.replace("\n", " ") for label in labels] == [
+        "unaligned, in the source",
+        "unaligned, in the target",
+        "labelled images",
+    ]
     line = next(line for line in figure.axes[0].lines if len(line.get_xdata()) == 2 and line.get_xdata()[1] == 75)
     assert line.get_xdata()[0] == 25 and marks(figure) == ["× failed"]
     fits(figure, "recalls")

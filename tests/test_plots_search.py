@@ -26,8 +26,13 @@ def test_a_line_per_k_and_a_tick_per_budget():
     assert [title(axis) for axis in figure.axes] == ["resnet", "vit"]
     for axis in figure.axes:
         lines = [line for line in axis.lines if len(line.get_xdata())]
-        assert len(lines) == 2 and list(lines[0].get_xdata()) == [100, 400, 1600]
-        assert list(lines[0].get_ydata()) == pytest.approx([53, 60.5, 90.5])
+        # Two seeds and their mean for each k.
+        assert len(lines) == 6 and list(lines[2].get_xdata()) == [100, 400, 1600]
+        assert [list(line.get_ydata()) for line in lines[:3]] == [
+            pytest.approx([52.5, 60, 90]),
+            pytest.approx([53.5, 61, 91]),
+            pytest.approx([53, 60.5, 90.5]),
+        ]
         assert [text.get_text() for text in axis.get_xticklabels()] == ["100", "400", "1600"]
     fits(figure, "accuracy against steps")
 

@@ -144,15 +144,20 @@ def test_a_page_leaves_out_pictures_and_messages_and_keeps_charts(elsewhere, mon
     picture, axes = plt.subplots()
     axes.imshow(np.zeros((4, 4)))
     display.figure(picture, "picture", "A picture.")
+    # Rasters are pictures wherever they are drawn: in a chart that matplotlib makes one of, and in one from elsewhere.
+    rasterized, axes = plt.subplots()
+    axes.plot([1, 2], rasterized=True)
+    display.figure(rasterized, "rasterized", "Pixels in a chart.")
+    shown.append("<figure class='fetalkit chart'><svg><image href='data:image/png;base64,iVBO'/></svg></figure>")
     html = [new_output("display_data", data={"text/html": text}) for text in shown]
     bare = new_output("display_data", data={"image/png": "iVBORw0KGgo="})
     drawn = new_output("display_data", data={"image/svg+xml": "<svg><text>A name</text></svg>"})
     said = new_output("stream", name="stderr", text=f"{PATIENT}.dcm: odd header")
     execute("01_cohort", "# Title", [*html, bare, drawn, said])
     open_ = page_body.read("africa", "01_cohort").body
-    assert open_.count("<img") == 3 and PATIENT in open_ and "<svg" in open_
+    assert open_.count("<img") == 3 and open_.count("<svg") == 3 and PATIENT in open_ and "<svg" in open_
     closed = page_body.read("africa", "01_cohort", reveal=page_body.Reveal(images=False, messages=False)).body
-    assert closed.count("<img") == 1 and closed.count(page_body.LEFT_OUT) == 3
+    assert closed.count("<svg") == 1 and "<im" not in closed and closed.count(page_body.LEFT_OUT) == 5
     assert 'id="chart"' in closed and "A picture." in closed
     assert PATIENT not in closed and "A name" not in closed
     assert len(pages.render("africa", ["01_cohort"], [], "01_cohort", {}, page_body.Reveal(False, False))) == 1

@@ -12,6 +12,7 @@ from PIL import Image
 
 from fetalkit.metrics.features import IMAGENET
 from fetalkit.plots import readme as plots
+from fetalkit.plots.palette import PAPER
 from fetalkit.reporting import readme
 from fetalkit.utils import paths
 from fetalkit.utils.errors import FetalkitError
@@ -197,7 +198,7 @@ def test_the_figure_shows_every_arm_of_the_headline_and_marks_failures():
     assert points == [("diffusion", 1.25), ("own-arm", -1.0)]
     assert intervals == [("diffusion", 0.25, 2.25)] and not words
     dots = [line for line in figure.axes[0].lines[1:] if len(line.get_xdata()) == 1]
-    assert {dot.get_markerfacecolor() for dot in dots} == {"white"}, "exploratory gains bear no mark of a test"
+    assert {dot.get_markerfacecolor() for dot in dots} == {PAPER}, "exploratory gains bear no mark of a test"
 
     broken = copy.deepcopy(SUMMARY["headline"])
     broken["diffusion"]["few_shot"] |= {"gain": None, "low": None, "high": None, "p_holm": None}

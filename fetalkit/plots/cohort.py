@@ -1,5 +1,6 @@
 """Figures of images, cohorts and generators. Each function draws from tables and arrays; none trains, loads or saves."""
 
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
@@ -7,12 +8,15 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from fetalkit.plots.missing import FAILED, mark_row
-from fetalkit.plots.palette import styles
+from fetalkit.plots.palette import COLOURS, MUTED, PAPER, styles
 
-WIDTH = 7.2  # inches: the text width of the report's pages
+WIDTH = 6.4  # inches: the width of text on the report's pages; on a telephone, words are then still legible
 
 
 def contact_sheet(rows: dict[str, np.ndarray], columns: int, titles: Sequence[str] | None = None) -> Figure:
@@ -40,13 +44,16 @@ def contact_sheet(rows: dict[str, np.ndarray], columns: int, titles: Sequence[st
             axis.set_axis_off()
             if place < len(images):
                 axis.imshow(images[place], cmap="gray", vmin=0, vmax=255)
-        line[0].text(
-            -0.1, 0.5, name.replace(" ", "\n"), transform=line[0].transAxes, ha="right", va="center", fontsize=8
-        )
+        line[0].text(-0.1, 0.5, _broken(name), transform=line[0].transAxes, ha="right", va="center", fontsize=8)
     if titles:
         for axis, title in zip(axes[0], titles, strict=True):
             axis.set_title(title, fontsize=8)
     return figure
+
+
+def _broken(name: str, most: int = 12) -> str:
+    """A name in lines that are short enough for the edge of a sheet."""
+    return "\n".join(textwrap.wrap(name, most, break_long_words=False, break_on_hyphens=True))
 
 
 def pairs_sheet(pairs: Sequence[tuple[np.ndarray, np.ndarray]], titles: Sequence[str], columns: int = 3) -> Figure:
@@ -111,7 +118,8 @@ def grey_levels(store: np.ndarray, places: Sequence[str]) -> Figure:
             np.arange(1, 256), share, label=place or "all", color=style.colour, linestyle=style.linestyle, linewidth=1.4
         )
     axis.set(xlabel="grey level", ylabel="share of non-black pixels (%)", xlim=(0, 255), yscale="log")
-    axis.legend(frameon=False, fontsize=8)
+    plain_log(axis.yaxis)
+    axis.legend(frameon=False, fontsize=9)
     return figure
 
 
@@ -124,8 +132,8 @@ def patients_per_part(splits: pd.DataFrame) -> Figure:
     long = table.melt(["part", "plane"], var_name="of", value_name="number")
     grid = facets(
         sns.catplot,
-        long, x="number", y="plane", hue="part", col="of", kind="bar", height=3, aspect=WIDTH / 6.4,
-        hue_order=["train", "validation", "test"], sharex=False, palette="colorblind",
+        long, x="number", y="plane", hue="part", col="of", kind="bar", height=3, aspect=WIDTH / 6.9,
+        hue_order=["train", "validation", "test"], sharex=False, palette=list(COLOURS[:3]),
     )  # fmt: skip
     grid.set_titles("{col_name}").set_axis_labels("number", "")
     return grid.figure
@@ -154,7 +162,10 @@ def training_losses(losses: Mapping[str, Sequence[float]], window: int, name: st
             color=style.colour, linestyle=style.linestyle, linewidth=1.4, marker="o" if len(means) == 1 else "",
         )  # fmt: skip
     axis.set(xlabel="training step", ylabel=name, xscale=scale, yscale=scale)
-    axis.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
+    if scale == "log":
+        plain_log(axis.xaxis)
+        plain_log(axis.yaxis)
+    _legend_of(figure, axis)
     return figure
 
 
@@ -168,18 +179,15 @@ def states(judged: pd.DataFrame) -> Figure:
     """
     named = judged.assign(name=judged.generator + ", k = " + judged.k.astype(str), percent=100 * judged.near_copies)
     colours = styles(named.name.unique())
-    figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 3.2), sharex=True)
-    for axis, column, label in zip(axes, ("kid", "percent"), ("KID", "near-copies, %"), strict=True):
+    figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 3.2), sharex=True, layout="constrained")
+    for axis, column, label in zip(axes, ("kid", "percent"), ("KID", "near-copies (%)"), strict=True):
         for (name, _), of in cast(Any, named.groupby(["name", "seed"], sort=False)):
             style = colours[name]
             axis.plot(of.step, of[column], color=style.colour, linestyle=style.linestyle, linewidth=1.2, label=name)
-            for kept, face in ((of[of.kept], style.colour), (of[~of.kept], "white")):
+            for kept, face in ((of[of.kept], style.colour), (of[~of.kept], PAPER)):
                 axis.plot(kept.step, kept[column], "o", color=style.colour, markerfacecolor=face, markersize=5)
         axis.set(xlabel="training step", ylabel=label, xlim=(0, None), ylim=(0, None))
-    handles, labels = axes[1].get_legend_handles_labels()
-    unique = dict(zip(labels, handles, strict=True))
-    axes[1].legend(unique.values(), unique.keys(), loc="center left", bbox_to_anchor=(1.01, 0.5))
-    figure.tight_layout()
+    _legend_of(figure, axes[1])
     return figure
 
 
@@ -198,13 +206,44 @@ def candidate_scores(candidates: pd.DataFrame, real: float) -> Figure:
     sns.pointplot(shown.assign(percent=100 * shown.cas), x="percent", y="candidate", linestyle="none", ax=axis)
     for place in np.flatnonzero(shown.cas.isna()).tolist():
         mark_row(axis, place)
-    axis.axvline(100 * real, color="0.3", linestyle="--", linewidth=1.2)
+    axis.axvline(100 * real, color=MUTED, linestyle="--", linewidth=1.2)
     axis.set(xlabel="accuracy on validation images (%); dashed: learnt from real images", ylabel="")
     axis.grid(axis="x")
     return figure
+
+
+def plain_log(axis: Axis) -> None:
+    """Numbers as they are along an axis of powers: 0.02 and 500, not powers of ten."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=12))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+    axis.set_minor_locator(NullLocator())
+
+
+def _legend_of(figure: Figure, axis: Axes) -> None:
+    """What is drawn in a panel, each name once, below the figure."""
+    handles, labels = axis.get_legend_handles_labels()
+    unique = dict(zip(labels, handles, strict=True))
+    columns = max(1, min(len(unique), int(WIDTH / (0.7 + 0.08 * max(map(len, unique), default=1)))))
+    figure.legend(unique.values(), unique.keys(), loc="outside lower center", ncols=columns, fontsize=9)
 
 
 def facets(plot: Callable, *arguments, **settings) -> sns.FacetGrid:
     """Figure-level seaborn plot; these lay themselves out and dislike matplotlib's constrained layout."""
     with plt.rc_context({"figure.constrained_layout.use": False}):
         return plot(*arguments, **settings)
+
+
+def facet_axes(number: int, height: float, most: int = 3, **shared) -> tuple[Figure, list[Axes]]:
+    """Panels in lines of at most `most`, as many in each as fill them evenly; each `height` inches tall."""
+    lines = -(-number // most)
+    columns = -(-number // lines)
+    height = min(height, 7.0 / lines)
+    figure, axes = plt.subplots(lines, columns, figsize=(WIDTH, height * lines + 0.6), squeeze=False, **shared)
+    for axis in axes.flat[number:]:
+        axis.set_axis_off()
+    return figure, list(axes.flat[:number])
+
+
+def short_plane(plane: str) -> str:
+    """The name of a plane without whose it is."""
+    return plane.removeprefix("Fetal ").removeprefix("Maternal ")

@@ -17,9 +17,9 @@ from fetalkit.metrics.compare import ALL
 from fetalkit.metrics.domain_gap import matrix
 from fetalkit.plots.cohort import WIDTH
 from fetalkit.plots.missing import NOT_MEASURED, mark_row
-from fetalkit.plots.palette import Style, styles
+from fetalkit.plots.palette import INK, MUTED, Style, styles
 
-_WITHIN = "0.55"  # grey: references, which are no gap
+_WITHIN = "#8a929c"  # grey: references, which are no gap
 _SHARES, _PERCENT = "cividis", Normalize(0, 100)
 # Of a whole figure, as `fetalkit.reporting.display.style` sets those of axes.
 _TITLE = dict(x=0.01, ha="left", fontsize=11, fontweight="bold")
@@ -38,7 +38,9 @@ def frechet_matrices(table: pd.DataFrame, plane: str = ALL) -> Figure:
     frechet = matrix(table, plane)
     times = frechet / matrix(table, plane, "within")
     n = int(table[table.plane == plane].n.max())
-    figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 0.45 * len(frechet) + 1.4), sharey=True)
+    longest = max(map(len, frechet.index))  # rotated, it needs room below
+    size = (WIDTH, 0.45 * len(frechet) + 1.2 + 0.055 * longest)
+    figure, axes = plt.subplots(1, 2, figsize=size, sharey=True)
     of = "all planes" if plane == ALL else plane
     titles = (f"Fréchet distance\n{of}, n = {n}", "times the distance\nwithin a centre")
     for axis, values, title in zip(axes, (frechet, times), titles, strict=True):
@@ -50,7 +52,7 @@ def frechet_matrices(table: pd.DataFrame, plane: str = ALL) -> Figure:
         )  # fmt: skip
         for place, reference in enumerate(np.diag(values)):  # no gap
             if not np.isnan(reference):
-                axis.add_patch(Rectangle((place, place), 1, 1, fill=False, edgecolor="0.2", linewidth=1.5))
+                axis.add_patch(Rectangle((place, place), 1, 1, fill=False, edgecolor=INK, linewidth=1.5))
         axis.set(title=title, xlabel="centre", ylabel="", facecolor="0.92")
         axis.grid(visible=False)
         axis.tick_params(axis="x", rotation=45, length=0)
@@ -101,7 +103,7 @@ def mean_images_and_spectra(means: Mapping[str, np.ndarray], spectra: pd.DataFra
         As `fetalkit.metrics.domain_gap.radial_spectrum` gives them.
     """
     columns = min(8, len(means))
-    lines, side = -(-len(means) // columns), min(WIDTH / columns, 1.8)
+    lines, side = -(-len(means) // columns), min(WIDTH / columns, 1.4)
     figure = plt.figure(figsize=(WIDTH, side * lines + 3.2))
     above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=[side * lines + 0.3, 2.9]).flat
     above.suptitle("average image", **_TITLE)
@@ -112,7 +114,7 @@ def mean_images_and_spectra(means: Mapping[str, np.ndarray], spectra: pd.DataFra
         axis.set_axis_off()
     for axis, (name, mean) in zip(panels[: len(means)], means.items(), strict=True):
         axis.imshow(mean, cmap="gray", vmin=0, vmax=brightest)
-        axis.set_title(name, fontsize=9, fontweight="normal", loc="center")
+        axis.set_title(name, fontsize=8, fontweight="normal", loc="center")
     axis = below.subplots()
     octaves = [2**number for number in range(int(np.log2(len(spectra))) + 1)]
     for number, (name, look) in enumerate(styles(map(str, spectra)).items()):
@@ -123,7 +125,7 @@ def mean_images_and_spectra(means: Mapping[str, np.ndarray], spectra: pd.DataFra
     axis.set_xticks(octaves, [str(cycles) for cycles in octaves])
     for side in (axis.xaxis, axis.yaxis):
         side.set_minor_locator(NullLocator())
-    axis.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=9)
+    axis.legend(loc="upper right", fontsize=8.5)
     return figure
 
 
@@ -173,7 +175,7 @@ def centre_recognition(table: pd.DataFrame) -> Figure:
         )  # fmt: skip
         for place in places[rows.balanced_accuracy.isna()]:
             mark_row(axis, place, look.colour, NOT_MEASURED)
-    axis.axvline(100 * table.chance.iloc[0], color="0.25", linestyle="--", linewidth=1.2, label="chance")
+    axis.axvline(100 * table.chance.iloc[0], color=MUTED, linestyle="--", linewidth=1.2, label="chance")
     axis.set_yticks(range(len(kinds)), kinds, fontsize=9)
     axis.set(ylim=(len(kinds) - 0.5, -0.5), xlim=(0, 103), xlabel="balanced accuracy (%)")
     axis.set_title("how well the centre is told from border or size alone")
@@ -194,7 +196,7 @@ def mean_masks(rows: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
     centres = list(dict.fromkeys(centre for masks in rows.values() for centre in masks))
     columns = len(centres)
     figure, axes = plt.subplots(
-        len(rows), columns, figsize=(WIDTH, (WIDTH / columns + 0.15) * len(rows) + 1.0), squeeze=False
+        len(rows), columns, figsize=(WIDTH, (min(WIDTH / columns, 1.7) + 0.15) * len(rows) + 1.0), squeeze=False
     )
     for axis in axes.flat:
         axis.set(xticks=[], yticks=[])
@@ -218,7 +220,7 @@ def _dots(style: Style) -> dict:
 def _bars(axis: Axes, places: np.ndarray, rows: pd.DataFrame, colour, label: str) -> None:
     axis.barh(
         places, rows.distance, 0.7, xerr=_error(rows, "distance"), color=colour, label=label, capsize=2.5,
-        error_kw=dict(ecolor="0.2", elinewidth=1),
+        error_kw=dict(ecolor=INK, elinewidth=1),
     )  # fmt: skip
 
 

@@ -2,47 +2,60 @@
 
 from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
-from typing import Any, get_args
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from fetalkit.analysis.terms import SIGNIFICANT
-from fetalkit.config.arms import Level
+from fetalkit.config.shots import rank
 from fetalkit.plots.cohort import WIDTH
 from fetalkit.plots.missing import mark_row
-from fetalkit.plots.palette import arm_styles, styles
+from fetalkit.plots.palette import INK, MUTED, PAPER, arm_styles, styles
+
+GAIN = "gain in accuracy (points)"
+_TALLEST = 6.9  # inches that the rows of a figure may take: with its legend it fits a printed page
 
 
-def primary(named: Sequence[Mapping[str, Any]]) -> Figure:
+def primary(named: Sequence[Mapping[str, Any]], all_arms: Sequence[str] = ()) -> Figure:
     """Gains of the primary comparisons with their 95 % intervals; filled are those that are told from zero after correction.
 
     Parameters
     ----------
     named
-        As `fetalkit.analysis.primary.compared` returns them. A gain that is NaN, because a run failed, is marked; a grey stroke
-        is the smallest true gain that the study finds 8 times in 10.
+        As `fetalkit.analysis.primary.compared` returns them. A gain that is NaN, because a run failed, is marked; a dotted
+        stroke is the smallest true gain that the study finds 8 times in 10.
+    all_arms
+        Every arm of the study in the order of params.yaml: colours follow from it.
     """
-    figure, (axis,) = forest_panels(1, 0.42 * len(named) + 1.3)
-    looks = styles(get_args(Level))
+    figure, (axis,) = forest_panels([len(named)], 0.46)
+    looks = arm_styles(all_arms, [entry["arm"] for entry in named])
     for place, entry in enumerate(named):
-        row, colour = SimpleNamespace(**entry), looks[entry["level"]].colour
-        draw_interval(axis, row, place, colour, filled=entry["p_holm"] < SIGNIFICANT)
-        detectable = entry["smallest_detectable_gain"]
-        if not np.isnan(detectable):
-            axis.plot([detectable] * 2, [place - 0.3, place + 0.3], color="0.55", linewidth=1.6, linestyle=":")
+        row, look = SimpleNamespace(**entry), looks[entry["arm"]]
+        of = f"{row.arm}|{row.control}|{row.classifier}|{row.k}"
+        draw_interval(axis, row, place, look.colour, row.p_holm < SIGNIFICANT, look.marker, of)
+        if not np.isnan(row.smallest_detectable_gain):
+            ends = [place - 0.3, place + 0.3]
+            axis.plot([row.smallest_detectable_gain] * 2, ends, color=MUTED, linewidth=1.6, linestyle=":")
     name_rows(
-        axis, [f"{entry['arm']} over {entry['control']}\n{entry['classifier']}, k = {entry['k']}" for entry in named]
+        axis,
+        [
+            f"{entry['arm']} over {entry['control']}\n{entry['classifier']}, k = {entry['k']}, {entry['level']}"
+            for entry in named
+        ],
     )
-    levels = list(dict.fromkeys(entry["level"] for entry in named))
-    handles = [Line2D([], [], color=looks[level].colour, marker="o", label=level) for level in levels]
-    handles.append(Line2D([], [], color="0.55", linestyle=":", label="found 8 times in 10"))
-    figure.legend(handles=handles, loc="outside upper right", ncols=4)
-    figure.supxlabel("gain in accuracy (points)", fontsize=10.5)
+    axis.set_xlabel(GAIN)
+    handles = [
+        Line2D([], [], color=INK, marker="o", label="told from zero after correction"),
+        Line2D([], [], color=INK, marker="o", markerfacecolor=PAPER, label="not told from zero"),
+        Line2D([], [], color=MUTED, linestyle=":", label="smallest gain found 8 times in 10"),
+    ]
+    legend_beside(figure, handles)
     return figure
 
 
@@ -53,63 +66,120 @@ def forest(gained: pd.DataFrame, all_arms: Sequence[str], by: str = "arm") -> Fi
     ----------
     gained
         Rows of `fetalkit.analysis.gains.table`, one per k, control and value of `by`. A gain that is NaN, because a run failed,
-        is marked.
+        is marked. A panel has rows for what it has gains of, and no others.
     all_arms
         Every arm of the study in the order of params.yaml: colours of the controls follow from it.
     by
         Column whose values stand below each other.
     """
-    names, controls = list(dict.fromkeys(gained[by])), sorted(set(gained.control))
-    looks = arm_styles(all_arms, controls)
-    middle, apart = (len(controls) - 1) / 2, min(0.34, 0.8 / max(1, len(controls)))
-    offsets = {control: apart * (number - middle) for number, control in enumerate(controls)}
-    figure, axes = forest_panels(gained.k.nunique(), 0.36 * max(1.0, len(controls) / 3) * len(names) + 1.3)
-    for axis, k in zip(axes, dict.fromkeys(gained.k), strict=True):
-        for row in gained[gained.k == k].itertuples():
-            place, colour = names.index(getattr(row, by)) + offsets[row.control], looks[row.control].colour
-            draw_interval(axis, row, place, colour, filled=row.better_control)
+    controls = [name for name in dict.fromkeys([*all_arms, *gained.control]) if name in set(gained.control)]
+    looks, number = arm_styles(all_arms, controls), len(controls)
+    apart = min(0.34, 0.8 / max(1, number))
+    offsets = {control: apart * (place - (number - 1) / 2) for place, control in enumerate(controls)}
+    parts = {k: gained[gained.k == k] for k in sorted(set(gained.k), key=rank)}
+    rows = {k: list(dict.fromkeys(part[by])) for k, part in parts.items()}
+    figure, axes = forest_panels([len(names) for names in rows.values()], 0.36 * max(1.0, number / 3))
+    for axis, (k, part) in zip(axes, parts.items(), strict=True):
+        for row in part.itertuples():
+            name, look = getattr(row, by), looks[row.control]
+            of = f"{name}|{row.control}|{k}"
+            place = rows[k].index(name) + offsets[row.control]
+            draw_interval(axis, row, place, look.colour, row.better_control, look.marker, of)
+        name_rows(axis, rows[k])
         axis.set_title(f"k = {k}")
-    name_rows(axes[0], names)
-    handles = [Line2D([], [], color=looks[name].colour, marker="o", label=f"over {name}") for name in controls]
-    figure.legend(handles=handles, loc="outside upper right", ncols=min(4, len(controls)))
-    figure.supxlabel("gain in accuracy (points)", fontsize=10.5)
+    axes[-1].set_xlabel(GAIN)
+    handles = [
+        Line2D([], [], color=looks[name].colour, marker=looks[name].marker, label=f"over {name}") for name in controls
+    ]
+    if not gained.better_control.all():
+        handles += [
+            Line2D([], [], color=INK, marker="o", linestyle="", label="filled: the better control"),
+            Line2D([], [], color=INK, marker="o", linestyle="", markerfacecolor=PAPER, label="open: another control"),
+        ]
+    legend_beside(figure, handles)
     return figure
 
 
-def forest_of_groups(gained: pd.DataFrame, of: str) -> Figure:
-    """Gains in parts of the test set with their 95 % intervals, one panel per k; as `gains.by_group` returns them."""
-    names = list(dict.fromkeys(gained[of]))
-    figure, axes = forest_panels(gained.k.nunique(), 0.34 * len(names) + 1.1)
+def forest_of_groups(gained: pd.DataFrame, of: str, order: Sequence[str] = ()) -> Figure:
+    """Gains in parts of the test set with their 95 % intervals, one panel per k; as `gains.by_group` returns them.
+
+    Parameters
+    ----------
+    gained
+        One row per k and part.
+    of
+        Column that names the parts.
+    order
+        Names of parts in the order in which they stand; others follow by name.
+    """
+    there = list(dict.fromkeys(gained[of]))
+    names = [*(name for name in order if name in there), *sorted(set(there) - set(order))]
+    shots = sorted(set(gained.k), key=rank)
+    figure, axes = forest_panels([len(names)] * len(shots), 0.3)
     colour = styles([of])[of].colour
-    for axis, k in zip(axes, dict.fromkeys(gained.k), strict=True):
-        for row in gained[gained.k == k].itertuples():
-            draw_interval(axis, row, names.index(getattr(row, of)), colour)
-        axis.set_title(f"k = {k}")
     number = gained.groupby(of, sort=False).n.first()
-    name_rows(axes[0], [f"{name} (n = {number[name]})" for name in names])
-    figure.supxlabel("gain in accuracy (points)", fontsize=10.5)
+    for axis, k in zip(axes, shots, strict=True):
+        for row in gained[gained.k == k].itertuples():
+            name = getattr(row, of)
+            draw_interval(axis, row, names.index(name), colour, of=f"{name}|{k}")
+        axis.set_title(f"k = {k}")
+        name_rows(axis, [f"{name} (n = {number[name]})" for name in names])
+    axes[-1].set_xlabel(GAIN)
     return figure
 
 
-def draw_interval(axis: Axes, row, place: float, colour, filled: bool = True) -> None:
-    """Draw ``row.gain`` as a dot and from ``row.low`` to ``row.high`` as a line, at the height `place`; mark a missing gain."""
+def draw_interval(
+    axis: Axes, row, place: float, colour, filled: bool = True, marker: str = "o", of: str | None = None
+) -> None:
+    """Draw ``row.gain`` as a dot and from ``row.low`` to ``row.high`` as a line, at the height `place`; mark a missing gain.
+
+    `of` names the dot in the drawing, and with ``|interval`` the line.
+    """
     if np.isnan(row.gain):
         mark_row(axis, place, colour)
         return
-    axis.plot([row.low, row.high], [place, place], color=colour, linewidth=1.6)
-    axis.plot(row.gain, place, "o", color=colour, markerfacecolor=colour if filled else "white", markersize=5)
+    name = of and f"{of}|interval"
+    axis.plot([row.low, row.high], [place, place], color=colour, linewidth=1.6, gid=name)
+    face = colour if filled else PAPER
+    axis.plot(row.gain, place, marker, color=colour, markerfacecolor=face, markersize=5, gid=of)
 
 
 def name_rows(axis: Axes, names: Sequence[str]) -> None:
     """Name the rows of a forest plot, the first one on top, with room above and below."""
-    axis.set_yticks(range(len(names)), names, fontsize=9)
+    height = axis.get_position().height * axis.figure.get_size_inches()[1] / max(1, len(names))  # inches of a row
+    axis.set_yticks(range(len(names)), names, fontsize=9 if height > 0.17 else 8)
     axis.set_ylim(len(names) - 0.5, -0.5)
 
 
-def forest_panels(number: int, height: float) -> tuple[Figure, Sequence[Axes]]:
-    """Panels side by side with the same axes, each with a line at no gain."""
-    figure, axes = plt.subplots(1, number, figsize=(WIDTH, height), sharey=True, sharex=True, squeeze=False)
-    for axis in axes[0]:
-        axis.axvline(0, color="0.4", linewidth=1)
-        axis.grid(axis="x", alpha=0.4)
-    return figure, axes[0]
+def forest_panels(rows: Sequence[int], height: float) -> tuple[Figure, Sequence[Axes]]:
+    """Panels below each other with the same horizontal axis, each with a line at no gain.
+
+    Parameters
+    ----------
+    rows
+        Of every panel.
+    height
+        Inches of a row; less where the figure would be taller than a page.
+    """
+    above = 0.34  # inches that the title of a panel takes
+    height = min(height, (_TALLEST - above * len(rows)) / max(1, sum(rows)))
+    size = (WIDTH, max(1.2, height * sum(rows) + above * len(rows) + 0.8))
+    ratios = [max(1, number) for number in rows]
+    figure, axes = plt.subplots(
+        len(rows), 1, figsize=size, sharex=True, squeeze=False, gridspec_kw={"height_ratios": ratios}
+    )
+    for axis in axes[:, 0]:
+        axis.axvline(0, color=MUTED, linewidth=1)
+        axis.grid(axis="y", visible=False)
+        axis.tick_params(axis="y", length=2)
+    return figure, axes[:, 0]
+
+
+def legend_beside(figure: Figure, handles: Sequence[Artist], above: bool = False, **settings) -> None:
+    """Legend below a figure, or `above` where a label of all panels stands below; in as many lines as it takes."""
+    needed = sum(0.62 + 0.076 * len(str(handle.get_label())) for handle in handles)  # inches
+    widest = max((0.62 + 0.076 * len(str(handle.get_label())) for handle in handles), default=1.0)
+    lines = -(-needed // WIDTH)
+    columns = int(min(max(1, len(handles) // max(1, lines)), max(1, WIDTH // widest)))
+    where = "outside upper center" if above else "outside lower center"
+    figure.legend(handles=list(handles), loc=where, ncols=columns, fontsize=9, **settings)

@@ -5,14 +5,14 @@ from collections.abc import Mapping, Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.figure import Figure
 
+from fetalkit.analysis.names import plain
 from fetalkit.config.shots import rank
 from fetalkit.plots.cohort import WIDTH
 from fetalkit.plots.fidelity import legend_below
 from fetalkit.plots.missing import NOT_MEASURED, explain_crosses, mark_columns
-from fetalkit.plots.palette import set_styles
+from fetalkit.plots.palette import MUTED, set_styles, shades
 
 
 def nearest_distances(
@@ -36,7 +36,7 @@ def nearest_distances(
     measured = {name: values for name, values in distances.items() if np.isfinite(values).all()}
     largest = max((values.max() for values in measured.values()), default=limit)
     for name, values in distances.items():
-        style = dict(color=looks[name].colour, label=name.replace("_", " "), linewidth=1.6)
+        style = dict(color=looks[name].colour, label=plain(name), linewidth=1.6)
         if name not in measured:
             axes[1].plot([], [], "x", color=looks[name].colour, label=f"{style['label']}: {NOT_MEASURED}")
             continue
@@ -46,7 +46,7 @@ def nearest_distances(
             np.sort(values), np.arange(1, len(values) + 1) / len(values) * 100, drawstyle="steps-post", **style
         )
     for axis in axes:
-        axis.axvline(limit, color="0.25", linestyle="--", linewidth=1.2, label="threshold of near-copies")
+        axis.axvline(limit, color=MUTED, linestyle="--", linewidth=1.2, label="threshold of near-copies")
         axis.set(xlabel=unit, xlim=(0, None))
     axes[0].set_ylabel("share of images (%)")
     # From 0.1 % to all: it is the lower end that tells copies.
@@ -109,10 +109,10 @@ def near_copy_shares(table: pd.DataFrame, over_time: pd.DataFrame, expected: flo
         places = np.array([shots.index(k) + offset for k in rows.k])
         by_k.errorbar(places, rows.share * 100, _error(rows), **style)
         mark_columns(by_k, places[rows.share.isna()], look.colour)
-    shades = dict(zip(shots, sns.color_palette("viridis", len(shots)), strict=True))
+    of_k = dict(zip(shots, shades(len(shots)), strict=True))
     for number, (k, rows) in enumerate(over_time.groupby("k", sort=False)):
-        shade = shades[k]
-        style = dict(color=shade, marker="o", capsize=3, label=f"k = {k}")
+        shade = of_k[k].colour
+        style = dict(color=shade, marker=of_k[k].marker, linestyle="", capsize=3, label=f"k = {k}")
         beside = 0.015 * number * over_time.step.max()  # so that equal shares do not hide each other
         by_step.errorbar(rows.step + beside, rows.share * 100, _error(rows), **style)
         mark_columns(by_step, (rows.step + beside)[rows.share.isna()], shade, number)
@@ -121,7 +121,7 @@ def near_copy_shares(table: pd.DataFrame, over_time: pd.DataFrame, expected: flo
         gaps = bool(shares.isna().any())
         if gaps:
             explain_crosses(axis, NOT_MEASURED)
-        axis.axhline(expected * 100, color="0.25", linestyle="--", linewidth=1.2)
+        axis.axhline(expected * 100, color=MUTED, linestyle="--", linewidth=1.2)
         axis.legend(fontsize=9, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncol=2 if gaps else 3)
     by_k.set_xticks(range(len(shots)), [str(k) for k in shots])
     by_k.set(xlabel="images per plane", ylabel="near-copies (%)", xlim=(-0.5, len(shots) - 0.5))

@@ -9,11 +9,11 @@ from matplotlib.patheffects import withStroke
 from matplotlib.typing import ColorType
 from numpy.typing import ArrayLike
 
-from fetalkit.plots.palette import Style
+from fetalkit.plots.palette import MUTED, PAPER, Style
 
 FAILED, NOT_MEASURED = "failed", "not measured"
-_INK = "0.3"
-_HALO = withStroke(linewidth=2, foreground="white")
+_INK = MUTED
+_HALO = withStroke(linewidth=2, foreground=PAPER)
 
 
 def mean(values: pd.Series) -> float:

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from fetalkit.plots.missing import mark_row
-from fetalkit.plots.palette import Style, styles
+from fetalkit.plots.palette import MUTED, PAPER, Style, styles
 
 WIDTH = 7.8  # inches
 # Entry of a headline → label, and height of its line in the row of an arm.
@@ -33,7 +33,7 @@ def gains(headlines: Mapping[str, Mapping[str, Any]]) -> Figure:
         layout="constrained",
     )  # fmt: skip
     for axis, (cohort, headline) in zip(axes[0], headlines.items(), strict=False):
-        axis.axvline(0, color="0.4", linewidth=1)
+        axis.axvline(0, color=MUTED, linewidth=1)
         for row, arm in enumerate(arms):
             for column, (_, offset) in _COLUMNS.items():
                 if entry := headline.get(arm, {}).get(column):
@@ -44,7 +44,7 @@ def gains(headlines: Mapping[str, Mapping[str, Any]]) -> Figure:
     axes[0, 0].set_yticks(range(len(arms)), arms)
     axes[0, 0].set_ylim(len(arms) - 0.5, -0.5)
     handles = [
-        Line2D([], [], color=looks[column].colour, marker=looks[column].marker, markerfacecolor="white", label=label)
+        Line2D([], [], color=looks[column].colour, marker=looks[column].marker, markerfacecolor=PAPER, label=label)
         for column, (label, _) in _COLUMNS.items()
     ]
     figure.legend(handles=handles, loc="outside upper right", ncols=len(handles))
@@ -58,4 +58,4 @@ def _interval(axis: Axes, entry: Mapping[str, Any], place: float, look: Style) -
         return
     if entry["low"] is not None and entry["high"] is not None:
         axis.plot([entry["low"], entry["high"]], [place, place], color=look.colour, linewidth=1.8)
-    axis.plot(entry["gain"], place, look.marker, color=look.colour, markerfacecolor="white", markersize=5.5)
+    axis.plot(entry["gain"], place, look.marker, color=look.colour, markerfacecolor=PAPER, markersize=5.5)

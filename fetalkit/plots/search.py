@@ -4,12 +4,13 @@ from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
 import pandas as pd
-import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from fetalkit.plots.cohort import WIDTH, facets
-from fetalkit.plots.palette import styles
+from fetalkit.plots import missing
+from fetalkit.plots.cohort import WIDTH, facet_axes
+from fetalkit.plots.gains import legend_beside
+from fetalkit.plots.palette import shades, styles
 
 
 def accuracy_against_steps(curves: pd.DataFrame) -> Figure:
@@ -18,23 +19,29 @@ def accuracy_against_steps(curves: pd.DataFrame) -> Figure:
     Parameters
     ----------
     curves
-        ``classifier``, ``k``, ``seed``, ``steps``, ``accuracy`` (0-1), one row per training. Lines are means over seeds, bands
-        span the seeds.
+        ``classifier``, ``k``, ``seed``, ``steps``, ``accuracy`` (0-1), one row per training. Every seed is
+        thin, their mean thick.
     """
-    table = curves.assign(percent=100 * curves.accuracy, k="k = " + curves.k.astype(str))
-    grid = facets(
-        sns.relplot,
-        table, x="steps", y="percent", hue="k", style="k", markers=True, dashes=False, kind="line", col="classifier",
-        errorbar=("pi", 100), height=2.8, aspect=WIDTH / 2.8 / table.classifier.nunique(), palette="colorblind",
-    )  # fmt: skip
-    budgets = sorted(set(table.steps))
-    for axis in grid.axes.flat:
+    classifiers, shots = list(dict.fromkeys(curves.classifier)), list(dict.fromkeys(curves.k))
+    looks, budgets = dict(zip(shots, shades(len(shots)), strict=True)), sorted(set(curves.steps))
+    figure, panels = facet_axes(len(classifiers), 2.6, sharey=True)
+    for axis, classifier in zip(panels, classifiers, strict=True):
+        for k in shots:
+            rows, look = curves[(curves.classifier == classifier) & (curves.k == k)], looks[k]
+            for _, one in rows.groupby("seed", sort=False):
+                axis.plot(one.steps, 100 * one.accuracy, color=look.colour, linewidth=0.6, alpha=0.5)
+            mean = 100 * rows.groupby("steps").accuracy.agg(missing.mean)
+            axis.plot(
+                mean.index, mean, look.marker, color=look.colour, linestyle=look.linestyle, label=f"k = {k}", gid=k
+            )
         axis.set_xscale("log")
-        axis.set_xticks(budgets, [str(steps) for steps in budgets])
+        axis.set_xticks(budgets, [str(steps) for steps in budgets], rotation=45)
         axis.xaxis.set_minor_locator(NullLocator())
-    grid.set_axis_labels("training steps", "accuracy (%)").set_titles(col_template="{col_name}")
-    sns.move_legend(grid, "upper center", ncol=5, title=None, bbox_to_anchor=(0.45, 0.0))
-    return grid.figure
+        axis.set_title(classifier, fontsize=9.5)
+    figure.supxlabel("training steps", fontsize=10)
+    figure.supylabel("accuracy (%)", fontsize=10)
+    legend_beside(figure, panels[0].get_legend_handles_labels()[0], above=True)
+    return figure
 
 
 def arms_by_candidate(gained: pd.DataFrame, candidates: Sequence[str]) -> Figure:
@@ -68,5 +75,5 @@ def arms_by_candidate(gained: pd.DataFrame, candidates: Sequence[str]) -> Figure
         axis.grid(axis="y", alpha=0.3)
     axes[0, 0].set_yticks(range(len(arms)), [f"{row.level}  {row.arm}" for row in arms.itertuples()])
     axes[0, 0].set_ylim(len(arms) - 0.5, -0.5)
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=min(3, len(candidates)))
+    legend_beside(figure, axes[0, 0].get_legend_handles_labels()[0])
     return figure

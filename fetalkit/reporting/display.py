@@ -4,8 +4,6 @@ Everything is one HTML output with an id, a caption and no script: it reads well
 :mod:`fetalkit.reporting.pages` numbers it.
 """
 
-import base64
-import io
 import re
 import warnings
 from collections.abc import Collection, Mapping, Sequence
@@ -21,14 +19,11 @@ from IPython.display import HTML, display
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage, BboxImage, FigureImage
-from PIL import Image
 
-from fetalkit.reporting import tables
+from fetalkit.analysis.wording import MINUS, SPACE
+from fetalkit.plots.palette import COLOURS, GRID, INK
+from fetalkit.reporting import rendering, tables
 
-DPI = 110
-PALETTE_ERROR = (
-    1.0  # grey levels of 255, root mean square: colours of curves stay below it, coloured photographs do not
-)
 _PICTURES = (AxesImage, BboxImage, FigureImage)
 
 _markdown = mistune.create_markdown(escape=True)
@@ -41,11 +36,13 @@ def style() -> None:
     sns.set_theme(
         context="notebook",
         style="ticks",
-        palette="colorblind",
+        palette=COLOURS,
         font="DejaVu Sans",
         rc={
-            "figure.figsize": (7.2, 4.0),
-            "figure.dpi": DPI,
+            "figure.figsize": (6.4, 3.8),
+            "figure.dpi": rendering.DPI,
+            **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), INK),
+            "axes.unicode_minus": True,
             "figure.constrained_layout.use": True,
             "font.size": 10.5,
             "axes.titlesize": 11,
@@ -61,7 +58,7 @@ def style() -> None:
             "axes.spines.right": False,
             "axes.linewidth": 0.8,
             "axes.grid": True,
-            "grid.color": "#e3e6ea",
+            "grid.color": GRID,
             "grid.linewidth": 0.8,
             "lines.linewidth": 1.8,
             "image.cmap": "gray",
@@ -93,7 +90,7 @@ def figure(fig: Figure, name: str, caption: str, alt: str | None = None) -> None
     Parameters
     ----------
     fig
-        The figure. It is drawn at 110 dpi and cropped to its content.
+        The figure, cropped to its content: a chart is drawn as SVG, as `fetalkit.reporting.rendering` says, pictures as PNG.
     name
         Identifier, unique in the notebook: letters, digits, ``-`` and ``_``.
     caption
@@ -107,40 +104,15 @@ def figure(fig: Figure, name: str, caption: str, alt: str | None = None) -> None
         When `name` has other characters.
     """
     # Pages of private cohorts leave out what is no chart.
-    kind = "pictures" if fig.findobj(lambda artist: isinstance(artist, _PICTURES)) else "chart"
-    content, width, height = png(fig)
-    source = f"data:image/png;base64,{base64.b64encode(content).decode()}"
+    pictures = bool(fig.findobj(lambda artist: isinstance(artist, _PICTURES) or bool(artist.get_rasterized())))
+    caption = _tied(caption)
+    drawn = rendering.html(fig, _identifier(name), alt or caption, pictures)
     # Without closing it, the inline backend would show the figure a second time.
     plt.close(fig)
     _show(
-        f'<figure id="{_identifier(name)}" class="fetalkit {kind}" style="margin:0"><div style="overflow-x:auto">'
-        f'<img src="{source}" width="{width}" height="{height}" alt="{escape(alt or caption)}" '
-        f'style="max-width:100%;height:auto"></div><figcaption>{escape(caption)}</figcaption></figure>'
+        f'<figure id="{name}" class="fetalkit {"pictures" if pictures else "chart"}" style="margin:0">'
+        f'<div style="overflow-x:auto">{drawn}</div><figcaption>{escape(caption)}</figcaption></figure>'
     )
-
-
-def png(fig: Figure) -> tuple[bytes, int, int]:
-    """PNG file of a figure at 110 dpi, cropped to its content, and width and height in px.
-
-    Equal figures are equal files: there are no metadata. Grey figures are stored in grey, and others with a palette of 256
-    colours where nobody sees the difference, which halves the file.
-    """
-    drawn = io.BytesIO()
-    fig.savefig(drawn, format="png", dpi=DPI, bbox_inches="tight", pad_inches=0.05, facecolor="white")
-    with Image.open(drawn) as picture:
-        stored = io.BytesIO()
-        _lighter(picture.convert("RGB")).save(stored, format="png", optimize=True)
-        return stored.getvalue(), *picture.size
-
-
-def _lighter(picture: Image.Image) -> Image.Image:
-    """The same picture with one channel, or with a palette, where that changes (nearly) nothing."""
-    pixels = np.asarray(picture)
-    if (pixels == pixels[:, :, :1]).all():
-        return Image.fromarray(pixels[:, :, 0])
-    few = picture.quantize(256, method=Image.Quantize.MEDIANCUT, kmeans=1, dither=Image.Dither.NONE)
-    error = np.asarray(few.convert("RGB")).astype(float) - pixels
-    return few if np.sqrt(np.mean(error**2)) < PALETTE_ERROR else picture
 
 
 def table(
@@ -226,6 +198,14 @@ def _fact(value: Any) -> str:
 
 def _show(html: str) -> None:
     display(HTML(html))
+
+
+def _tied(text: str) -> str:
+    """The same text with spaces at which no line breaks between a number and its unit, and true minus signs."""
+    text = re.sub(r"(?<=\d)\s?%", f"{SPACE}%", text)
+    text = re.sub(r"(?<=\d) (?=(px|points?|images|patients|steps|seeds)\b)", SPACE, text)
+    text = re.sub(r"\b(k|n|p|seed)( =)? (?=\d|all\b)", lambda found: found[0].replace(" ", SPACE), text)
+    return re.sub(r"(?<=[\s(])-(?=\d)", MINUS, text)
 
 
 def _identifier(name: str) -> str:

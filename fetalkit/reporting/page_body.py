@@ -135,6 +135,12 @@ def _check(name: str, soup: BeautifulSoup) -> None:
         source = str(element.get("src") or element["srcset"])
         if not source.startswith("data:"):
             raise FetalkitError(f"{name}: the page would need the file {source}; show it with display.figure")
+    for element in soup.select("svg *"):
+        for key in ("href", "xlink:href"):
+            if not str(element.get(key, "#")).startswith(("#", "data:")) and element.name != "a":
+                raise FetalkitError(
+                    f"{name}: a drawing would need the file {element[key]}; show it with display.figure"
+                )
     identifiers = [str(element["id"]) for element in soup.select("figure.fetalkit[id], .fetalkit table[id]")]
     if twice := sorted({identifier for identifier in identifiers if identifiers.count(identifier) > 1}):
         raise FetalkitError(f"{name}: two figures or tables are named {', '.join(twice)}; give each its own name")
@@ -150,7 +156,8 @@ def _leave_out_published(soup: BeautifulSoup) -> None:
 def _leave_out_pictures(soup: BeautifulSoup) -> None:
     """Put a sentence in the place of every picture that is not known to be a chart; captions stay."""
     for picture in soup.select("img, svg, canvas"):
-        if picture.find_parent("figure", class_="chart") is None:
+        # Pixels inside a drawing are a picture, whatever its figure says that it is.
+        if picture.find_parent("figure", class_="chart") is None or picture.select_one("image, foreignobject"):
             sentence = soup.new_tag("p", attrs={"class": "left-out"})
             sentence.string = LEFT_OUT
             picture.replace_with(sentence)

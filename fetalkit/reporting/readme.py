@@ -16,7 +16,7 @@ from fetalkit.analysis.generator_quality import quality
 from fetalkit.analysis.published import current
 from fetalkit.analysis.terms import MEAN
 from fetalkit.plots import readme as plots
-from fetalkit.reporting import bench_tables, display, overview
+from fetalkit.reporting import bench_tables, display, overview, rendering
 from fetalkit.reporting.bench_tables import markdown_table, read_json
 from fetalkit.utils import paths
 from fetalkit.utils.errors import FetalkitError
@@ -228,6 +228,6 @@ def _figure() -> bytes:
     with plt.rc_context():
         display.style()
         fig = plots.gains({summary["cohort"]: summary["headline"]["arms"] for summary in _of_cohorts()})
-        content, _, _ = display.png(fig)
+        content, _, _ = rendering.png(fig)
         plt.close(fig)
     return content
