@@ -8,10 +8,13 @@ from typing import cast
 
 import numpy as np
 import pandas as pd
+from sklearn.metrics import confusion_matrix
 
 from fetalkit.analysis import intervals
 from fetalkit.analysis.gains import Comparison
 from fetalkit.analysis.results import Predictions
+from fetalkit.config import runs
+from fetalkit.config.runs import Run
 
 FEWEST = 20  # images that a part of a figure rests on at least
 _NUMBERS = ["accuracy", "low", "high"]
@@ -57,6 +60,24 @@ def against_k(compared: Comparison, arms: Sequence[str]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["arm", "k", *_NUMBERS]).sort_values(
         "arm", key=lambda c: c.map(order), kind="stable"
     )
+
+
+def at_every_k(compared: Comparison) -> list[str]:
+    """Arms that some converged classifier has at every k, in the order of params.yaml."""
+    arms = list(compared.settings.arms)
+    shots = [k for k in compared.settings.splits.shots if any(compared.classifiers(k, arm) for arm in arms)]
+    return [arm for arm in arms if shots and all(compared.classifiers(k, arm) for k in shots)]
+
+
+def confusion(predictions: Predictions, arm: str, classifier: str, k: str) -> np.ndarray | None:
+    """Numbers of calls (planes, planes), true plane by predicted plane, over all seeds; None where a run failed."""
+    settings, planes = predictions.study.params, len(predictions.study.planes)
+    seeds = runs.seeds_of(settings, arm, classifier, k)
+    called = np.concatenate([predictions.probabilities(Run(arm, classifier, k, seed)) for seed in seeds])
+    if np.isnan(called).any():
+        return None
+    true = np.tile(predictions.labels, len(seeds))
+    return confusion_matrix(true, called.argmax(axis=1), labels=range(planes))
 
 
 def by_place(compared: Comparison, arms: Sequence[str], k: str, of: str) -> pd.DataFrame:

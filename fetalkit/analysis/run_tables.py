@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 
 from fetalkit.analysis import results
+from fetalkit.analysis.accuracies import reliability
 from fetalkit.config.params import Training
 from fetalkit.data.study import Study
 from fetalkit.experiments.outcome import Outcome
-from fetalkit.metrics.classification import reliability
 
 METRICS = {  # and which value of each is the best
     "accuracy": "highest",
@@ -68,14 +68,14 @@ def metric_means(table: pd.DataFrame) -> pd.DataFrame:
 def reliability_of_arms(
     study: Study, outcomes: Sequence[Outcome], classifier: str, k: str
 ) -> dict[str, pd.DataFrame | None]:
-    """Arm → `fetalkit.metrics.classification.reliability` of a classifier, all seeds; None where a run has failed."""
+    """Arm → `fetalkit.analysis.accuracies.reliability` of a classifier, all seeds; None where a run has failed."""
     test = study.tested[results.TEST_SETS[""](study.tested)]
     labels, bins = study.labels(test), {}
     for arm in study.params.classify.arms:
         seeds = [of for of in outcomes if (of.run.arm, of.run.classifier, of.run.k) == (arm, classifier, k)]
-        called = np.concatenate([of.of(test.image_id) for of in seeds])
         failed = any(of.error for of in seeds)
-        bins[arm] = None if failed else reliability(called, np.tile(labels, len(seeds)))
+        called = np.stack([of.of(test.image_id) for of in seeds])
+        bins[arm] = None if failed else reliability(called, labels, test.group.to_numpy())
     return bins
 
 

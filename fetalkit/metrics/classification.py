@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, roc_auc_score
 from torchmetrics.functional.classification import multiclass_calibration_error
@@ -198,30 +197,3 @@ def recall(probabilities: np.ndarray, labels: np.ndarray, planes: Sequence[str])
 def _present(labels: np.ndarray, planes: Sequence[str]) -> list[int]:
     """Numbers of the planes that occur in `labels`."""
     return [number for number in range(len(planes)) if (labels == number).any()]
-
-
-def reliability(probabilities: np.ndarray, labels: np.ndarray, bins: int = 10) -> pd.DataFrame:
-    """How often calls are right, by how sure the classifier is: the points of a reliability diagram.
-
-    Parameters
-    ----------
-    probabilities
-        (images, planes), rows sum to 1; those of several runs may stand below each other.
-    labels
-        (images,).
-    bins
-        Equally wide bins of the confidence, the highest probability of an image. Bins without images are left out.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``confidence`` and ``accuracy`` (means in the bin, 0-1), ``share`` of the images (0-1).
-
-    References
-    ----------
-    Guo C, et al. On Calibration of Modern Neural Networks. ICML (2017), arXiv 1706.04599.
-    """
-    confidence = probabilities.max(axis=1)
-    table = pd.DataFrame({"confidence": confidence, "accuracy": probabilities.argmax(axis=1) == labels})
-    groups = table.groupby(np.minimum((confidence * bins).astype(int), bins - 1))
-    return groups.mean().astype(float).assign(share=groups.size() / len(table)).reset_index(drop=True)
