@@ -35,7 +35,7 @@ def read(figure: Figure) -> dict[str, np.ndarray]:
     Name of an artist (its ``gid``) → (points, 2): in data where the labels of an axis are numbers, else the label's number.
     """
     page = BeautifulSoup(rendering.inline(rendering.svg(figure), "figure", "A figure"), "html.parser")
-    every = page.select(".axes")
+    every = [axes for axes in page.select(".axes") if axes.path]  # of a grid, some places may be empty
     found: dict[str, np.ndarray] = {}
     for axes in every:
         # Panels that share an axis have its labels once.

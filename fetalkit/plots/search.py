@@ -32,7 +32,13 @@ def accuracy_against_steps(curves: pd.DataFrame) -> Figure:
                 axis.plot(one.steps, 100 * one.accuracy, color=look.colour, linewidth=0.6, alpha=0.5)
             mean = 100 * rows.groupby("steps").accuracy.agg(missing.mean)
             axis.plot(
-                mean.index, mean, look.marker, color=look.colour, linestyle=look.linestyle, label=f"k = {k}", gid=f"{classifier}|{k}"
+                mean.index,
+                mean,
+                look.marker,
+                color=look.colour,
+                linestyle=look.linestyle,
+                label=f"k = {k}",
+                gid=f"{classifier}|{k}",
             )
         axis.set_xscale("log")
         axis.set_xticks(budgets, [str(steps) for steps in budgets], rotation=45)

@@ -99,7 +99,7 @@ def inline(drawn: str, name: str, alt: str) -> str:
     opening = (
         f'<svg role="img" aria-label="{escape(alt)}" width="{width}" height="{height}" '
         f'viewBox="0 0 {box[1]} {box[2]}" '
-        f'style="display:block;max-width:100%;height:auto;stroke-linejoin:round;font-family:{FONTS}">'
+        f'stroke-linejoin="round" font-family="{FONTS}" style="max-width:100%;height:auto">'
     )
     body = opening + body[body.index(">") + 1 :]
     return re.sub(r"\s*\n\s*", lambda found: "" if _between_tags(body, found) else " ", body).strip()
