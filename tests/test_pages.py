@@ -201,11 +201,13 @@ def test_settings_are_words_and_no_python():
     assert foot == {"arms": "arm real, k 10, seeds 0, 1", "grid": "1, 2; 3", "off": "none"}
 
 
-def test_dark_pages_keep_figures_on_white():
+def test_dark_pages_keep_pictures_on_white_and_draw_charts_in_their_own_colours():
     execute("09_report", "# Report")
     style = render()["index.html"].style.text
     assert "@media screen and (prefers-color-scheme: dark)" in style
-    assert re.search(r":is\(figure, .view\) :is\(img, svg\) \{[^}]*background: #fff", style)
+    assert re.search(r":is\(figure, .view\) img \{[^}]*background: #fff", style)
+    for colour in ("ink", "muted", "line", "paper"):  # that charts refer to
+        assert style.count(f"--{colour}: #") == 2
 
 
 def test_code_without_output_joins_the_code_after_it():
