@@ -166,6 +166,9 @@ def test_long_tables_can_be_sorted_and_wide_ones_unfolded(shown):
     execute("09_report", "# Long", [html(shown[1])])
     report = render("01_cohort")
     short, long = report["01_cohort.html"], report["index.html"]
+    # The bundle that sorts is in pages with a long table alone, and once.
+    assert only_known_scripts_run(short) == 1 and only_known_scripts_run(long) == 2
+    assert len(str(short)) < 100_000 < 500_000 < len(str(long)) < 800_000
     assert len(long.select("tbody tr")) == 30 and len(short.select("tbody td")) == 27
     label = short.select_one(".folds > label")
     assert label.text == " 2 more columns: h, i" and label.input["type"] == "checkbox"
