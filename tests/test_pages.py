@@ -202,6 +202,7 @@ def test_settings_are_words_and_no_python():
     page = render(settings=settings)["index.html"]
     foot = {row.dt.text: row.dd.text for row in page.select("footer details dl div")}
     assert foot == {"arms": "arm real, k 10, seeds 0, 1", "grid": "1, 2; 3", "off": "none"}
+    assert "footer details { display: none; }" in page.style.text.partition("@media print")[2]  # twelve sheets of them
 
 
 def test_dark_pages_keep_pictures_on_white_and_draw_charts_in_their_own_colours():
@@ -425,7 +426,7 @@ def test_table_has_plain_names_and_true_minus_signs_and_sorts_by_numbers(shown):
     display.table(frame, "a", "Names")
     assert [cell.text for cell in shown[0].select("thead th")] == ["image", "k", "gain", "runs"]
     first, second = shown[0].select("tbody tr")
-    assert [cell.text for cell in first.select("td")] == ["real, train", "10", "−2.7 (−4.4 to −0.9)", "−1"]
+    assert [cell.text for cell in first.select("td")] == ["real train", "10", "−2.7 (−4.4 to −0.9)", "−1"]
     assert second.td.text == "Patient1_Plane2_1_of_3"
     keys = [[cell.get("data-order") for cell in row.select("td")] for row in (first, second)]
     assert keys == [[None, "10", "-2.7", "-1"], [None, "1e+09", "", "1200"]]
@@ -473,6 +474,6 @@ def test_style_and_image(shown):
 def test_names_are_plain():
     raw = ["real_train", "macro_f1", "error@0.05", "images_per_second", "real-long", "Patient_Plane_1_of_2", "k"]
     assert [names.plain(name) for name in raw] == [
-        "real, train", "mean F1", "error at noise 0.05", "images per second", "real-long", "Patient_Plane_1_of_2", "k",
+        "real train", "mean F1", "error at noise 0.05", "images per second", "real-long", "Patient_Plane_1_of_2", "k",
     ]  # fmt: skip
     assert [names.per_plane(k) for k in (189.5, 10, 3.4)] == ["190", "10", "3"]

@@ -5,8 +5,8 @@ import re
 
 PLAIN = {
     # sets of images
-    "real_train": "real, train",
-    "real_test": "real, test",
+    "real_train": "real train",
+    "real_test": "real test",
     # what is measured
     "balanced_accuracy": "balanced accuracy",
     "calibration_error": "calibration error",
@@ -40,7 +40,7 @@ def plain(name: str) -> str:
     Examples
     --------
     >>> plain("real_train"), plain("error@0.05"), plain("images_per_second"), plain("replay")
-    ('real, train', 'error at noise 0.05', 'images per second', 'replay')
+    ('real train', 'error at noise 0.05', 'images per second', 'replay')
     """
     if name in PLAIN:
         return PLAIN[name]
