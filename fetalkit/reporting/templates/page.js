@@ -61,7 +61,7 @@ if (stored) {
 }
 
 // Figures in large: a button over each, a dialog for all, arrow keys from one to the next.
-const figures = [...document.querySelectorAll("main figure.fetalkit")].filter((of) => of.querySelector("img, svg"));
+const figures = [...document.querySelectorAll("main figure")].filter((of) => of.querySelector("img, svg"));
 if (figures.length) {
   const view = made("div", { className: "view", tabIndex: 0 });
   const caption = made("p", { id: "enlarged-caption" });
