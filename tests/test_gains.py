@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from fetalkit.analysis import conclusions, gains, intervals, primary, results, summary
+from fetalkit.analysis import accuracies, conclusions, gains, intervals, primary, results, summary
 from fetalkit.config import params, runs
 from fetalkit.config.shots import Shots
 from fetalkit.data.study import Study
@@ -340,3 +340,29 @@ def test_an_impossible_study_is_refused(tmp_path, change, words):
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(content))
     with pytest.raises(FetalkitError, match=words):
         params.load("phantom", tmp_path / "params.yaml")
+
+
+# --- accuracies that figures draw
+
+
+@pytest.mark.slow
+def test_accuracies_of_figures_are_those_of_the_table_with_the_interval_of_patients_and_seeds(study):
+    table, comparison = compared(study, outcomes(study, ACCURACY, failed=["diffusion_resnet14t_kall_seed1"]))
+    predictions, patients = comparison.predictions, comparison.predictions.test.group.to_numpy()
+    each = accuracies.of_arms(predictions, table).set_index(["arm", "classifier", "k"])
+    row = each.loc[("diffusion", "resnet10t-half", "10")]
+    expected = intervals.accuracy(predictions.correct("diffusion", "resnet10t-half", "10", [0, 1, 2]), patients)
+    assert tuple(row) == (expected.estimate, expected.low, expected.high) and row.accuracy == pytest.approx(0.8)
+    assert each.loc[("diffusion", "resnet14t", "all")].isna().all()
+    against = accuracies.against_k(comparison, ["real", "diffusion"]).set_index(["arm", "k"])
+    assert list(against.index) == [(arm, k) for arm in ("real", "diffusion") for k in ("5", "10", "all")]
+    assert against.loc[("diffusion", "all")].isna().all() and against.loc[("real", "all")].notna().all()
+    assert accuracies.at_every_k(comparison) == ["real", "real-long", "diffusion", "mixup"], "gan has one k alone"
+    by_plane = accuracies.by_place(comparison, ["real", "diffusion"], "10", "plane")
+    assert list(by_plane.plane) == [PLANES[0]] * 2 + [PLANES[1]] * 2 and by_plane.n.sum() == 2 * PATIENTS * EACH
+    weighted = (by_plane.accuracy * by_plane.n)[by_plane.arm == "diffusion"].sum() / (PATIENTS * EACH)
+    assert weighted == pytest.approx(0.8) and (by_plane.low <= by_plane.accuracy).all()
+    assert accuracies.by_place(comparison, ["real", "diffusion"], "10", "machine").empty, "no machine is known"
+    counts = accuracies.confusion(predictions, "diffusion", "resnet10t-half", "10")
+    assert counts is not None and counts.sum() == 3 * PATIENTS * EACH and np.trace(counts) == 0.8 * counts.sum()
+    assert accuracies.confusion(predictions, "diffusion", "resnet14t", "all") is None

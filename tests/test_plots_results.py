@@ -348,6 +348,7 @@ def test_primary_comparisons_are_filled_where_they_stand_the_correction():
         return one | dict(p_holm=0.01, smallest_detectable_gain=2.5) | changes
 
     gone = dict.fromkeys(("gain", "low", "high", "p_holm", "smallest_detectable_gain"), np.nan)
+    assert gain_plots.primary([entry(smallest_detectable_gain=131.0)]).axes[0].get_xlim()[1] < 10
     figure = gain_plots.primary([entry(), entry(arm="simulation", level="L2", p_holm=0.06), entry(k="all", **gone)])
     (axis,) = figure.axes
     dots = dots_of(axis)

@@ -75,10 +75,3 @@ def wide_intervals(table: pd.DataFrame, value: str, least: float, most: float) -
 def too_few(n: int, what: str) -> str:
     """Whether a comparison rests on fewer images than figures are drawn of."""
     return f"{what}: only {n} images of each can be compared, fewer than {FEWEST}; no figure." if n < FEWEST else ""
-
-
-def of_one_value(values: Sequence[float] | np.ndarray) -> bool:
-    """Whether all values that are known are equal, or none is known."""
-    known = np.asarray(values, float)
-    known = known[~np.isnan(known)]
-    return not len(known) or bool(np.ptp(known) == 0)

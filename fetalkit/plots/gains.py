@@ -35,12 +35,17 @@ def primary(named: Sequence[Mapping[str, Any]], all_arms: Sequence[str] = ()) ->
     """
     figure, (axis,) = forest_panels([len(named)], 0.46)
     looks = arm_styles(all_arms, [entry["arm"] for entry in named])
+    # A study that could find enormous gains alone is no reason to shrink what it found; the table says so.
+    furthest = 2 * max(
+        [1.0, *(abs(entry[end]) for entry in named for end in ("low", "high") if entry[end] == entry[end])]
+    )
+    found = False
     for place, entry in enumerate(named):
         row, look = SimpleNamespace(**entry), looks[entry["arm"]]
         of = f"{row.arm}|{row.control}|{row.classifier}|{row.k}"
         draw_interval(axis, row, place, look.colour, row.p_holm < SIGNIFICANT, look.marker, of)
-        if not np.isnan(row.smallest_detectable_gain):
-            ends = [place - 0.3, place + 0.3]
+        if row.smallest_detectable_gain <= furthest:
+            found, ends = True, [place - 0.3, place + 0.3]
             axis.plot([row.smallest_detectable_gain] * 2, ends, color=MUTED, linewidth=1.6, linestyle=":")
     name_rows(
         axis,
@@ -53,8 +58,9 @@ def primary(named: Sequence[Mapping[str, Any]], all_arms: Sequence[str] = ()) ->
     handles = [
         Line2D([], [], color=INK, marker="o", label="told from zero after correction"),
         Line2D([], [], color=INK, marker="o", markerfacecolor=PAPER, label="not told from zero"),
-        Line2D([], [], color=MUTED, linestyle=":", label="smallest gain found 8 times in 10"),
     ]
+    if found:
+        handles.append(Line2D([], [], color=MUTED, linestyle=":", label="smallest gain found 8 times in 10"))
     legend_beside(figure, handles)
     return figure
 

@@ -178,7 +178,7 @@ def reliability(bins: Mapping[str, pd.DataFrame | None], all_arms: Sequence[str]
             axis.text(50, 50, missing.FAILED, ha="center", va="center", color=looks[arm].colour)
             continue
         percent, look = 100 * of_arm[["confidence", "accuracy", "low", "high", "share"]], looks[arm]
-        axis.bar(percent.confidence, percent.share, 5, color=GRID, zorder=1)
+        axis.bar(percent.confidence, percent.share, 5, color=GRID, zorder=1, linewidth=0)
         axis.vlines(percent.confidence, percent.low, percent.high, color=look.colour, linewidth=1.4)
         axis.plot(percent.confidence, percent.accuracy, look.marker, color=look.colour, markersize=5, gid=arm)
     figure.supxlabel("confidence (%)", fontsize=10)
@@ -187,7 +187,7 @@ def reliability(bins: Mapping[str, pd.DataFrame | None], all_arms: Sequence[str]
         figure,
         [
             Line2D([], [], color=MUTED, linestyle="--", label="as often right as sure"),
-            Patch(color=GRID, label="share of the calls (%)"),
+            Patch(facecolor=GRID, linewidth=0, label="share of the calls (%)"),
         ],
         above=True,
     )
