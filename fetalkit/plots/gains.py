@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -152,7 +152,9 @@ def draw_interval(
 
 def name_rows(axis: Axes, names: Sequence[str]) -> None:
     """Name the rows of a forest plot, the first one on top, with room above and below."""
-    height = axis.get_position().height * axis.figure.get_size_inches()[1] / max(1, len(names))  # inches of a row
+    height = (
+        axis.get_position().height * cast(Figure, axis.figure).get_size_inches()[1] / max(1, len(names))
+    )  # inches of a row
     axis.set_yticks(range(len(names)), names, fontsize=9 if height > 0.17 else 8)
     axis.set_ylim(len(names) - 0.5, -0.5)
 
@@ -178,7 +180,7 @@ def forest_panels(rows: Sequence[int], height: float) -> tuple[Figure, Sequence[
         axis.axvline(0, color=MUTED, linewidth=1)
         axis.grid(axis="y", visible=False)
         axis.tick_params(axis="y", length=2)
-    return figure, axes[:, 0]
+    return figure, list(axes[:, 0])
 
 
 def legend_beside(figure: Figure, handles: Sequence[Artist], above: bool = False, **settings) -> None:

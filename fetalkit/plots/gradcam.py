@@ -85,7 +85,7 @@ def attribution_gallery(
             plain = np.repeat(image[..., None] / 255, 3, axis=2)
             axis.imshow(np.hstack([plain, gap, overlay(image, maps[member])]))
             share = f"  ({100 * beside[member]:.0f}\u00a0% beside)" if beside[member] >= 0.005 else ""
-            axis.set_title(titles[member] + share, fontsize=7.5, fontweight="normal", loc="center")
+            axis.set_title(f"{titles[member]}{share}", fontsize=7.5, fontweight="normal", loc="center")
     bar = figure.colorbar(ScalarMappable(cmap=_MAP), ax=axes, location="bottom", shrink=0.5, aspect=40, pad=0.02)
     bar.set_label("evidence for the plane it was called (share of the maximum inside the image)", fontsize=8)
     bar.ax.tick_params(labelsize=8)

@@ -2,19 +2,21 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.colors import to_rgb
 
 Colour = tuple[float, float, float]
+Line = Literal["-", "--", ":", "-."]
 
 # What a page may draw in other colours: words and axes, references, grid, and the ground with the insides of open marks.
 INK, MUTED, GRID, PAPER = "#1d2530", "#566273", "#e3e6ea", "#fffffe"
 # Told apart without full colour vision: M. A. Petroff, Accessible color sequences for data visualization, arXiv 2107.02270.
 COLOURS = ("#1845fb", "#ff5e02", "#c849a9", "#86c8dd", "#c91f16", "#adad7d", "#578dff", "#656364")
 _MARKERS = "osD^vPX<>*"
-_LINES = ("-", "--", ":", "-.")
+_LINES: tuple[Line, ...] = ("-", "--", ":", "-.")
 # Arms of the study, each with its place: one look in all cohorts, on all pages, for the arm and for the synthetic set of its
 # name. Arms that are often seen together stand in one line, whose colours differ; others follow.
 ARMS = (
@@ -42,7 +44,7 @@ class Style:
 
     colour: Colour
     marker: str
-    linestyle: str
+    linestyle: Line
 
 
 def styles(names: Iterable[str]) -> dict[str, Style]:

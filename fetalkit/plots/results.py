@@ -61,9 +61,10 @@ def accuracy_by_arm(table: pd.DataFrame, spans: pd.DataFrame, all_arms: Sequence
 
 def _intervals(axis: Axes, rows: pd.DataFrame, places: Sequence[float], look: Style, of: str) -> None:
     """Accuracies as dots with their intervals, at these heights."""
-    for row, place in zip(rows.itertuples(), places, strict=True):
-        axis.plot([100 * row.low, 100 * row.high], [place] * 2, color=look.colour, linewidth=1.6, gid=f"{of}|interval")
-        axis.plot(100 * row.accuracy, place, look.marker, color=look.colour, markersize=5, gid=of)
+    percent = 100 * rows[["accuracy", "low", "high"]].to_numpy(float)
+    for (accuracy, *ends), place in zip(percent, places, strict=True):
+        axis.plot(ends, [place] * 2, color=look.colour, linewidth=1.6, gid=f"{of}|interval")
+        axis.plot(accuracy, place, look.marker, color=look.colour, markersize=5, gid=of)
 
 
 def accuracy_against_k(
@@ -222,11 +223,11 @@ def confusion_differences(
     for axis, name in zip(panels, order, strict=True):
         own = name == control
         values = shares[name] if own else differences[name]
-        look = dict(cmap="Blues", vmin=0, vmax=100) if own else dict(cmap="RdBu", vmin=-most, vmax=most)
+        lowest, highest = (0.0, 100.0) if own else (-most, most)
         texts = np.vectorize(lambda value, own=own: _cell(value, own))(values)
         sns.heatmap(
             values, annot=texts, fmt="", cbar=False, ax=axis, xticklabels=words, yticklabels=rows, linewidths=0.5,
-            linecolor=GRID, annot_kws={"fontsize": 8.5}, **look,
+            linecolor=GRID, annot_kws={"fontsize": 8.5}, cmap="Blues" if own else "RdBu", vmin=lowest, vmax=highest,
         )  # fmt: skip
         if np.isnan(values).any():
             axis.text(0.5, 0.5, missing.FAILED, transform=axis.transAxes, ha="center", va="center")

@@ -137,7 +137,7 @@ def png(fig: Figure) -> tuple[bytes, int, int]:
     with Image.open(drawn) as picture:
         stored = io.BytesIO()
         _lighter(picture.convert("RGB")).save(stored, format="png", optimize=True)
-        return stored.getvalue(), *(round(side / SHARPER) for side in picture.size)
+        return stored.getvalue(), round(picture.width / SHARPER), round(picture.height / SHARPER)
 
 
 def _lighter(picture: Image.Image) -> Image.Image:
