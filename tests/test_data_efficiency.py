@@ -135,7 +135,7 @@ def test_what_could_not_be_measured_is_said():
     sentences = conclusions.replacement(
         {"gan": measured, "diffusion": failed, "mixup": failed | {"worth_factor": None}}
     )
-    assert sentences == [
+    assert [sentence.replace("\u00a0", " ") for sentence in sentences] == [
         "gan: as good as at least 2.00 times the real images (95 % interval 1.50 to 2.50), "
         "geometric mean over all k but the largest.",
         "diffusion: by which factor it multiplies the real images could not be measured: a run failed.",

@@ -694,6 +694,7 @@ def overall(**sets):
 def test_distance_in_words():
     table = overall(gan=[30, 0.3, 0.5, 0.25, 1, 0.2], real_train=[10, 0.1, 0.9, 0.8, 1, 0.9])
     text = fidelity_conclusions.distance(table, "gan", "real_train", "s")
+    text = text.replace("\u00a0", " ")
     assert "**gan** to real test images is 30" in text and "(real train) lie at 10, 3.0 times nearer" in text
     assert (
         "50 % of its images" in text and "90 % of real train" in text and "25 % of the real ones (recall; 80 %)" in text
@@ -722,20 +723,21 @@ def test_rivals_in_words():
 def test_texture_in_words():
     table = pd.DataFrame({"set": ["real_test", "gan"], "mean_grey": [100.0, 110.0], "snr": [4.0, 3.0]})
     text = fidelity_conclusions.texture(table.assign(lateral_width=[np.nan, 2.0], axial_width=1.0))
-    assert text == "Against real test images: **gan**: speckle SNR -25%, mean grey level +10%."
+    assert text == "Against real test images: **gan**: speckle SNR −25\u00a0%, mean grey level +10\u00a0%."
 
 
 def test_labels_in_words():
     rows = [("gan", "5", 0, 0.5), ("gan", "5", 1, 0.7), ("gan", "9", 0, 0.1), ("real_test", "", None, 0.8)]
     called = pd.DataFrame(rows, columns=["set", "k", "seed", "accuracy"]).assign(plane="all")
     text = fidelity_conclusions.labels(called, ["gan"], "5", "net")
+    text = text.replace("\u00a0", " ")
     assert text.startswith("net gives 60 % of the images of **gan** (k = 5)") and "80 % of real test images" in text
 
 
 def test_guidance_in_words():
     rows = [("a", 2.0, 0.9, 0.2, 7.0), ("a", 1.0, 0.6, 0.5, 9.0), ("b", 1.0, 0.5, 0.5, 9.0)]
     guided = pd.DataFrame(rows, columns=["guidance", "scale", "accuracy", "recall", "fd"]).assign(coverage=0.4)
-    (text,) = fidelity_conclusions.guidance(guided)
+    text = fidelity_conclusions.guidance(guided)[0].replace("\u00a0", " ")
     assert "**a guidance** from scale 1 to 2" in text and "60 % → 90 %, recall 50 % → 20 %" in text
     assert text.endswith("Nearest to real test images is scale 2 (Fréchet distance 7).")
     assert fidelity_conclusions.guidance(guided[:0]) == []
@@ -748,6 +750,7 @@ def test_guidance_in_words():
 def test_copies_in_words(low, high, verdict):
     row = dict(generator="gan", k="5", share=(low + high) / 2, low=low, high=high, threshold=0.1, n=80)
     (text,) = fidelity_conclusions.copies(pd.DataFrame([row, row | {"k": "9"}]), "5", 0.01, "pixels")
+    text = text.replace("\u00a0", " ")
     assert f"{verdict} the 1.0 % among unseen real images" in text and "80 images of gan" in text
 
 
@@ -766,7 +769,8 @@ def test_trends_in_words():
 
     pooled = pd.DataFrame([row(0.4, generator="gan", k="5"), row(0.1, generator="gan", k="all")])
     over_time = pd.DataFrame([row(0.1, k="5", step=9), row(0.12, k="5", step=50), row(0.1, k="all", step=9)])
-    fewer, same = fidelity_conclusions.trends(pooled, over_time, "gan")
+    said = fidelity_conclusions.trends(pooled, over_time, "gan")
+    fewer, same = (text.replace("\u00a0", " ") for text in said)
     assert fewer == "From k = 5 to k = all, near-copies of **gan** become fewer: 40.0 % → 10.0 %."
     assert same == "From step 9 to step 50 at k = 5, near-copies do not change beyond their intervals: 10.0 % → 12.0 %."
     assert "become more" in fidelity_conclusions.trends(pooled[::-1], over_time[:0], "gan")[0]

@@ -82,6 +82,11 @@ def compared(study, made):
     return table, gains.Comparison(predictions, table)
 
 
+def plain(sentences):
+    """With ordinary spaces and minus signs."""
+    return [sentence.replace("\u00a0", " ").replace("\u2212", "-") for sentence in sentences]
+
+
 ACCURACY = {"real": 0.6, "real-long": 0.7, "diffusion": 0.8, "mixup": 0.65, "gan": 0.5}
 
 
@@ -178,23 +183,24 @@ def test_the_primary_comparisons_alone_are_corrected_and_each_has_one_p(study):
     keys = [tuple(entry[key] for key in ("arm", "control", "classifier", "k", "p_holm", "gain")) for entry in entries]
     assert set(shown[["arm", "control", "classifier", "k", "p_holm", "gain"]].itertuples(index=False)) == set(keys)
     assert all(5 < entry["smallest_detectable_gain"] < 30 for entry in entries)
+    reached = [[entry[name] for name in ("accuracy", "accuracy_control", "accuracy_real")] for entry in entries]
+    assert reached == [pytest.approx(of, abs=0.001) for of in ([0.8, 0.7, 0.6], [0.8, 0.7, 0.6], [0.65, 0.6, 0.6])]
+    assert [entry["diffusion"] for entry in entries] == [True, True, False] and entries[0]["sets"] == ["diffusion"]
 
     answer = summary.headline(comparison, table, entries, {})
-    first, second = conclusions.opening(answer)[:2]
+    first, second = plain(conclusions.details(answer)[:2])
     assert first.startswith("**resnet14t, k = 10: diffusion over real-long (L0): +10.0 points (95 % interval +")
     # The interval leaves out zero, and yet nothing is confirmed: the p is corrected.
     assert "(95 % interval +0.3 to " in first and "8 times in 10" in first
     assert "not told from zero after correction for 3 comparisons (p = 0." in first
     assert "mean over the classifiers that have converged, k = 10" in second
-    assert "in none of the primary comparisons of the two does it beat the control" in " ".join(
-        conclusions.recipes(answer)
-    )
+    assert "and no primary comparison of the two tells it from zero" in " ".join(conclusions.recipes(answer))
     entries[1] |= {"p_holm": 0.03}
-    assert ", a gain after correction for 3 comparisons (p = 0.030, two-sided)" in conclusions.opening(answer)[1]
+    assert ", a gain after correction for 3 comparisons (p = 0.030, two-sided)" in conclusions.details(answer)[1]
     assert len(conclusions.primary_table(answer)) == 3
     few = next(one for one in answer["best"] if one["images"] == "few_shot")
     assert (few["arm"], few["among"], few["level"]) == ("diffusion", 2, "L0")
-    assert "it beats this control in the primary comparisons mean, k = 10" in " ".join(conclusions.recipes(answer))
+    assert "it beats this control in a primary comparison (mean, k = 10)" in " ".join(conclusions.recipes(answer))
 
 
 @pytest.mark.slow
@@ -225,6 +231,7 @@ def test_headline_by_hand(study):
     few = arms["diffusion"]["few_shot"]
     assert few["gain"] == pytest.approx(10, abs=0.001) and few["n_runs"] == 2 * 2 * 3
     assert few["controls"] == {"5": "real-long", "10": "real-long"}
+    assert [few["accuracy"], few["accuracy_control"]] == pytest.approx([0.8, 0.7], abs=0.001)
     assert arms["diffusion"]["over_real"]["full"]["gain"] == pytest.approx(20, abs=0.001)
     assert arms["gan"]["full"] is None and arms["gan"]["few_shot"]["n_runs"] == 3
     # The controls are as accurate with five images as with all: more images are worth nothing, so a gain is a bound.
@@ -237,9 +244,11 @@ def test_headline_by_hand(study):
     assert all(of["same_runs"]["few_shot"]["n_runs"] == 3 and of["same_runs"]["full"] is None for of in arms.values())
     answer = summary.headline(comparison, table, [], {})
     assert answer["arms"] == arms
-    text = " ".join(conclusions.opening(answer))
-    assert "No primary comparison was named before test patients were read" in text
-    assert "of 3 recipes *diffusion* gains most on validation patients" in text and "+10.0 points" in text
+    text = " ".join(plain(conclusions.details(answer)))
+    assert "Nothing was named before test patients were read" in text
+    assert (
+        "of 3 recipes *diffusion* does best, and stands on validation patients at +" in text and "+10.0 points" in text
+    )
     assert "exploratory: no comparison of the two was named beforehand" in text
     assert "+5.2 points on average, +11.7 with 50 or fewer" in text and "+20.0 points" in text
     assert not any(word in text for word in ("significant", "differ", "unlikely", "p ="))
@@ -258,12 +267,14 @@ QUALITY = {
 }
 
 
-def test_how_good_the_generator_was_stands_first():
+def test_how_good_the_generator_was_is_said():
     answer = {"primary": [], "generator": QUALITY, "best": [], "claimed": {"full": 5.2, "few_shot": 11.7}, "arms": {}}
-    first = conclusions.opening(answer)[0]
-    assert first.startswith("The images of *diffusion*: at k = 10 72% recognised as what they were asked for (81%), ")
-    assert "Fréchet distance 205 (43), 1.2% near-copies of train images; at k = all Fréchet distance 132 (43)" in first
-    assert "is 62% as accurate as one trained on real images" in first and "ImageNet" in first
+    first = plain(conclusions.details(answer))[1]
+    assert first.startswith(
+        "The images of *diffusion*: at k = 10 72 % recognised as what they were asked for (81 %) (fair), "
+    )
+    assert "Fréchet distance 205 (43), 1.2 % near-copies of train images; at k = all Fréchet distance 132 (43)" in first
+    assert "reaches 62 % of the accuracy of one trained on real images" in first and "ImageNet" in first
 
 
 @pytest.mark.slow
@@ -282,7 +293,7 @@ def test_a_study_without_all_images_goes_all_the_way(study, shots):
     shown = conclusions.arms_table(answer)
     assert set(shown.images) == {"k ≤ 50"} and len(shown) == 3
     text = " ".join(
-        [*conclusions.opening(answer), *conclusions.replacement(arms), *conclusions.each(gained, "diffusion")]
+        plain([*conclusions.details(answer), *conclusions.replacement(arms), *conclusions.each(gained, "diffusion")])
     )
     assert "+10.0 points" in text and "nan" not in text and "full data" not in text
     numbers = gains.numbers_of_images(comparison)

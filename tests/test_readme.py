@@ -132,7 +132,7 @@ def test_primary_comparisons_stand_with_their_one_corrected_p_and_the_power(publ
     publish(africa=SUMMARY | {"headline": headline})
     first = ["[africa](reports/africa/index.html)", "L2", "10", "mean", "diffusion", "real-long"]
     assert rows(readme.primary())[2:] == [
-        [*first, "+5.6 (+1.0 to +10.2)", "< 0.001", "4.2"],
+        [*first, "+5.6 (+1.0 to +10.2)", "<\u00a00.001", "4.2"],
         [*first, "– (a run failed)", "–", "–"],
     ]
 
@@ -218,7 +218,7 @@ def test_update_writes_tables_and_figure_all_or_nothing(publish, elsewhere):
     readme.update()
     text = (elsewhere / "README.md").read_text()
     assert "| 57.5 % | +1.2 (+0.2 to +2.2) |" in text and "old" not in text
-    assert text.startswith("Before\n") and text.endswith("after\n") and text.count("between") == 2
+    assert text.startswith("Before\n") and text.endswith("after\n") and text.count("between") == 3
     figure = (elsewhere / readme.FIGURE).read_bytes()
     with Image.open(io.BytesIO(figure)) as picture:
         assert picture.width > 600

@@ -185,7 +185,7 @@ def test_failed_runs_are_gaps_everywhere(invented):
     assert confused.share.isna().all() and transfer_planes.weakest(confused) == ""
     assert set(entry["by_plane"].values()) == {None}
     assert content["failed_runs"] == ["phantom-to-b_coral_resnet_seed1"]
-    assert "could be measured" in transfer_conclusions.corrected(gained)[0]
+    assert "1 was not measured, since a run failed" in transfer_conclusions.corrected(gained)[0]
     assert transfer_conclusions.corrected(gained)[1].endswith("not measured, since a run failed.")
 
 
@@ -239,14 +239,14 @@ def test_the_answer_names_what_is_chosen_and_what_is_tested(invented):
     gained = transfer_results.gains(compared)
     chosen = transfer_choice.choices(compared, transfer_results.long_table(plan, made), gained)
     (view,) = plan.main_views
-    (sentence,) = transfer_conclusions.opening(gained, chosen, [view])
-    assert "resnet 0.0% of the test images are right" in sentence and "macro F1 0.00" in sentence
+    (sentence,) = (text.replace("\u00a0", " ") for text in transfer_conclusions.opening(gained, chosen, [view]))
+    assert "resnet 0.0 % of the test images are right" in sentence and "macro F1 0.00" in sentence
     # All are equal on validation images: the baselines, and no method that does well on test images.
-    assert "the baseline pseudo-label itself (0.0%)" in sentence and "the baseline joint itself (66.7%)" in sentence
+    assert "the baseline pseudo-label itself (0.0 %)" in sentence and "the baseline joint itself (66.7 %)" in sentence
     assert "Knowing nothing" not in sentence  # there is nothing but the control
-    first, _, both = transfer_conclusions.corrected(gained)
-    assert first.startswith("2 comparisons") and "these differ" in first
-    assert "100.0% against 66.7% of joint, +33.3 points" in both and "4 runs" in both
+    first, _, both = (text.replace("\u00a0", " ") for text in transfer_conclusions.corrected(gained))
+    assert first.startswith("2 comparisons were named") and "2 show a gain after correction" in first
+    assert "100.0 % against 66.7 % of joint, +33.3 points" in both and "4 runs" in both
     assert transfer_conclusions.example_method(gained, view, LEVELS, ["coral", CONTROL]) == "coral"
     assert transfer_conclusions.example_method(gained, view, LEVELS, [CONTROL]) is None
     worth = transfer_choice.knowledge(compared).set_index("level")

@@ -1,17 +1,18 @@
-"""The answer of a study in words, computed from its numbers. It says nothing that the corrected test does not."""
+"""What a report says below its first screen, computed from its numbers. It says nothing that the corrected test does not."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from fetalkit.analysis.generator_quality import SPACE
-from fetalkit.analysis.terms import CLAIMED, COLUMNS, MEAN, SIGNIFICANT, meaning
+from fetalkit.analysis import wording
+from fetalkit.analysis.answer import EXPLORATORY, detectable, why_missing
+from fetalkit.analysis.generator_quality import SPACE, grade
+from fetalkit.analysis.terms import CLAIMED, COLUMNS, MEAN, SUBJECT, meaning, outcome
+from fetalkit.analysis.wording import missing, percent
 
 Entry = Mapping[Any, Any]
-SUBJECT = "diffusion"  # the set and the arm that the claim is about
 MEAN_OF = "the classifiers that have converged"
 KNOWS = {
     "L0": "knowing the labelled images of the run alone",
@@ -19,14 +20,11 @@ KNOWS = {
     "L2": "knowing images from elsewhere too",
     "L1+L2": "knowing unlabelled train images and images from elsewhere too",
 }
-NOT_NAMED = (
-    "**No primary comparison was named before test patients were read, so this report confirms nothing: every gain in it is "
-    "exploratory.**"
-)
+_SHOWN = {"gain": "a gain", "loss": "a loss", "neither": "not told from zero"}
 
 
-def opening(headline: Mapping[str, Any]) -> list[str]:
-    """The answer: how good the generator was; each primary comparison, per classifier first; the best recipes; the claim.
+def details(headline: Mapping[str, Any]) -> list[str]:
+    """Each primary comparison, per classifier first; how good each generator was; the best recipes; the claim.
 
     Parameters
     ----------
@@ -35,46 +33,29 @@ def opening(headline: Mapping[str, Any]) -> list[str]:
     """
     named = headline["primary"]
     ordered = [one for one in named if one["classifier"] != MEAN] + [one for one in named if one["classifier"] == MEAN]
-    tested = [confirmed(one, len(named)) for one in ordered] or [NOT_NAMED]
-    return [*generators(headline), *tested, *recipes(headline), claim(headline)]
+    tested = [confirmed(one, len(named)) for one in ordered] or [EXPLORATORY]
+    return [*tested, *generators(headline), *recipes(headline), claim(headline)]
 
 
-def size(entry: Entry) -> str:
-    """A gain with its interval."""
-    return f"{entry['gain']:+.1f} points (95 % interval {entry['low']:+.1f} to {entry['high']:+.1f})"
-
-
-def _interval(entry: Entry) -> str:
-    return "–" if _missing(entry["low"]) else f"{entry['low']:+.1f} to {entry['high']:+.1f}"
-
-
-def holds(entry: Entry) -> bool | None:
-    """Whether a primary comparison is told from zero after correction; None where it was not measured."""
-    return None if _missing(entry["p_holm"]) else bool(entry["p_holm"] < SIGNIFICANT)
+def as_list(sentences: Sequence[str]) -> str:
+    """Sentences as one Markdown list."""
+    return "\n".join(f"- {sentence}" for sentence in sentences)
 
 
 def confirmed(entry: Entry, number: int) -> str:
     """What a primary comparison, one of `number`, says."""
     who = f"mean over {MEAN_OF}" if entry["classifier"] == MEAN else entry["classifier"]
     what = f"{who}, k = {entry['k']}: {entry['arm']} over {entry['control']} ({entry['level']})"
-    if not entry["n_runs"]:
-        return f"**{what}: not measured, since no classifier that trains both has converged.**"
-    if holds(entry) is None:
-        return f"**{what}: not measured, since a run failed.**"
-    verdict = "not told from zero"
-    if holds(entry):
-        verdict = "a gain" if entry["gain"] > 0 else "a loss"
+    shown = outcome(entry)
+    if shown == "not measured":
+        return f"**{what}: not measured, since {why_missing(entry)}.**"
     late = "" if entry["converged"] else " This classifier has not converged."
+    corrected = f" after correction for {number} comparisons" if number > 1 else ""
+    found = f" Such a study {text}" if (text := detectable(entry)) else ""
     return (
-        f"**{what}: {size(entry)}, {verdict} after correction for {number} comparison{'s' * (number > 1)} "
-        f"(p = {p_text(entry['p_holm'])}, two-sided).** Such a study finds a true gain of "
-        f"{entry['smallest_detectable_gain']:.1f} points 8 times in 10.{late}"
+        f"**{what}: {wording.gain(entry)}, {_SHOWN[shown]}{corrected} (p = {wording.p_value(entry['p_holm'])}, two-sided).**"
+        f"{found}{late}"
     )
-
-
-def p_text(p: float) -> str:
-    """A p-value that is never 0."""
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def generators(headline: Mapping[str, Any]) -> list[str]:
@@ -92,42 +73,46 @@ def _generator(name: str, entry: Entry, shots: Sequence[str]) -> str:
     for k in shown:
         of, known = by_k[k], []
         if of["recognised"] is not None:
-            known.append(
-                f"{of['recognised']:.0%} recognised as what they were asked for{_beside(of, 'recognised', '.0%')}"
-            )
+            graded = f" ({word})" if (word := grade(of)) else ""
+            share = _beside(of["recognised_real"], percent(of["recognised_real"], 0))
+            known.append(f"{percent(of['recognised'], 0)} recognised as what they were asked for{share}{graded}")
         if of["fd"] is not None:
-            known.append(f"Fréchet distance {of['fd']:.0f}{_beside(of, 'fd', '.0f')}")
+            distance = _beside(of["fd_real"], wording.number(of["fd_real"], 0))
+            known.append(f"Fréchet distance {wording.number(of['fd'], 0)}{distance}")
         if of["near_copies"] is not None:
-            known.append(f"{of['near_copies']:.1%} near-copies of train images")
+            known.append(f"{percent(of['near_copies'])} near-copies of train images")
         parts.append(f"at k = {k} {', '.join(known)}")
     learnt = ""
     if entry["cas_share"] is not None:
         learnt = (
-            f" A classifier trained on them alone, at the largest k, is {entry['cas_share']:.0%} as accurate as one trained on "
-            "real images."
+            f" A classifier trained on them alone, at the largest k, reaches {percent(entry['cas_share'], 0)} of the "
+            "accuracy of one trained on real images."
         )
     return f"The images of *{name}*: {'; '.join(parts)} (in brackets: real images; distances in {SPACE}).{learnt}"
 
 
-def _beside(of: Entry, name: str, form: str) -> str:
-    real = of[f"{name}_real"]
-    return "" if real is None else f" ({real:{form}})"
+def _beside(real: float | None, text: str) -> str:
+    return "" if real is None else f" ({text})"
 
 
 def recipes(headline: Mapping[str, Any]) -> list[str]:
     """One sentence per level: which recipe does best on validation patients, and whether it beats that level's best control."""
     sentences = []
     for entry in headline["best"]:
+        among = entry["among"]
+        first = f"of {among} recipes *{entry['arm']}* does best, and stands"
+        if among == 1:
+            first = f"*{entry['arm']}* is the only recipe, and stands"
         what = (
-            f"{entry['level']} ({KNOWS[entry['level']]}), {COLUMNS[entry['images']]}: of {entry['among']} "
-            f"recipe{'s' * (entry['among'] > 1)} *{entry['arm']}* gains most on validation patients"
+            f"{entry['level']} ({KNOWS[entry['level']]}), {COLUMNS[entry['images']]}: {first} on validation patients at "
+            f"{wording.points(entry['validation_gain'])} against the best control of its level"
         )
-        over = ", ".join(dict.fromkeys(entry["controls"].values())) if entry.get("controls") else ""
-        if not over or _missing(entry.get("gain")):
+        over = wording.listed(dict.fromkeys(entry["controls"].values())) if entry.get("controls") else ""
+        if not over or missing(entry.get("gain")):
             sentences.append(f"{what}; on test patients it was not measured, since a run failed.")
             continue
         sentences.append(
-            f"{what}. Over the best control of its level ({over}): {size(entry)}, {_beats(entry, headline['primary'])}."
+            f"{what} ({over}). On test patients: {wording.gain(entry)}, {_beats(entry, headline['primary'])}."
         )
     return sentences
 
@@ -137,50 +122,49 @@ def _beats(entry: Entry, named: Sequence[Entry]) -> str:
     mine = [one for one in named if one["arm"] == entry["arm"] and entry["controls"].get(one["k"]) == one["control"]]
     if not mine:
         return "which is exploratory: no comparison of the two was named beforehand"
-    won = [f"{one['classifier']}, k = {one['k']}" for one in mine if holds(one) and one["gain"] > 0]
-    if won:
-        return f"and it beats this control in the primary comparisons {'; '.join(won)}"
-    return (
-        f"and in {'none of the' if len(mine) > 1 else 'the one'} primary comparison{'s' * (len(mine) > 1)} of the two "
-        + ("does it beat the control" if len(mine) > 1 else "it does not beat the control")
+    said = []
+    for kind, words in (("gain", "it beats this control"), ("loss", "it falls behind this control")):
+        if names := [f"{one['classifier']}, k = {one['k']}" for one in mine if outcome(one) == kind]:
+            said.append(
+                f"{words} in {'a ' * (len(names) == 1)}primary comparison{'s' * (len(names) > 1)} ({'; '.join(names)})"
+            )
+    if not said and {outcome(one) for one in mine} == {"not measured"}:
+        return "and what was named beforehand of the two was not measured"
+    if said:
+        return f"and {' and '.join(said)}"
+    which = (
+        "no primary comparison of the two tells" if len(mine) > 1 else "the primary comparison of the two does not tell"
     )
+    return f"and {which} it from zero"
 
 
 def claim(headline: Mapping[str, Any]) -> str:
     """What is claimed elsewhere, and what was measured over the control of that claim."""
     claimed, over = headline["claimed"], headline["arms"].get(SUBJECT, {}).get("over_real", {})
     measured = [
-        f"{size(over[column])} at {name}"
+        f"{wording.gain(over[column])} at {name}"
         for column, name in COLUMNS.items()
-        if over.get(column) and _known(over[column])
+        if over.get(column) and not missing(over[column]["gain"])
     ]
     return (
         "Claimed elsewhere, by a secondary summary and not by the paper, over *real*: "
-        f"{claimed['full']:+.1f} points on average, {claimed['few_shot']:+.1f} with 50 or fewer images per class. "
-        f"*{SUBJECT}* over *real* here: "
+        f"{wording.points(claimed['full'])} on average, {wording.points(claimed['few_shot'])} with 50 or fewer images per "
+        f"class. *{SUBJECT}* over *real* here: "
         f"{'; '.join(measured) or 'not measured'} (exploratory)."
     )
-
-
-def _known(entry: Entry) -> bool:
-    return not _missing(entry["gain"])
-
-
-def _missing(value: float | None) -> bool:
-    return value is None or math.isnan(value)
 
 
 def primary_table(headline: Mapping[str, Any]) -> pd.DataFrame:
     """One row per primary comparison."""
     rows = [
         {
+            "comparison": f"{one['arm']} over {one['control']}",
             "level": one["level"],
-            "arm": one["arm"],
-            "over": one["control"],
             "classifier": one["classifier"] + " (not converged)" * (not one["converged"]),
             "k": one["k"],
-            "gain, points": one["gain"],
-            "95 % interval": _interval(one),
+            "accuracy": one["accuracy"],
+            "control's accuracy": one["accuracy_control"],
+            "gain, points (95 % interval)": _with_interval(one),
             "p (Holm)": one["p_holm"],
             "smallest gain found 8 times in 10": one["smallest_detectable_gain"],
             "runs": one["n_runs"],
@@ -189,6 +173,11 @@ def primary_table(headline: Mapping[str, Any]) -> pd.DataFrame:
         for one in headline["primary"]
     ]
     return pd.DataFrame(rows)
+
+
+def _with_interval(entry: Entry) -> str:
+    gain = wording.number(entry["gain"], sign=True)
+    return gain if missing(entry["low"]) else f"{gain} ({wording.span(entry['low'], entry['high'])})"
 
 
 def arms_table(headline: Mapping[str, Any]) -> pd.DataFrame:
@@ -204,7 +193,7 @@ def arms_table(headline: Mapping[str, Any]) -> pd.DataFrame:
                         "images": name,
                         "over": ", ".join(dict.fromkeys(entry["controls"].values())),
                         "gain, points": entry["gain"],
-                        "95 % interval": _interval(entry),
+                        "95 % interval": wording.span(entry["low"], entry["high"]),
                         "over real": _gain(of, "over_real", column),
                         "over real-long": _gain(of, "over_real_long", column),
                         "runs": entry["n_runs"],
@@ -221,30 +210,36 @@ def _gain(of: Entry, kind: str, column: str) -> float:
 
 
 def each(gained: pd.DataFrame, arm: str) -> list[str]:
-    """One sentence per k: the gain of `arm` over the better control, and where its interval lies."""
+    """One sentence per k: the gain of `arm` over the better control, and where its interval lies; not corrected."""
     rows = gained[gained.better_control & (gained.classifier == MEAN) & (gained.arm == arm)]
     return [
-        f"{row['arm']}, k = {row['k']}: {size(row)} over {row['control']}, mean over classifiers - "
-        f"{meaning(row['low'], row['high'])}."
+        f"{row['arm']}, k = {row['k']}: {wording.gain(row)} over {row['control']}, mean over classifiers: "
+        f"{meaning(row['low'], row['high'])}, not corrected."
         for row in rows.to_dict("records")
     ]
 
 
 def replacement(arms: Mapping[str, Entry]) -> list[str]:
     """One sentence per arm of the headline: by which factor it multiplies the real images."""
-    sentences = []
-    for arm, of in arms.items():
-        factor = of["worth_factor"]
-        if factor is None:
-            continue
-        if np.isnan(factor):
-            sentences.append(
-                f"{arm}: by which factor it multiplies the real images could not be measured: a run failed."
-            )
-            continue
-        bound = {"": "", "unclear": "about "}.get(of["worth_bound"], f"{of['worth_bound']} ")
-        sentences.append(
-            f"{arm}: as good as {bound}{factor:.2f} times the real images "
-            f"(95 % interval {of['worth_low']:.2f} to {of['worth_high']:.2f}), geometric mean over all k but the largest."
-        )
-    return sentences
+    return [_replaces(arm, of) for arm, of in arms.items() if of["worth_factor"] is not None]
+
+
+def _replaces(arm: str, of: Entry) -> str:
+    factor, low, high, bound = (of[f"worth_{name}"] for name in ("factor", "low", "high", "bound"))
+    if missing(factor):
+        return f"{arm}: by which factor it multiplies the real images could not be measured: a run failed."
+    if bound and _same(low, high):
+        # Every resample ends at the edge of what was measured, so that there is no interval, and no factor.
+        side = {"at least": "above", "at most": "below"}.get(bound, "outside")
+        return f"{arm}: no factor can be given, since its accuracy lies {side} all that the better control reaches at any k."
+    about = {"": "", "unclear": "about "}.get(bound, f"{bound} ")
+    return (
+        f"{arm}: as good as {about}{wording.number(factor, 2)} times the real images "
+        f"(95{wording.SPACE}% interval {wording.number(low, 2)} to {wording.number(high, 2)}), geometric mean over all k "
+        "but the largest."
+    )
+
+
+def _same(low: float, high: float) -> bool:
+    """Whether two ends of an interval are written alike."""
+    return wording.number(low, 2) == wording.number(high, 2)

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from fetalkit.analysis import wording
 from fetalkit.config.params import Params
 from fetalkit.utils.files import made_by
 
@@ -88,10 +89,17 @@ def sentences(table: pd.DataFrame, settings: Params) -> list[str]:
         f"{100 * settings.report.converged_within:g} point(s) against the fifth before, and less than "
         f"{100 * settings.report.converged_near:g} points below the best classifier)"
     )
+    unknown = table[table.rise.isna() | table.below_best.isna()]
+    gaps = []
+    if len(unknown):
+        names = wording.listed(f"{row['classifier']} at k = {row['k']}" for row in unknown.to_dict("records"))
+        gaps = [f"Whether {names} has converged could not be judged, since a run of {control_of(settings)} failed."]
     if late.empty:
-        return [f"All classifiers have converged at every k {rule}."]
+        others = "All other classifiers" if gaps else "All classifiers"
+        return [f"{others} have converged at every k {rule}.", *gaps] if len(unknown) < len(table) else gaps
     named = "; ".join(
-        f"{row['classifier']} at k = {row['k']} (rise {100 * row['rise']:+.1f}, {100 * row['below_best']:.1f} below the best)"
+        f"{row['classifier']} at k = {row['k']} (rise {wording.number(100 * row['rise'], sign=True)}, "
+        f"{wording.number(100 * row['below_best'])} below the best)"
         for row in late.to_dict("records")
     )
-    return [f"**Not converged within their steps, so shown apart and in no mean:** {named} {rule}."]
+    return [f"**Not converged within their steps, so shown apart and in no mean:** {named} {rule}.", *gaps]

@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from fetalkit.analysis.wording import MISSING, SPACE, number, percent
+from fetalkit.analysis.wording import listed as _listed
 from fetalkit.metrics.compare import ALL, METRICS, REFERENCE
 
 
@@ -29,7 +31,11 @@ def distance(headline: pd.DataFrame, generator: str, best: str, space: str) -> s
         f"In the features of {space}, the Fréchet distance of **{generator}** to real test images is {mine.fd:.4g}; "
         f"other real images ({_spoken(best)}) lie at {ideal.fd:.4g}"
     )
-    text += f", {mine.fd / ideal.fd:.1f} times nearer." if mine.fd > ideal.fd > 0 else ", no nearer."
+    factor = mine.fd / ideal.fd if ideal.fd > 0 else np.inf
+    if mine.fd <= ideal.fd or round(factor, 1) == 1.0:
+        text += ", about as near." if round(factor, 1) == 1.0 else ", no nearer."
+    else:
+        text += f", {number(factor)} times nearer." if np.isfinite(factor) else ", nearer."
     if pd.isna(mine.precision) or pd.isna(ideal.precision):
         return text
     return (
@@ -44,13 +50,19 @@ def rivals(headline: pd.DataFrame, generator: str, best: str, space: str) -> str
     said = []
     for other in rows.index.difference([generator, best, REFERENCE], sort=False):
         signs = {metric: -1 if metric in ("fd", "kid") else 1 for metric in METRICS}
-        gain = {metric: sign * (rows[metric][other] - rows[metric][generator]) for metric, sign in signs.items()}
+        shown = {metric: [_as_shown(metric, rows[metric][name]) for name in (other, generator)] for metric in signs}
+        gain = {metric: sign * (shown[metric][0] - shown[metric][1]) for metric, sign in signs.items()}
         ahead = [_METRIC_NAMES[metric] for metric, value in gain.items() if value > 0]
         behind = [_METRIC_NAMES[metric] for metric, value in gain.items() if value < 0]
         parts = [f"better than {generator} in {_listed(ahead)}"] if ahead else []
         parts += [f"worse in {_listed(behind)}" if ahead else f"worse than {generator} in {_listed(behind)}"]
         said.append(f"**{other}** is {' and '.join(parts if behind else parts[:-1])}." if ahead or behind else "")
     return " ".join(filter(None, said))
+
+
+def _as_shown(metric: str, value: float) -> float:
+    """A value as tables print it, so that no set is called better by what nobody sees."""
+    return float(f"{value:.4g}" if metric == "fd" else f"{value:.4f}" if metric == "kid" else f"{value:.2f}")
 
 
 _METRIC_NAMES = {"fd": "Fréchet distance", "kid": "kernel distance"} | {name: name for name in METRICS[2:]}
@@ -73,8 +85,12 @@ def texture(table: pd.DataFrame, reference: str = REFERENCE) -> str:
     for name in rows.index.drop(reference):
         ratios = {label: rows[key].loc[name] / real[key] - 1 for key, label in names.items() if real[key]}
         known = {label: ratio for label, ratio in ratios.items() if np.isfinite(ratio)}
-        said.append(f"**{name}**: " + (", ".join(f"{label} {ratio:+.0%}" for label, ratio in known.items()) or "–"))
+        said.append(f"**{name}**: " + (", ".join(map(_changed, known, known.values())) or MISSING))
     return f"Against {_spoken(reference)} images: {'; '.join(said)}."
+
+
+def _changed(label: str, ratio: float) -> str:
+    return f"{label} {number(100 * ratio, 0, sign=True)}{SPACE}%"
 
 
 def labels(called: pd.DataFrame, generators: list[str], k: str, classifier: str) -> str:
@@ -94,7 +110,7 @@ def labels(called: pd.DataFrame, generators: list[str], k: str, classifier: str)
     rows = called[called.plane == ALL]
     real = rows[rows.set == REFERENCE].accuracy.iloc[0]
     mine = rows[rows.k == k].groupby("set").accuracy.mean()
-    drawn = ", ".join(f"{_percent(mine[name])} of the images of **{name}**" for name in generators)
+    drawn = ", ".join(f"{_percent(mine.get(name, np.nan))} of the images of **{name}**" for name in generators)
     text = f"{classifier} gives {drawn} (k = {k}) the plane that was asked for"
     return f"{text}, and {_percent(real)} of real test images theirs."
 
@@ -142,6 +158,9 @@ def copies(pooled: pd.DataFrame, k: str, expected: float, by: str) -> list[str]:
     """
     said = []
     for row in pooled[pooled.k == k].to_dict("records"):
+        if pd.isna(row["share"]):
+            said.append(f"By {by}, near-copies of {row['generator']} at k = {row['k']} were not measured.")
+            continue
         comparison = "which cannot be told from"
         if row["low"] > expected:
             comparison = "more than"
@@ -208,9 +227,5 @@ def _spoken(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _listed(names: list[str]) -> str:
-    return ", ".join(names[:-1]) + (" and " if len(names) > 1 else "") + names[-1] if names else ""
-
-
 def _percent(share: float, digits: int = 0) -> str:
-    return "–" if pd.isna(share) else f"{100 * share:.{digits}f} %"
+    return percent(share, digits)

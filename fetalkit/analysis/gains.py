@@ -178,8 +178,9 @@ def by_arm(compared: Comparison) -> dict[str, dict]:
     dict
         Arm that is marked ``headline`` → ``level``; ``full`` and ``few_shot`` (k up to 50), each ``gain``, ``low``, ``high``
         (points over the better control), ``p`` (not corrected), ``accuracy`` and ``accuracy_control`` (0-1), ``n_runs`` and
-        ``controls`` (by k), or None where the study has no such runs; the same under ``over_real`` and ``over_real_long``, and under ``same_runs``, where only pairs of k and
-        classifier count that all arms have; ``worth_factor`` with its interval.
+        ``controls`` (by k), or None where the study has no such runs; the same under ``over_real``
+        and ``over_real_long``, and under ``same_runs``, where only pairs of k and classifier count that all arms have;
+        ``worth_factor`` with its interval.
     """
     shots, settings = compared.settings.splits.shots, compared.settings
     named = [name for name, arm in settings.arms.items() if arm.headline]

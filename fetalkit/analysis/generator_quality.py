@@ -38,9 +38,9 @@ def quality(folder: Path, sets: Sequence[str], shots: Sequence[str]) -> dict[str
         Set → ``cas_share`` (accuracy of a classifier that was trained on the set of the largest k alone, over that of one that
         was trained on real images) and ``by_k``: k → ``recognised`` and ``recognised_real`` (share of its images, and of real
         test images, that a classifier of real images calls as asked for), ``weakest``, ``weakest_recognised`` and
-        ``weakest_recognised_real`` (the plane for which the one is the smallest part of the other, and the same of it), ``fd`` and ``fd_real`` (Fréchet distance to real test
-        images in `SPACE`, of the set and of real train images), ``near_copies`` (share). Means over seeds; None where something
-        was not measured. Empty where the stage has not run.
+        ``weakest_recognised_real`` (the plane for which the one is the smallest part of the other, and the same of it), ``fd``
+        and ``fd_real`` (Fréchet distance to real test images in `SPACE`, of the set and of real train images), ``near_copies``
+        (share). Means over seeds; None where something was not measured. Empty where the stage has not run.
 
     Raises
     ------
@@ -105,10 +105,10 @@ def grade(entry: Mapping[str, Any]) -> Grade | None:
     """
     if entry.get("recognised") is None or not entry.get("recognised_real"):
         return None
-    part = entry["recognised"] / entry["recognised_real"]
+    part = round(entry["recognised"] / entry["recognised_real"], 6)  # 0.72 of 0.8 is 0.9
     steps = int(part >= FAIR) + int(part >= GOOD)
     if entry.get("weakest_recognised_real"):
-        steps -= int(entry["weakest_recognised"] / entry["weakest_recognised_real"] < HALF)
+        steps -= int(round(entry["weakest_recognised"] / entry["weakest_recognised_real"], 6) < HALF)
     return GRADES[max(steps, 0)]
 
 

@@ -1,12 +1,16 @@
 """The answer of the transfer study in words, computed from its numbers, and what others have reached beside it."""
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
+from fetalkit.analysis import answer as answers
+from fetalkit.analysis import wording
 from fetalkit.analysis.outline_effect import Drop
 from fetalkit.analysis.published_transfer import PUBLISHED
-from fetalkit.analysis.terms import MEAN
+from fetalkit.analysis.terms import MEAN, Outcome, outcome
+from fetalkit.analysis.wording import counted, listed, missing, number, p_value, percent, points, span
 from fetalkit.experiments.transfer.methods import BASELINES, CONTROL, LEVELS
 
 _WITH = dict(
@@ -44,12 +48,72 @@ def opening(gained: pd.DataFrame, chosen: pd.DataFrame, views: Sequence[str]) ->
     return paragraphs
 
 
+def answer(gained: pd.DataFrame, sizes: Mapping[str, tuple[int, int]]) -> list[str]:
+    """The answer in a few sentences: what the tested methods show, and how accurate the baselines are in every view.
+
+    Parameters
+    ----------
+    gained
+        As `fetalkit.analysis.transfer_results.gains` returns it.
+    sizes
+        View → numbers of test images and of their patients, of the views to tell of.
+    """
+    rows = gained[gained.primary].to_dict("records")
+    shown: list[Outcome] = [outcome(row) for row in rows]
+    if not rows:
+        first = answers.EXPLORATORY
+    else:
+        named = counted(len(rows), "comparison")
+        first = (
+            f"**{answers.of_outcomes(shown)}** Of {named} with the baseline of the same level, {_tally(rows, shown)}."
+        )
+    return [first, *(_of_view(means(gained, view), view, *size) for view, size in sizes.items())]
+
+
+def setting(plan: Any) -> list[str]:
+    """What the study is of, in a few words each."""
+    side = plan.image_size
+    return [
+        f"cohorts {listed(plan.cohorts)}",
+        counted(len(plan.planes), "plane"),
+        f"images of {side} × {side} px".replace(" ", wording.SPACE),
+        counted(len(plan.seeds), "seed"),
+        "how good the drawn images are, the reports of the cohorts tell",
+    ]
+
+
+def _tally(rows: Sequence[Mapping], shown: Sequence[Outcome]) -> str:
+    parts = []
+    for kind in ("gain", "loss"):
+        of = [row for row, is_ in zip(rows, shown, strict=True) if is_ == kind]
+        names = "; ".join(f"{row['method']}, {row['view']}: {_size(row)}" for row in of)
+        parts += [f"{len(of)} {'shows' if len(of) == 1 else 'show'} a {kind} after correction ({names})"] if of else []
+    if not parts:
+        parts.append("none shows a gain or a loss after correction for their number")
+    if amount := shown.count("not measured"):
+        parts.append(f"{amount} {'was' if amount == 1 else 'were'} not measured, since a run failed")
+    return listed(parts)
+
+
+def _of_view(rows: pd.DataFrame, view: str, images: int, patients: int) -> str:
+    """How accurate the baselines of all levels are."""
+    by_method = rows.set_index("method").to_dict("index")
+    said = []
+    for level in LEVELS:
+        row = by_method.get(BASELINES[level])
+        if row:
+            sure = f" ({percent(row['low'])} to {percent(row['high'])})" if not missing(row["low"]) else ""
+            said.append(f"{percent(row['accuracy'])}{sure} {_WITH[level]} (*{BASELINES[level]}*)")
+    where = f"**{view}**, {counted(images, 'test image')} of {counted(patients, 'patient')}"
+    return f"{where}: {', '.join(said) or 'no baseline was trained'}."
+
+
 def _reached(row: Mapping) -> str:
     if pd.isna(row["accuracy"]):
         return "could not be measured, since a run failed"
     return (
-        f"{row['accuracy']:.1%} of the test images are right (95 % interval {row['low']:.1%} to {row['high']:.1%}; macro F1 "
-        f"{row['macro_f1']:.2f})"
+        f"{percent(row['accuracy'])} of the test images are right (95{wording.SPACE}% interval {percent(row['low'])} to "
+        f"{percent(row['high'])}; macro F1 {number(row['macro_f1'], 2)})"
     )
 
 
@@ -57,43 +121,40 @@ def _choice(row: Mapping) -> str:
     if not row["method"]:
         return "nothing, since a run of every method failed"
     if row["method"] == row["baseline"]:
-        return f"the baseline {row['method']} itself ({row['accuracy']:.1%})"
+        return f"the baseline {row['method']} itself ({percent(row['accuracy'])})"
     if pd.isna(row["gain"]):
         return f"{row['method']} (not measured, since a run failed)"
-    return f"{row['method']}, {row['accuracy']:.1%}: {_size(row)} over {row['baseline']}"
+    return f"{row['method']}, {percent(row['accuracy'])}: {_size(row)} over {row['baseline']}"
 
 
 def _size(row: Mapping) -> str:
-    return f"{row['gain']:+.1f} points (95 % interval {row['gain_low']:+.1f} to {row['gain_high']:+.1f})"
+    return wording.gain(row, "gain_low", "gain_high")
 
 
 def corrected(gained: pd.DataFrame) -> list[str]:
     """What the tested gains say: how many there are, which stand up to the correction, and each of them."""
-    rows = gained[gained.primary]
-    measured = rows[rows.p_holm.notna()]
-    if rows.empty:
+    rows = gained[gained.primary].to_dict("records")
+    if not rows:
         return ["No comparison of this study is tested: `primary` names none."]
-    standing = measured[measured.p_holm < 0.05]
-    named = ", ".join(f"{row['method']} ({row['view']})" for row in standing.to_dict("records"))
-    verdict = f"these differ from the baseline of their level: {named}" if named else "none differs from its baseline"
+    shown: list[Outcome] = [outcome(row) for row in rows]
+    one = len(rows) == 1
     first = (
-        f"{len(rows)} comparisons were named as primary in params.yaml and are tested; all others are exploratory, and their "
-        f"intervals hold for one comparison at a time. After Holm's correction for the {len(measured)} that could be "
-        f"measured, {verdict}."
+        f"{counted(len(rows), 'comparison')} {'was' if one else 'were'} named as primary in params.yaml and "
+        f"{'is' if one else 'are'} tested; all others are exploratory, and their intervals hold for one comparison at a time. "
+        f"With Holm's correction for {'it' if one else 'all of them'}, {_tally(rows, shown)}."
     )
-    return [
-        first,
-        *(
-            f"{row['view']}, {row['method']}: "
-            + (
-                f"{row['accuracy']:.1%} against {row['baseline_accuracy']:.1%} of {row['baseline']}, {_size(row)}, corrected p "
-                f"= {row['p_holm']:.3f}, {row['n_runs']} runs."
-                if pd.notna(row["p_holm"])
-                else "not measured, since a run failed."
-            )
-            for row in rows.to_dict("records")
-        ),
-    ]
+    return [first, *map(_tested, rows)]
+
+
+def _tested(row: Mapping) -> str:
+    where = f"{row['view']}, {row['method']}"
+    if outcome(row) == "not measured":
+        return f"{where}: not measured, since a run failed."
+    says = {"gain": "a gain", "loss": "a loss", "neither": "not told from zero"}[outcome(row)]
+    return (
+        f"{where}: {percent(row['accuracy'])} against {percent(row['baseline_accuracy'])} of {row['baseline']}, {_size(row)}, "
+        f"corrected p = {p_value(row['p_holm'])}: {says}; {counted(row['n_runs'], 'run')}."
+    )
 
 
 def example_method(gained: pd.DataFrame, view: str, levels: Sequence[str], among: Collection[str]) -> str | None:
@@ -110,12 +171,18 @@ def one_place(view: str, of: str, part: pd.DataFrame) -> str:
 
 def outline(drops: Mapping[str, Drop]) -> list[str]:
     """One sentence per direction: what accuracy owes to the outline of the fan."""
-    return [
-        f"{direction}: {drop.before.estimate:.1%} with the images as they are, {drop.after.estimate:.1%} with one outline for "
-        f"all, {100 * drop.change.estimate:+.1f} points (95 % interval {100 * drop.change.low:+.1f} to "
-        f"{100 * drop.change.high:+.1f})."
-        for direction, drop in drops.items()
-    ]
+    return [_owed(direction, drop) for direction, drop in drops.items()]
+
+
+def _owed(direction: str, drop: Drop) -> str:
+    change = drop.change
+    if missing(change.estimate):
+        return f"{direction}: not measured, since a run failed."
+    return (
+        f"{direction}: {percent(drop.before.estimate)} with the images as they are, {percent(drop.after.estimate)} with one "
+        f"outline for all, {points(100 * change.estimate)} (95{wording.SPACE}% interval "
+        f"{span(100 * change.low, 100 * change.high)})."
+    )
 
 
 def beside_published(gained: pd.DataFrame, view: str, seen: str, tested: str, k: int) -> pd.DataFrame:

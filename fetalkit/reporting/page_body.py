@@ -93,6 +93,7 @@ def read(
     soup = BeautifulSoup(_exporter().from_notebook_node(notebook)[0], "html.parser")
     _check(name, soup)
     _leave_out_published(soup)
+    _answer_first(soup)
     if not reveal.images:
         _leave_out_pictures(soup)
     _let_unfold(soup)
@@ -144,6 +145,24 @@ def _check(name: str, soup: BeautifulSoup) -> None:
     identifiers = [str(element["id"]) for element in soup.select("figure.fetalkit[id], .fetalkit table[id]")]
     if twice := sorted({identifier for identifier in identifiers if identifiers.count(identifier) > 1}):
         raise FetalkitError(f"{name}: two figures or tables are named {', '.join(twice)}; give each its own name")
+
+
+def _answer_first(soup: BeautifulSoup) -> None:
+    """Move the answer of a study, and the figure right after it, up to below the question: the first screen is theirs."""
+    answer, heading = soup.select_one("section.fetalkit.answer"), soup.h1
+    question = heading.find_next_sibling("p") if heading else None
+    text = question.find_parent("div") if question else None
+    if answer is None or question is None or text is None:
+        return
+    shown = answer.find_parent(class_="shown") or answer
+    after = shown.find_next_sibling(class_="shown")
+    moved = [shown, after] if isinstance(after, Tag) and after.find("figure") else [shown]
+    rest = soup.new_tag("div", attrs={"class": "text"})
+    for element in list(question.next_siblings):
+        rest.append(element.extract())
+    text["class"] = "text question"
+    for element in (rest, *reversed(moved)):
+        text.insert_after(element.extract())
 
 
 def _leave_out_published(soup: BeautifulSoup) -> None:

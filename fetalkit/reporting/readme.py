@@ -11,12 +11,12 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 
-from fetalkit.analysis.conclusions import p_text
 from fetalkit.analysis.generator_quality import quality
 from fetalkit.analysis.published import current
 from fetalkit.analysis.terms import MEAN
+from fetalkit.analysis.wording import p_value
 from fetalkit.plots import readme as plots
-from fetalkit.reporting import bench_tables, display, overview, rendering
+from fetalkit.reporting import bench_tables, display, editions, overview, rendering
 from fetalkit.reporting.bench_tables import markdown_table, read_json
 from fetalkit.utils import paths
 from fetalkit.utils.errors import FetalkitError
@@ -117,7 +117,7 @@ def primary() -> str:
             f"[{summary['cohort']}](reports/{summary['cohort']}/index.html)",
             *(entry[key] for key in ("level", "k", "classifier", "arm", "control")),
             _points(entry["gain"], entry["low"], entry["high"]),
-            "–" if entry["p_holm"] is None else p_text(entry["p_holm"]),
+            "–" if entry["p_holm"] is None else p_value(entry["p_holm"]),
             "–" if entry["smallest_detectable_gain"] is None else f"{entry['smallest_detectable_gain']:.1f}",
         ]
         for summary in _of_cohorts()
@@ -159,15 +159,21 @@ def _chosen(row: Mapping[str, Any]) -> list[str]:
     return [row["level"], method, accuracy, f"{row['baseline']} {beside}", gain]
 
 
+def code() -> str:
+    """Markdown sentence: by which code the numbers of the tables were computed, as the locks beside them say."""
+    return f"{editions.sentence([*_summaries('shots'), *_summaries('directions')])}\n"
+
+
 TABLES = {
     "primary": primary,
+    "code": code,
     "results": results,
     "transfer": transfer,
     "speeds": bench_tables.speeds,
     "quality": bench_tables.quality,
 }
 PAGES = {
-    "README.md": ("primary", "results", "transfer"),
+    "README.md": ("primary", "results", "transfer", "code"),
     "docs/generator.md": ("quality", "speeds"),
 }  # which tables a file shows
 
