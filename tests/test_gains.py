@@ -250,7 +250,7 @@ def test_headline_by_hand(study):
         "of 3 recipes *diffusion* does best, and stands on validation patients at +" in text and "+10.0 points" in text
     )
     assert "exploratory: no comparison of the two was named beforehand" in text
-    assert "+5.2 points on average, +11.7 with 50 or fewer" in text and "+20.0 points" in text
+    assert "+5.2 points on average, +11.7 points with 50 or fewer" in text and "+20.0 points" in text
     assert not any(word in text for word in ("significant", "differ", "unlikely", "p ="))
     shown = conclusions.arms_table(answer)
     assert len(shown) == 5 and shown["claimed over real"].notna().sum() == 2
