@@ -167,7 +167,7 @@ def test_distances_that_are_missing_are_named():
     distances = {"real_test": np.array([0.1, 0.4]), "generator 1": np.array([0.2, np.nan])}
     figure = memorisation_plots.nearest_distances(distances, 0.1, SETS)
     labels = [line.get_label() for line in figure.axes[1].lines]
-    assert labels == ["real, test", "generator 1: not measured", "threshold of near-copies"]
+    assert labels == ["real test", "generator 1: not measured", "threshold of near-copies"]
     assert len(figure.axes[0].patches) == 1 and len(figure.axes[1].lines[1].get_xdata()) == 0
 
 
