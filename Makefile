@@ -93,4 +93,4 @@ pipelines: $(READY)
 	fetalkit pipelines
 
 lock:
-	uv pip compile pyproject.toml --extra dev --extra dicom --extra cluster --universal --python-version 3.11 --no-header --output-file requirements.lock
+	uv pip compile pyproject.toml --extra dev --extra dicom --extra cluster --extra pdf --universal --python-version 3.11 --no-header --output-file requirements.lock

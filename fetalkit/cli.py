@@ -146,10 +146,15 @@ def report(cohort: Study) -> None:
 def publish(
     cohort: Study,
     search: Annotated[Search | None, typer.Option(help="Publish this search instead of the study.")] = None,
+    zipped: Annotated[bool, typer.Option("--zip", help="Make one file of it as well, to be sent: COHORT.zip.")] = False,
+    pdf: Annotated[bool, typer.Option("--pdf", help="Make a paper of its front page as well: COHORT.pdf.")] = False,
 ) -> None:
-    """Put a report into reports/COHORT/, which git versions; of a private cohort into reports-private/COHORT/."""
+    """Put a report into reports/COHORT/, which git versions; of a private cohort into reports-private/COHORT/.
+
+    With --zip or --pdf alone on a machine without a run of the study, the published report is taken as it is.
+    """
     from fetalkit.config import privacy
-    from fetalkit.reporting.publish import publish
+    from fetalkit.reporting.publish import publish, to_share
     from fetalkit.runner import pipeline
     from fetalkit.runner.lock import pipeline_lock
     from fetalkit.utils import paths
@@ -157,12 +162,20 @@ def publish(
     if search is not None:
         pipeline.check(cohort)
         page = publish(cohort, search)
+    elif (
+        (zipped or pdf)
+        and not paths.data(cohort, "pages").exists()
+        and privacy.published(cohort, "index.html").exists()
+    ):
+        page = privacy.published(cohort, "index.html")
     else:
         pipeline.file(cohort)  # There must be such a study.
         with pipeline_lock(cohort):
             page = publish(cohort)
             pipeline.keep_published_lock(cohort)
     print(f"The report is at {page}")
+    for path in to_share(cohort, page, zipped, pdf):
+        print(f"To share: {path}")
     if not privacy.public(cohort):
         print("The cohort is not public: git ignores that folder, patients have pseudonyms (docs/privacy.md)")
         if (earlier := paths.reports(cohort)).joinpath("index.html").exists():

@@ -5,6 +5,7 @@ and follows Mitchell et al., Model Cards for Model Reporting, FAT* 2019, arXiv 1
 Datasets, Communications of the ACM 64 (12), 2021, arXiv 1803.09010.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -20,6 +21,8 @@ TEMPLATES = Path(__file__).with_name("templates")
 # How licences of cohorts begin -> identifier at the Hub.
 LICENCES = {"CC BY 4.0": "cc-by-4.0", "MIT": "mit"}
 TAGS = ["ultrasound", "fetal-ultrasound", "medical", "synthetic", "fetalkit"]
+# The Hub has no task of this name: its unconditional image generation is of models that cannot be asked for a class.
+TASK = ["image-generation", "class-conditional"]
 _SIZES = {1_000: "n<1K", 10_000: "1K<n<10K", 100_000: "10K<n<100K", 1_000_000: "100K<n<1M"}
 
 
@@ -130,9 +133,8 @@ def model_card(
         Markdown with YAML front matter.
     """
     data = ModelCardData(
-        library_name="diffusers" if _of_diffusers(components) or (release and release.alone) else None,
-        pipeline_tag="unconditional-image-generation",
-        tags=[*TAGS, source.generator],
+        library_name="diffusers" if _of_diffusers(components) or (release and release.alone) else "fetalkit",
+        tags=[*TAGS, *TASK, source.generator],
         **_licence(source),
     )
     about = dict(settings=dict(settings), training=training, components=components, release=release)
@@ -174,8 +176,9 @@ def dataset_card(
     count = sum(drawn.values())
     data = DatasetCardData(
         pretty_name=f"Synthetic fetal ultrasound planes: {source.name} on {source.cohort}",
-        annotations_creators="machine-generated",
-        size_categories=next((size for limit, size in _SIZES.items() if count < limit), "n>1M"),
+        annotations_creators=["machine-generated"],
+        size_categories=[next((size for limit, size in _SIZES.items() if count < limit), "n>1M")],
+        source_datasets=[f"extended|other-{_slug(source.title)}" if source.real else "original"],
         task_categories=["image-classification"],
         tags=[*TAGS, source.generator],
         **_licence(source),
@@ -188,9 +191,9 @@ def classifier_card(card: Mapping[str, Any]) -> str:
     """Card of a saved classifier, from its ``fetalkit.json``: Markdown with YAML front matter."""
     about, names = card["trained_on"], list(dict.fromkeys(name for of in card["measured"].values() for name in of))
     data = ModelCardData(
-        library_name="timm",
+        library_name="fetalkit",
         pipeline_tag="image-classification",
-        tags=[tag for tag in TAGS if tag != "synthetic"],
+        tags=[*(tag for tag in TAGS if tag != "synthetic"), "timm"],
         **_licence_named(str(about.get("licence", "MIT"))),
     )
     text = _environment().get_template("classifier_card.md.j2").render(card=card, about=about, names=names)
@@ -206,7 +209,12 @@ def _licence_named(name: str) -> dict[str, Any]:
     for begin, identifier in LICENCES.items():
         if name.startswith(begin):
             return {"license": identifier}
-    return {"license": "other", "license_name": name}
+    return {"license": "other", "license_name": _slug(name)}
+
+
+def _slug(name: str) -> str:
+    """`name` as an identifier of the Hub: small letters, digits, dots and hyphens."""
+    return re.sub(r"[^a-z0-9.]+", "-", name.lower()).strip("-.") or "not-stated"
 
 
 def _joined(data: CardData, text: str) -> str:

@@ -37,7 +37,7 @@ def render(template: str, name: str, **values: Any) -> bytes:
     FetalkitError
         When the page has 3 MB or more.
     """
-    rendered = _environment().get_template(template).render(study=STUDY, **_code_styles(), **values)
+    rendered = environment().get_template(template).render(study=STUDY, **_code_styles(), **values)
     html = scripts.embedded(hide(rendered)).encode()
     if len(html) >= LARGEST_PAGE:
         raise FetalkitError(
@@ -55,7 +55,8 @@ def _code_styles() -> dict[str, Markup]:
 
 
 @cache
-def _environment() -> jinja2.Environment:
+def environment() -> jinja2.Environment:
+    """The environment of all templates that are HTML."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fetalkit.config import privacy
-from fetalkit.reporting import build, contents, machine, overview, pages, test_log
+from fetalkit.reporting import build, contents, machine, overview, pages, paper, sharing, test_log
 from fetalkit.utils import paths
 from fetalkit.utils.errors import FetalkitError
 from fetalkit.utils.files import replacing
@@ -51,6 +51,29 @@ def publish(study: str, search: str | None = None) -> Path:
         build.copy(built, temporary)
         (temporary / contents.TEST_LOG).unlink()
     return published / "index.html"
+
+
+def to_share(study: str, page: Path, zipped: bool, pdf: bool) -> list[Path]:
+    """Files beside the folder of a published report, to be sent: its front page as a paper, and all of it as one file.
+
+    Parameters
+    ----------
+    study
+        As for `publish`.
+    page
+        What `publish` returned.
+    zipped, pdf
+        Which of them are made; the zip holds the paper where both are.
+
+    Raises
+    ------
+    FetalkitError
+        As `fetalkit.reporting.paper.write` and `fetalkit.reporting.sharing.pack`.
+    """
+    target = page.parent.with_name(f"{page.parent.name}.pdf")
+    if pdf:
+        paper.write(study, page, target)
+    return [target] * pdf + ([sharing.pack(study, page, target if pdf else None)] if zipped else [])
 
 
 def _publish_search(cohort: str, search: str) -> Path:
