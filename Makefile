@@ -45,10 +45,10 @@ test: $(READY)
 test-long: $(READY)
 	pytest -m long
 
-# Notebooks work in notebooks/, where a relative mirror is not found.
+# Notebooks work in notebooks/, where a relative mirror is not found; they link pages in reports/, which the server has to see.
 lab: $(READY)
 	if [ -d "$$FETALKIT_MIRROR" ]; then export FETALKIT_MIRROR="$$(cd "$$FETALKIT_MIRROR" && pwd)"; fi; \
-	FETALKIT_COHORT="$(COHORT)" jupyter lab notebooks
+	FETALKIT_COHORT="$(COHORT)" jupyter lab --ServerApp.root_dir="$(CURDIR)" --LabApp.default_url=/lab/tree/notebooks
 
 lint: $(READY)
 	ruff check .

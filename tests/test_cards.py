@@ -57,10 +57,12 @@ def python(card):
 def test_metadata_can_be_read_back():
     card = model(measures=MEASURES)
     assert (card.data.license, card.data.library_name) == ("cc-by-4.0", "diffusers")
-    assert {"ultrasound", "synthetic", "diffusion"} <= set(card.data.tags)
+    assert {"ultrasound", "synthetic", "diffusion", "class-conditional"} <= set(card.data.tags)
+    assert card.data.pipeline_tag is None, "the Hub has no task for a model that is asked for a class"
     card = dataset(measures=MEASURES)
-    assert (card.data.license, card.data.annotations_creators) == ("cc-by-4.0", "machine-generated")
+    assert (card.data.license, card.data.annotations_creators) == ("cc-by-4.0", ["machine-generated"])
     assert card.data.task_categories == ["image-classification"]
+    assert (card.data.size_categories, card.data.source_datasets) == (["n<1K"], ["extended|other-five-centres"])
     assert "diffusion-k20-seed3" in card.data.pretty_name
 
 
@@ -111,11 +113,14 @@ def test_a_generator_from_elsewhere_is_named(make):
 def test_training_is_told_as_far_as_it_is_known():
     assert "| steps | 700 |" in model().text and "- Training time: 104 s" in model().text
     assert "has not been recorded" in model(training={}).text
-    assert "diffusers" not in model(components={}).text and model(components={}).data.library_name is None
+    assert "diffusers" not in model(components={}).text and model(components={}).data.library_name == "fetalkit"
     own = model(
         components={"denoiser": "fetalkit.generators.diffusion.denoiser.Denoiser", "scheduler": "diffusers.Scheduler"}
     )
-    assert "from fetalkit.generators.diffusion.denoiser import Denoiser\n" in own.text and own.data.library_name is None
+    assert (
+        "from fetalkit.generators.diffusion.denoiser import Denoiser\n" in own.text
+        and own.data.library_name == "fetalkit"
+    )
 
 
 @pytest.mark.parametrize(
@@ -131,7 +136,7 @@ def test_training_is_told_as_far_as_it_is_known():
 def test_derived_images_inherit_the_licence(make, change, licence):
     card = make(replace(SOURCE, **change))
     assert card.data.license == licence
-    assert (card.data.get("license_name") == "Ask the hospital") == (licence == "other")
+    assert (card.data.get("license_name") == "ask-the-hospital") == (licence == "other")
     assert ("must be cited" in card.text) == (licence != "mit")
     assert ("simulated phantoms" in card.text) == (licence == "mit")
 
@@ -189,7 +194,7 @@ def test_export_can_be_loaded_as_its_cards_say(study, tmp_path, monkeypatch):
     assert names["images"].shape == (8, size, size) and names["images"].dtype == np.uint8
     exec(in_parts, names)
     assert names["denoiser"].config.n_labels == len(study.planes) + 1 and names["scheduler"].config.sigma_data
-    assert card.data.library_name is None, "diffusers alone cannot load it"
+    assert card.data.library_name == "fetalkit", "diffusers alone cannot load it"
 
     card = DatasetCard.load(tmp_path / "out" / "images" / "README.md")
     assert f"{small_study.DRAWN * len(study.planes)} synthetic images" in card.text

@@ -13,6 +13,7 @@ from fetalkit.cohorts import source
 from fetalkit.config import listing
 from fetalkit.reporting import build, export, publish, readme, verify
 from fetalkit.runner import execute, lock, pipeline, reproduce
+from fetalkit.utils import paths
 from fetalkit.utils.errors import FetalkitError
 
 ROOT = Path(__file__).parents[1]
@@ -101,6 +102,7 @@ def test_reports_are_built_and_published(calls, capsys, elsewhere, monkeypatch):
     shutil.copy(ROOT / "dvc.yaml", elsewhere)
     calls(build, "build", Path("data/phantom/pages/index.html"))
     noted = calls(publish, "publish", Path("reports/phantom/index.html"))
+    calls(publish, "to_share", [])
     calls(pipeline, "keep_published_lock")
     assert cli.main(["report", "phantom"]) == 0
     assert cli.main(["publish", "phantom"]) == 0
@@ -109,11 +111,32 @@ def test_reports_are_built_and_published(calls, capsys, elsewhere, monkeypatch):
         ("build", "phantom"),
         ("publish", "phantom"),
         ("keep_published_lock", "phantom"),
+        ("to_share", "phantom", Path("reports/phantom/index.html"), False, False),
         ("publish", "spain", "training"),
+        ("to_share", "spain", Path("reports/phantom/index.html"), False, False),
     ]
     assert "The report is at reports/phantom/index.html" in capsys.readouterr().out
     assert cli.main(["publish", "typo"]) == 1
     assert capsys.readouterr().err.startswith("fetalkit: typo: there is no such study; params.yaml has: phantom, ")
+
+
+def test_what_is_published_is_packed_where_there_is_no_run(calls, capsys, elsewhere):
+    shutil.copy(ROOT / "dvc.yaml", elsewhere)
+    page = paths.reports("phantom", "index.html")
+    page.parent.mkdir(parents=True)
+    page.write_text("<h1>The answer</h1>")
+    noted = calls(publish, "publish", page)
+    calls(publish, "to_share", [page.parent.with_suffix(".zip")])
+    calls(pipeline, "keep_published_lock")
+    assert cli.main(["publish", "phantom", "--zip"]) == 0
+    assert noted == [("to_share", "phantom", page, True, False)] and "reports/phantom.zip" in capsys.readouterr().out
+    paths.data("phantom", "pages").mkdir(parents=True)
+    assert cli.main(["publish", "phantom", "--zip", "--pdf"]) == 0
+    assert noted[1:] == [
+        ("publish", "phantom"),
+        ("keep_published_lock", "phantom"),
+        ("to_share", "phantom", page, True, True),
+    ]
 
 
 def test_a_run_ends_with_what_has_become_of_the_published_tables(calls, capsys, monkeypatch):

@@ -758,8 +758,8 @@ def test_cards_are_linked():
     assert fidelity_conclusions.cards(
         ["a-k5-seed0/dataset.md", "a-k5-seed0/generator.md", "b-k5-seed0/dataset.md"]
     ).splitlines()[2:] == [
-        "- a-k5-seed0: [dataset](cards/a-k5-seed0/dataset.md) and [generator](cards/a-k5-seed0/generator.md)",
-        "- b-k5-seed0: [dataset](cards/b-k5-seed0/dataset.md)",
+        "- a-k5-seed0: [dataset](cards/a-k5-seed0/dataset.html) and [generator](cards/a-k5-seed0/generator.html)",
+        "- b-k5-seed0: [dataset](cards/b-k5-seed0/dataset.html)",
     ]
 
 

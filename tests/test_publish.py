@@ -2,7 +2,9 @@
 
 import errno
 import json
+import posixpath
 import shutil
+import zipfile
 from importlib import metadata
 from pathlib import Path
 
@@ -72,6 +74,8 @@ def test_build_writes_pages_tables_cards_and_summary(run):
         "summary.json",
         "machine.json",
         "cards/diffusion-k5-seed0/dataset.md",
+        "cards/diffusion-k5-seed0/dataset.html",
+        "cards/index.html",
         *build.TABLES,
     }
     assert all(report[name] == run[name].read_bytes() for name in build.TABLES)
@@ -250,3 +254,88 @@ def test_a_search_is_built_and_published_in_one_go(search):
 def test_unknown_search_is_named():
     with pytest.raises(FetalkitError, match="there is no search 'x'; choose one of: generator, training"):
         publish.publish("africa", "x")
+
+
+CARD = """---
+license: cc-by-4.0
+tags:
+- ultrasound
+- class-conditional
+---
+# A set
+
+| plane | images |
+|---|---|
+| Fetal brain | 5 |
+
+[Its generator](../../04_generator.html), and <b>no</b> HTML.
+"""
+
+
+def links(content, name):
+    soup = BeautifulSoup(content, "html.parser")
+    found = [str(link["href"]).partition("#")[0] for link in soup.select("a[href]")]
+    return [
+        posixpath.normpath(posixpath.join(posixpath.dirname(name), href)) for href in found if href and ":" not in href
+    ]
+
+
+def test_cards_are_pages_reached_from_the_front_page(run):
+    run["card"].write_text(CARD)
+    build.build("africa")
+    report = built()
+    assert report["cards/diffusion-k5-seed0/dataset.md"].decode() == CARD  # as a hub reads it
+    page = report["cards/diffusion-k5-seed0/dataset.html"].decode()
+    soup = BeautifulSoup(page, "html.parser")
+    assert soup.h1.text == "A set" and [cell.text for cell in soup.select("td")] == ["Fetal brain", "5"]
+    assert "---" not in soup.main.text and "class-conditional" in soup.main.text and soup.b is None
+    assert "cards/index.html" in links(report["index.html"], "index.html")
+    assert "cards/diffusion-k5-seed0/dataset.html" in links(report["cards/index.html"], "cards/index.html")
+    there = links(page, "cards/diffusion-k5-seed0/dataset.html")
+    assert set(there) - {"04_generator.html"} <= set(report) and "index.html" in there
+
+
+def test_a_report_as_one_file_opens_anywhere(run, monkeypatch):
+    shutil.copy(Path(__file__).parents[1] / "CITATION.cff", paths.ROOT)
+    shutil.copy(Path(__file__).parents[1] / "LICENSE", paths.ROOT)
+    execute(
+        "07_classify",
+        "# Title of it",
+        "[All](../index.html) studies, [another](../spain/index.html), [home](index.html)",
+    )
+    build.build("africa")
+    page = publish.publish("africa")
+    (page.parent / "dvc.yaml").write_text("stages: {}")
+    (made,) = publish.to_share("africa", page, zipped=True, pdf=False)
+    assert made == paths.reports("africa.zip")
+    first = made.read_bytes()
+    with zipfile.ZipFile(made) as archive:
+        files = {info.filename: archive.read(info) for info in archive.infolist()}
+        assert {info.date_time for info in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+    assert {name.partition("/")[0] for name in files} == {"fetalkit-africa"}
+    files = {name.partition("/")[2]: content for name, content in files.items()}
+    report = {f"africa/{name}": content for name, content in published().items() if name != "dvc.yaml"}
+    assert set(files) == {"START-HERE.html", "LICENSE", "CITATION.cff", *report}
+    assert all(files[name] == content for name, content in report.items() if not name.endswith(".html"))
+    for name in files:
+        if name.endswith(".html"):
+            assert set(links(files[name], name)) <= set(files), name
+    start = links(files["START-HERE.html"], "START-HERE.html")
+    assert {"africa/index.html", "africa/07_classify.html", "africa/cards/index.html", "LICENSE"} <= set(start)
+    assert "CC BY 4.0" in files["START-HERE.html"].decode()
+    text = BeautifulSoup(files["africa/07_classify.html"], "html.parser").main.text
+    assert " studies, another, home" in text and "All" not in text
+    monkeypatch.setattr("time.time", lambda: 2e9)
+    publish.to_share("africa", page, zipped=True, pdf=False)
+    assert made.read_bytes() == first
+
+
+def test_a_private_report_as_one_file_stays_where_git_ignores_it(run, monkeypatch):
+    shutil.copy(Path(__file__).parents[1] / "CITATION.cff", paths.ROOT)
+    shutil.copy(Path(__file__).parents[1] / "LICENSE", paths.ROOT)
+    monkeypatch.setattr(privacy, "public", lambda study: False)
+    build.build("africa")
+    (made,) = publish.to_share("africa", publish.publish("africa"), zipped=True, pdf=False)
+    assert made == paths.private_reports("africa.zip") and not paths.reports("africa.zip").exists()
+    with zipfile.ZipFile(made) as archive:
+        assert "Pass this file on to nobody" in archive.read("fetalkit-africa/START-HERE.html").decode()

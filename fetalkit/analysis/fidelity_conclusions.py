@@ -209,9 +209,9 @@ def cards(files: list[str]) -> str:
     links: dict[str, list[str]] = {}
     for file in files:
         name, _, kind = file.removesuffix(".md").partition("/")
-        links.setdefault(name, []).append(f"[{kind}](cards/{file})")
+        links.setdefault(name, []).append(f"[{kind}](cards/{name}/{kind}.html)")
     lines = [f"- {name}: {' and '.join(of)}" for name, of in links.items()]
-    return "\n".join(["Cards, beside this page in the report:", "", *lines])
+    return "\n".join(["[Cards](cards/index.html), beside this page in the report:", "", *lines])
 
 
 def _moved(before: pd.Series, after: pd.Series) -> str:

@@ -15,7 +15,7 @@ import pandas as pd
 from fetalkit.config import params, privacy, sections
 from fetalkit.experiments import reader_study
 from fetalkit.experiments.transfer import settings as transfers
-from fetalkit.reporting import machine, pages, test_log
+from fetalkit.reporting import card_pages, machine, pages, test_log
 from fetalkit.reporting.contents import (
     BETWEEN_TABLES,
     CARDS,
@@ -65,7 +65,8 @@ def build(study: str) -> Path:
     log = _test_log(study, readings)
     summary = _timed_summary(study) | {"test_readings": len(log)}
     made_on = machine.kind(study, names)
-    content = pages.render(study, names, [*tables, SUMMARY], FRONT, settings, reveal(study))
+    of_cards = f"{CARDS}/{card_pages.INDEX}" if cards else ""
+    content = pages.render(study, names, [*tables, SUMMARY], FRONT, settings, reveal(study), of_cards)
     folder = paths.data(study, FOLDER)
     with replacing(folder) as temporary:
         write(content, tables, temporary)
@@ -74,6 +75,7 @@ def build(study: str) -> Path:
         write_json(made_on, temporary / machine.FILE)
         for name, source in cards.items():
             copy(source, temporary / name)
+            card_pages.write(temporary / name, study)
     return folder / "index.html"
 
 

@@ -30,10 +30,14 @@ def write(folder: Path, study: str) -> None:
         name = card.relative_to(folder).parent.as_posix()
         listed.setdefault(name, {})[_KINDS.get(card.stem, card.stem)] = f"{name}/{card.stem}.html"
         about, text = read(card)
-        body = Markup(str(_markdown(text)).replace("<table>", '<div class="wide"><table>').replace("</table>", "</table></div>"))
-        page = layout.render("card.html.j2", card.name, study=study, file=card.name, about=about, title=name, body=body)
-        card.with_suffix(".html").write_bytes(page)
-    (folder / INDEX).write_bytes(layout.render("cards.html.j2", INDEX, study=study, cards=listed))
+        body = Markup(
+            str(_markdown(text)).replace("<table>", '<div class="wide"><table>').replace("</table>", "</table></div>")
+        )
+        page = layout.render(
+            "card.html.j2", card.name, report=study, file=card.name, about=about, title=name, body=body
+        )
+        card.with_suffix(".html").write_text(page, encoding="utf-8")
+    (folder / INDEX).write_text(layout.bare("cards.html.j2", report=study, cards=listed), encoding="utf-8")
 
 
 def read(card: Path) -> tuple[dict[str, Any], str]:

@@ -37,7 +37,7 @@ def render(template: str, name: str, **values: Any) -> bytes:
     FetalkitError
         When the page has 3 MB or more.
     """
-    rendered = environment().get_template(template).render(study=STUDY, **_code_styles(), **values)
+    rendered = _environment().get_template(template).render(study=STUDY, **_code_styles(), **values)
     html = scripts.embedded(hide(rendered)).encode()
     if len(html) >= LARGEST_PAGE:
         raise FetalkitError(
@@ -45,6 +45,11 @@ def render(template: str, name: str, **values: Any) -> bytes:
             "show fewer or smaller figures"
         )
     return html
+
+
+def bare(template: str, **values: Any) -> str:
+    """As `render`, from a template that is a whole page without a script."""
+    return hide(environment().get_template(template).render(study=STUDY, **values))
 
 
 @cache
@@ -55,8 +60,7 @@ def _code_styles() -> dict[str, Markup]:
 
 
 @cache
-def environment() -> jinja2.Environment:
-    """The environment of all templates that are HTML."""
+def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,

@@ -21,6 +21,7 @@ def render(
     front: str,
     settings: Mapping[str, Any],
     reveal: Reveal | None = None,
+    cards: str = "",
 ) -> dict[str, bytes]:
     """All pages of a report.
 
@@ -38,6 +39,8 @@ def render(
         The cohort's section of ``params.yaml``, printed at the foot of each page.
     reveal
         What the pages may show; all by default.
+    cards
+        The page that lists the cards of generators and sets, where there are any.
 
     Returns
     -------
@@ -55,6 +58,7 @@ def render(
         "cohort": cohort,
         "settings": dict(_flat(settings)),
         "tables": tables,
+        "cards": cards,
         "search": search_index.index(pages),
     }
     return {page.file: _html(number, pages, shared) for number, page in enumerate(pages)}

@@ -10,6 +10,7 @@ References
 
 import base64
 import logging
+import re
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import matplotlib
 from bs4 import BeautifulSoup, Tag
 from markupsafe import Markup
 
-from fetalkit.reporting import layout
+from fetalkit.reporting import display, layout
 from fetalkit.reporting.references import references
 from fetalkit.utils.errors import FetalkitError
 from fetalkit.utils.files import replacing
@@ -30,14 +31,19 @@ FONTS = {
     ("Text", "normal", "normal"): "STIXGeneral.ttf",
     ("Text", "italic", "normal"): "STIXGeneralItalic.ttf",
     ("Text", "normal", "bold"): "STIXGeneralBol.ttf",
-    ("Heading", "normal", "normal"): "DejaVuSans.ttf",
-    ("Heading", "normal", "bold"): "DejaVuSans-Bold.ttf",
+    ("DejaVu Sans", "normal", "normal"): "DejaVuSans.ttf",
+    ("DejaVu Sans", "normal", "bold"): "DejaVuSans-Bold.ttf",
     ("Code", "normal", "normal"): "DejaVuSansMono.ttf",
 }
-ON_SCREEN = (
-    "script, style, nav, template, button, input, select, form, dialog, .menu, .code, .anchor, .turn, .skip, .messages"
+ON_SCREEN = (  # and on no sheet of paper
+    "script, style, nav, template, button, input, select, form, dialog, [hidden], "
+    ".menu, .code, .anchor, .turn, .skip, .messages, .unfold"
 )
+DPI = display.DPI  # of figures with the width and height that they name
+WIDEST, HIGHEST = 170.0, 200.0  # mm, on a sheet of A4 with its margins
+_MM_PER_INCH = 25.4
 MANY_COLUMNS = 8  # a table of more has smaller type
+_COLOUR = re.compile(r"var\(--[\w-]+, *(#\w+)\)")
 _LINK = "https://doi.org/"
 _PRODUCER = "fetalkit"
 
@@ -83,7 +89,8 @@ def _weasyprint() -> Any:
 
 def source(study: str, page: str) -> str:
     """The paper as HTML, from the HTML of a front page."""
-    soup = BeautifulSoup(page, "html.parser")
+    # The colours of charts are those of the page, light or dark; each names the one that it has on paper.
+    soup = BeautifulSoup(_COLOUR.sub(r"\1", page), "html.parser")
     body, run = soup.select_one("main"), _run(soup)
     if body is None:
         raise FetalkitError(f"{study}: its front page has no content; build the report again")
@@ -93,12 +100,15 @@ def source(study: str, page: str) -> str:
     _number(body, "figure", "figcaption", "Figure")
     _number(body, "table", "caption", "Table")
     for table in body.select("table"):
+        _leave_out_columns(table)
         if len(table.select("tr:first-child > *")) > MANY_COLUMNS:
             table["class"] = [*table.get_attribute_list("class"), "many"]
+    for picture in body.select("figure img[width][height], figure svg[width][height]"):
+        _scale(picture)
     listed = references(study)
     _keep_links(body, [reference["doi"] for reference in listed])
-    about = {"study": study, "project": layout.STUDY, "title": title, "run": run, "references": listed}
-    return layout.environment().get_template(TEMPLATE).render(body=Markup(str(body)), fonts=_fonts(), **about)
+    about = {"report": study, "title": title, "run": run, "references": listed}
+    return layout.bare(TEMPLATE, body=Markup(str(body)), fonts=_fonts(), **about)
 
 
 def _fonts() -> list[tuple[str, str, str, str]]:
@@ -120,6 +130,22 @@ def _number(body: Tag, kind: str, caption: str, word: str) -> None:
     for number, each in enumerate(captions, 1):
         label = BeautifulSoup(f'<b class="number">{word} {number}.</b> ', "html.parser")
         each.insert(0, label)
+
+
+def _scale(picture: Tag) -> None:
+    """Give a figure its size on paper: that of the screen, or as much as a sheet holds."""
+    wide, high = (float(str(picture[side])) / DPI * _MM_PER_INCH for side in ("width", "height"))
+    scale = min(1.0, WIDEST / wide, HIGHEST / high)
+    picture["style"] = f"{picture.get('style', '')};width:{scale * wide:.1f}mm;height:{scale * high:.1f}mm"
+
+
+def _leave_out_columns(table: Tag) -> None:
+    """Keep the columns that a page shows at first, and say where the others are."""
+    folded = table.select("th.more, td.more")
+    for cell in folded:
+        cell.decompose()
+    if folded and table.caption:
+        (table.caption.select_one("span") or table.caption).append(" More columns are on the page.")
 
 
 def _keep_links(body: Tag, listed: list[str]) -> None:

@@ -86,9 +86,8 @@ def _start(study: str, page: Path, names: list[str], paper: Path | None) -> byte
     pages = [(str(link["href"]), link.get_text()) for link in soup.select(".side ul a[href$='.html']")]
     tables = [name for name in names if posixpath.dirname(name) == folder and not name.endswith(".html")]
     cards = [name for name in names if name == f"{folder}/{contents.CARDS}/index.html"]
-    return layout.render(
+    start = layout.bare(
         "start.html.j2",
-        START,
         title=soup.h1.get_text(" ", strip=True) if soup.h1 else layout.STUDY,
         folder=folder,
         pages=[(href, label) for href, label in dict.fromkeys(pages) if f"{folder}/{href}" in names],
@@ -99,3 +98,4 @@ def _start(study: str, page: Path, names: list[str], paper: Path | None) -> byte
         references=references(study),
         private=not privacy.public(study),
     )
+    return start.encode("utf-8")
