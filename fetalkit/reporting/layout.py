@@ -49,7 +49,7 @@ def render(template: str, name: str, **values: Any) -> bytes:
 
 def bare(template: str, **values: Any) -> str:
     """As `render`, from a template that is a whole page without a script."""
-    return hide(environment().get_template(template).render(study=STUDY, **values))
+    return hide(_environment().get_template(template).render(study=STUDY, **values))
 
 
 @cache
