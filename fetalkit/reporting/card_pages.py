@@ -33,9 +33,7 @@ def write(folder: Path, study: str) -> None:
         body = Markup(
             str(_markdown(text)).replace("<table>", '<div class="wide"><table>').replace("</table>", "</table></div>")
         )
-        page = layout.render(
-            "card.html.j2", card.name, report=study, file=card.name, about=about, title=name, body=body
-        )
+        page = layout.bare("card.html.j2", report=study, file=card.name, about=about, title=name, body=body)
         card.with_suffix(".html").write_text(page, encoding="utf-8")
     (folder / INDEX).write_text(layout.bare("cards.html.j2", report=study, cards=listed), encoding="utf-8")
 

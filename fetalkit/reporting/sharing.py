@@ -13,13 +13,13 @@ from pathlib import Path
 from bs4 import BeautifulSoup
 
 from fetalkit.config import privacy
-from fetalkit.reporting import contents, layout, machine
+from fetalkit.reporting import contents, layout
 from fetalkit.reporting.references import FILE, of_study, references
 from fetalkit.utils import paths
 from fetalkit.utils.files import replacing
 
 START, LICENCE = "START-HERE.html", "LICENSE"
-OF_REPORTS = {*contents.EVERY_TABLE, machine.FILE}
+OF_REPORTS = (".html", ".csv", ".json")  # a pipeline and its lock, which lie there too, are no part of one
 _LINK = re.compile(r"<a\b[^>]*?\bhref=\"(?P<href>[^\"#]*)[^\"]*\"[^>]*>(?P<text>.*?)</a>", re.DOTALL)
 _LIKE_ANY_OTHER = (1980, 1, 1, 0, 0, 0)  # the time of every file: equal reports are equal bytes
 
@@ -63,7 +63,7 @@ def pack(study: str, page: Path, paper: Path | None = None) -> Path:
 def _files(folder: Path) -> list[Path]:
     """What of a published folder is the report: not its pipeline and lock."""
     cards = (path for path in (folder / contents.CARDS).rglob("*") if path.is_file())
-    pages = (path for path in folder.iterdir() if path.suffix == ".html" or path.name in OF_REPORTS)
+    pages = (path for path in folder.iterdir() if path.is_file() and path.suffix in OF_REPORTS)
     return sorted([*pages, *cards])
 
 
@@ -90,7 +90,9 @@ def _start(study: str, page: Path, names: list[str], paper: Path | None) -> byte
         "start.html.j2",
         title=soup.h1.get_text(" ", strip=True) if soup.h1 else layout.STUDY,
         folder=folder,
-        pages=[(href, label) for href, label in dict.fromkeys(pages) if f"{folder}/{href}" in names],
+        pages=[
+            (href, label) for href, label in dict.fromkeys(pages) if "/" not in href and f"{folder}/{href}" in names
+        ],
         tables=tables,
         cards=cards,
         paper=paper.name if paper else "",
