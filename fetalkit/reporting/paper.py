@@ -18,7 +18,7 @@ import matplotlib
 from bs4 import BeautifulSoup, Tag
 from markupsafe import Markup
 
-from fetalkit.reporting import display, layout
+from fetalkit.reporting import layout, rendering
 from fetalkit.reporting.references import references
 from fetalkit.utils.errors import FetalkitError
 from fetalkit.utils.files import replacing
@@ -39,7 +39,6 @@ ON_SCREEN = (  # and on no sheet of paper
     "script, style, nav, template, button, input, select, form, dialog, [hidden], "
     ".menu, .code, .anchor, .turn, .skip, .messages, .unfold"
 )
-DPI = display.DPI  # of figures with the width and height that they name
 WIDEST, HIGHEST = 170.0, 200.0  # mm, on a sheet of A4 with its margins
 _MM_PER_INCH = 25.4
 MANY_COLUMNS = 8  # a table of more has smaller type
@@ -134,7 +133,7 @@ def _number(body: Tag, kind: str, caption: str, word: str) -> None:
 
 def _scale(picture: Tag) -> None:
     """Give a figure its size on paper: that of the screen, or as much as a sheet holds."""
-    wide, high = (float(str(picture[side])) / DPI * _MM_PER_INCH for side in ("width", "height"))
+    wide, high = (float(str(picture[side])) / rendering.DPI * _MM_PER_INCH for side in ("width", "height"))
     scale = min(1.0, WIDEST / wide, HIGHEST / high)
     picture["style"] = f"{picture.get('style', '')};width:{scale * wide:.1f}mm;height:{scale * high:.1f}mm"
 

@@ -10,9 +10,8 @@ from fetalkit import cohorts
 from fetalkit.cohorts import Cohort
 from fetalkit.config import params
 from fetalkit.config.sections import cohorts_of, transfer_sections
+from fetalkit.reporting.citations import FILE
 from fetalkit.utils import paths
-
-FILE = "CITATION.cff"
 
 
 def references(study: str) -> list[dict[str, str]]:

@@ -14,7 +14,8 @@ from bs4 import BeautifulSoup
 
 from fetalkit.config import privacy
 from fetalkit.reporting import contents, layout
-from fetalkit.reporting.references import FILE, of_study, references
+from fetalkit.reporting.citations import FILE
+from fetalkit.reporting.references import of_study, references
 from fetalkit.utils import paths
 from fetalkit.utils.files import replacing
 
