@@ -149,28 +149,19 @@ def publish(
     zipped: Annotated[bool, typer.Option("--zip", help="Make one file of it as well, to be sent: COHORT.zip.")] = False,
     pdf: Annotated[bool, typer.Option("--pdf", help="Make a paper of its front page as well: COHORT.pdf.")] = False,
 ) -> None:
-    """Put a report into reports/COHORT/, which git versions; of a private cohort into reports-private/COHORT/.
-
-    With --zip or --pdf alone on a machine without a run of the study, the published report is taken as it is.
-    """
+    """Put a report into reports/COHORT/, which git versions; of a private cohort into reports-private/COHORT/."""
     from fetalkit.config import privacy
-    from fetalkit.reporting.publish import publish, to_share
-    from fetalkit.runner import pipeline
-    from fetalkit.runner.lock import pipeline_lock
+    from fetalkit.reporting.publish import publish, published_alone, to_share
+    from fetalkit.runner import lock, pipeline
     from fetalkit.utils import paths
 
+    page = published_alone(cohort) if zipped or pdf else None
     if search is not None:
         pipeline.check(cohort)
         page = publish(cohort, search)
-    elif (
-        (zipped or pdf)
-        and not paths.data(cohort, "pages").exists()
-        and privacy.published(cohort, "index.html").exists()
-    ):
-        page = privacy.published(cohort, "index.html")
-    else:
+    elif page is None:
         pipeline.file(cohort)  # There must be such a study.
-        with pipeline_lock(cohort):
+        with lock.pipeline_lock(cohort):
             page = publish(cohort)
             pipeline.keep_published_lock(cohort)
     print(f"The report is at {page}")

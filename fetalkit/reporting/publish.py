@@ -53,6 +53,12 @@ def publish(study: str, search: str | None = None) -> Path:
     return published / "index.html"
 
 
+def published_alone(study: str) -> Path | None:
+    """Front page of what is published of a study that has no run on this machine, as in a fresh clone; else None."""
+    page = privacy.published(study, "index.html")
+    return page if page.is_file() and not paths.data(study, contents.FOLDER).exists() else None
+
+
 def to_share(study: str, page: Path, zipped: bool, pdf: bool) -> list[Path]:
     """Files beside the folder of a published report, to be sent: its front page as a paper, and all of it as one file.
 
