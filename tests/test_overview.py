@@ -3,13 +3,17 @@
 import copy
 import json
 import re
+from types import SimpleNamespace
+from typing import Any, cast
 from urllib.parse import unquote
 
+import numpy as np
 import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
 from test_readme import SUMMARY as EARLIER
 
+from fetalkit.analysis import fidelity_tables
 from fetalkit.analysis import overview as words
 from fetalkit.analysis.wording import number, p_value, span
 from fetalkit.metrics.features import IMAGENET
@@ -209,15 +213,37 @@ def test_reports_of_all_kinds_are_listed_with_their_pages(publish):
     assert "Set up, and not published yet: later." in publish().text
 
 
+def test_first_samples_are_real_ones_and_those_of_the_first_generator(monkeypatch):
+    def images(*values):
+        planes = np.array([0, 0, 0, 1])[: len(values)]
+        return SimpleNamespace(images=np.stack([np.full((4, 4), value, np.uint8) for value in values]), labels=planes)
+
+    sets = {"real_test": images(1, 2, 3, 4), "diffusion": images(11, 12, 13), "gan": images(21, 22, 23, 24)}
+    monkeypatch.setattr(fidelity_tables, "shown_sets", lambda evaluation: sets)
+    evaluation = SimpleNamespace(study=SimpleNamespace(planes=["abdomen", "brain"]))
+    rows, columns = fidelity_tables.first_samples(cast("Any", evaluation))
+    assert columns == ["real, test", "real, test", "diffusion", "diffusion"]
+    assert {plane: of[:, 0, 0].tolist() for plane, of in rows.items()} == {
+        "abdomen": [1, 2, 11, 12],
+        "brain": [4, 255, 255, 255],
+    }
+
+
 def test_samples_that_a_report_shows_are_shown_and_nothing_else(publish):
     publish(brain=PRESENT)
-    figure = '<figure id="first-samples" class="fetalkit pictures"><img src="data:image/png;base64,AA" alt="Planes">'
+    figure = (
+        '<figure id="first-samples" class="fetalkit pictures"><img src="data:image/png;base64,AA" alt="A" width="700">'
+    )
     figure += "<figcaption>Real & drawn.</figcaption></figure>"
     paths.reports("brain", "06_fidelity.html").write_text(
         f"<figure id='other'><img src='data:x'></figure>{figure}{FOOT}"
     )
     (shown,) = publish().select("figure:has(.sheet)")
-    assert shown.img["src"] == "data:image/png;base64,AA" and "brain: Real & drawn." in shown.figcaption.text
+    assert (
+        shown.img["src"] == "data:image/png;base64,AA"
+        and shown.img["width"] == "875"
+        and "brain: Real & drawn." in shown.figcaption.text
+    )
     paths.reports("brain", "06_fidelity.html").write_text(figure.replace("AA", "A" * overview.MOST_SHEETS))
     page = publish()
     assert not page.select(".sheet") and page.select("a[href='brain/06_fidelity.html']")

@@ -77,6 +77,24 @@ def side_by_side(evaluation: Evaluation, each: int = 10) -> dict[str, np.ndarray
     }
 
 
+def first_samples(evaluation: Evaluation, each: int = 2) -> tuple[dict[str, np.ndarray], list[str]]:
+    """The first real test images of every plane and the first ones that the first generator drew, for a sheet of large ones.
+
+    Returns
+    -------
+    tuple
+        Plane → (2 `each`, h, w), uint8, white where there are fewer; and what stands in each column.
+    """
+    (real_name, real), (name, drawn) = list(shown_sets(evaluation).items())[:2]
+    rows = {}
+    for number, plane in enumerate(evaluation.study.planes):
+        rows[plane] = np.full((2 * each, *real.images.shape[1:]), 255, np.uint8)
+        for start, data in ((0, real), (each, drawn)):
+            images = data.images[data.labels == number][:each]
+            rows[plane][start : start + len(images)] = images
+    return rows, [names.plain(real_name)] * each + [name] * each
+
+
 def embedding(evaluation: Evaluation, space: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """t-SNE of `shown_sets`: points (n, 2), and set and plane of each."""
     sets, k, seed = shown_sets(evaluation), evaluation.largest, evaluation.first_seed

@@ -29,6 +29,7 @@ LINK = '<a href="../index.html">All studies</a> · '.encode()
 SHEET = "first-samples"  # figure of the page `FIDELITY`: real images beside drawn ones, of every plane
 FIDELITY = "06_fidelity.html"
 SAMPLES = ("docs", "images", "samples.png")
+ENLARGED = 1.25  # of such a figure, so that each image has at least 128 px
 MOST_SHEETS = 1_600_000  # characters of all sheets together; the page has to stay below `layout.LARGEST_PAGE`
 VERSIONS = ("torch", "diffusers", "timm")
 
@@ -187,8 +188,8 @@ def _transfer(summary: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [next(same) for _, same in groupby(rows, key=lambda row: (row["view"], row["level"]))]
 
 
-def _sheets(reports: list[Report]) -> Iterator[tuple[str, str, str]]:
-    """Caption, picture as a data URL and alternative text of samples that are published already."""
+def _sheets(reports: list[Report]) -> Iterator[tuple[str, str, str, str]]:
+    """Caption, picture as a data URL, alternative text and width in px of samples that are published already."""
     room = MOST_SHEETS
     for report in reports:
         figure = _sheet(report)
@@ -200,10 +201,10 @@ def _sheets(reports: list[Report]) -> Iterator[tuple[str, str, str]]:
         with Image.open(file) as picture:
             width, height = picture.size
         text = f"Real images of four planes on the left, drawn ones on the right, {width} × {height} px in all"
-        yield "", f"data:image/png;base64,{base64.b64encode(file.read_bytes()).decode()}", text
+        yield "", f"data:image/png;base64,{base64.b64encode(file.read_bytes()).decode()}", text, str(width)
 
 
-def _sheet(report: Report) -> tuple[str, str, str] | None:
+def _sheet(report: Report) -> tuple[str, str, str, str] | None:
     """The sheet that the page `FIDELITY` of a report shows; those of earlier editions have none."""
     file = paths.reports(report.folder, FIDELITY)
     content = file.read_text(encoding="utf-8") if file.is_file() else ""
@@ -213,4 +214,5 @@ def _sheet(report: Report) -> tuple[str, str, str] | None:
     figure = BeautifulSoup(content[start : content.find("</figure>", start)], "html.parser")
     if figure.img is None or figure.figcaption is None:
         return None
-    return f"{report.folder}: {figure.figcaption.text}", str(figure.img["src"]), str(figure.img["alt"])
+    source, text, width = (str(figure.img[name]) for name in ("src", "alt", "width"))
+    return f"{report.folder}: {figure.figcaption.text}", source, text, f"{ENLARGED * float(width):.0f}"
