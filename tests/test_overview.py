@@ -222,7 +222,7 @@ def test_first_samples_are_real_ones_and_those_of_the_first_generator(monkeypatc
     monkeypatch.setattr(fidelity_tables, "shown_sets", lambda evaluation: sets)
     evaluation = SimpleNamespace(study=SimpleNamespace(planes=["abdomen", "brain"]))
     rows, columns = fidelity_tables.first_samples(cast("Any", evaluation))
-    assert columns == ["real, test", "real, test", "diffusion", "diffusion"]
+    assert columns == ["real test", "real test", "diffusion", "diffusion"]
     assert {plane: of[:, 0, 0].tolist() for plane, of in rows.items()} == {
         "abdomen": [1, 2, 11, 12],
         "brain": [4, 255, 255, 255],
