@@ -19,11 +19,11 @@ def references(study: str) -> list[dict[str, str]]:
     content = yaml.safe_load((paths.ROOT / FILE).read_text(encoding="utf-8"))
     claim, *data = content["references"]
     listed, said = [_reference(claim)], []
-    for about in (cohort.citation for cohort in of_study(study).values()):
+    for name, about in ((name, cohort.citation) for name, cohort in of_study(study).items()):
         of_zenodo = re.findall(r"[Zz]enodo[. ](\d+)", about)
         known = [of for of in data if any(number in str(of.get("notes")) for number in of_zenodo)]
-        said += [_reference(of) for of in known] or [{"text": about, "doi": ""}]
-        said += [{"text": "Images: Zenodo", "doi": f"10.5281/zenodo.{number}"} for number in of_zenodo]
+        said += [_reference(of) for of in known] or [{"text": f"Images of {name}: {about}.", "doi": ""}]
+        said += [{"text": "The images: Zenodo.", "doi": f"10.5281/zenodo.{number}"} for number in of_zenodo]
     listed += [each for place, each in enumerate(said) if each not in said[:place]]
     return [*listed, {"text": f"{_authors(content)}. {content['title']} Version {content['version']}.", "doi": ""}]
 
