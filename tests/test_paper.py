@@ -19,7 +19,7 @@ and <a href="#here">here</a>.</p>
 <figure id="a"><div>{SVG}</div><figcaption>First.</figcaption></figure>
 <figure id="b"><div>{SVG}</div><figcaption>Second.</figcaption></figure>
 <table><caption><span>Numbers.</span></caption><thead><tr><th>a</th><th class="more">b</th></tr></thead>
-<tbody><tr><td>1</td><td class="more">2</td></tr></tbody></table></main>
+<tbody><tr><td title="▲">1 ▲</td><td class="more">2</td></tr></tbody></table></main>
 <footer><dl><div><dt>Started</dt><dd>2026-11-25 18:26 UTC</dd></div><div><dt>Commit</dt><dd>0123456789ab</dd></div></dl>
 <details><dl><div><dt>Commit</dt><dd>a setting</dd></div></dl></details></footer></body></html>"""
 
@@ -29,6 +29,7 @@ def test_figures_tables_and_references_are_numbered():
     assert soup.h1.text == "Does it help?" and len(soup.select("h1")) == 1
     assert [of.text for of in soup.select("figcaption")] == ["Figure 1. First.", "Figure 2. Second."]
     assert soup.caption.text == "Table 1. Numbers. More columns are on the page." and len(soup.select("td")) == 1
+    assert [of.text for of in soup.select("td .sign")] == ["▲"] and soup.td["title"] == "▲"
     assert soup.select("script, .menu, .code, .more") == [] and len(soup.select("svg")) == 2
     assert soup.select_one("#here").text.split() == ["As", "Tian[1]", "says,", "there", "and", "here."]
     assert [link["href"] for link in soup.select("#here a")] == ["https://doi.org/10.1049/ipr2.70151", "#here"]

@@ -43,6 +43,7 @@ WIDEST, HIGHEST = 170.0, 200.0  # mm, on a sheet of A4 with its margins
 _MM_PER_INCH = 25.4
 MANY_COLUMNS = 8  # a table of more has smaller type
 _COLOUR = re.compile(r"var\(--[\w-]+, *(#\w+)\)")
+_SIGN = re.compile("[▲▼★](?=[^<>]*<)")  # of tables, in words and not in tags; the font of the text lacks them in bold
 _LINK = "https://doi.org/"
 _PRODUCER = "fetalkit"
 
@@ -107,7 +108,8 @@ def source(study: str, page: str) -> str:
     listed = references(study)
     _keep_links(body, [reference["doi"] for reference in listed])
     about = {"report": study, "title": title, "run": run, "references": listed}
-    return layout.bare(TEMPLATE, body=Markup(str(body)), fonts=_fonts(), **about)
+    shown = _SIGN.sub(r'<span class="sign">\g<0></span>', str(body))
+    return layout.bare(TEMPLATE, body=Markup(shown), fonts=_fonts(), **about)
 
 
 def _fonts() -> list[tuple[str, str, str, str]]:
