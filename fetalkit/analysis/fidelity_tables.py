@@ -59,7 +59,8 @@ def guidance(evaluation: Evaluation) -> pd.DataFrame:
 def _named(evaluation: Evaluation, table: pd.DataFrame) -> pd.DataFrame:
     """The same with short names of measures and of feature spaces, and no k where there is none."""
     spaces = dict(zip(evaluation.vectors, ["ImageNet", "own network"], strict=True))
-    return table.rename(columns=_SHORT).replace({"space": spaces, "k": {"": None}})
+    shown = table.rename(columns=_SHORT)
+    return shown.assign(space=shown.space.replace(spaces), k=shown.k.mask(shown.k == ""))
 
 
 def shown_sets(evaluation: Evaluation) -> dict[str, Labelled]:
@@ -145,9 +146,10 @@ def closest_pairs(
     drawn = evaluation.find(evaluation.generators[0], k, evaluation.first_seed)
     seen = evaluation.study.train(*drawn.known).images
     closest = memorisation.closest(evaluation.nearest(drawn, PIXELS), number)
+    mirrored = memorisation.mirrored(seen)
     pairs = [
-        (drawn.data.images[row.synthetic], memorisation.mirrored(seen)[row.train] if row.mirrored else seen[row.train])
-        for row in closest.itertuples()
+        (drawn.data.images[one], (mirrored if flipped else seen)[of])
+        for one, of, flipped in zip(closest.synthetic, closest.train, closest.mirrored, strict=True)
     ]
     return pairs, closest.distance, evaluation.threshold(drawn.known)
 

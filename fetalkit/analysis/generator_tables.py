@@ -49,7 +49,7 @@ def denoiser_curves(trained: Sequence[Trained], settings: Params) -> pd.DataFram
     for item in trained:
         if item.losses and settings.generators[item.generator].class_path == subject:
             means = pd.Series(item.losses).rolling(over, step=over).mean().dropna()
-            rows += [(int(step) + 1, item.name, round(value, 6)) for step, value in means.items()]
+            rows += [(step + 1, item.name, round(value, 6)) for step, value in zip(means.index, means, strict=True)]
     return pd.DataFrame(rows, columns=["step", "run", "loss"])
 
 

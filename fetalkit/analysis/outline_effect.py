@@ -59,14 +59,13 @@ def drop_with_standard_mask(before: np.ndarray, after: np.ndarray, patients: Seq
 
 def drops(compared: TransferComparison) -> dict[str, Drop]:
     """`drop_with_standard_mask` of every main view that has classifiers of standardised images."""
-    return {
-        view: drop_with_standard_mask(
-            *(compared.correct(view, method, compared.classifiers(view, OUTLINE)) for method in (CONTROL, OUTLINE)),
-            compared.test(view).group.to_numpy(),
-        )
-        for view in compared.plan.main_views
-        if OUTLINE in compared.methods(view)
-    }
+    found = {}
+    for view in compared.plan.main_views:
+        if OUTLINE in compared.methods(view):
+            names = compared.classifiers(view, OUTLINE)
+            before, after = (compared.correct(view, method, names) for method in (CONTROL, OUTLINE))
+            found[view] = drop_with_standard_mask(before, after, compared.test(view).group.to_numpy())
+    return found
 
 
 def place_told(seen: domains.Gathered, seed: int) -> tuple[pd.DataFrame, dict[str, dict[str, np.ndarray]]]:

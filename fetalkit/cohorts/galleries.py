@@ -22,7 +22,8 @@ class Gallery:
     """
 
     def __init__(self, root: Path, index: pd.DataFrame, frame: Frame | None = None):
-        self.root, self.index, self.frame = root, index, frame
+        self.root, self.index = root, index
+        self.frame: Frame | None = frame
 
     def _small(self, sources: pd.Series, size: int) -> list[np.ndarray]:
         return [images.working(images.read(self.root / source, self.frame), size) for source in sources]

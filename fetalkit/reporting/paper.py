@@ -102,7 +102,7 @@ def source(study: str, page: str) -> str:
     for table in body.select("table"):
         _leave_out_columns(table)
         if len(table.select("tr:first-child > *")) > MANY_COLUMNS:
-            table["class"] = [*table.get_attribute_list("class"), "many"]
+            table["class"] = " ".join([*map(str, table.get_attribute_list("class")), "many"])
     for picture in body.select("figure img[width][height], figure svg[width][height]"):
         _scale(picture)
     listed = references(study)
@@ -151,7 +151,7 @@ def _leave_out_columns(table: Tag) -> None:
 
 def _keep_links(body: Tag, listed: list[str]) -> None:
     """Make a link to a DOI that is listed a link with its number; take off those that lead to other pages."""
-    identifiers = {element["id"] for element in body.select("[id]")}
+    identifiers = {str(element["id"]) for element in body.select("[id]")}
     for link in body.select("a"):
         href = str(link.get("href", ""))
         if href.removeprefix(_LINK) in listed:
