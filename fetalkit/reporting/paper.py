@@ -102,7 +102,7 @@ def source(study: str, page: str) -> str:
     for table in body.select("table"):
         _leave_out_columns(table)
         if len(table.select("tr:first-child > *")) > MANY_COLUMNS:
-            table["class"] = " ".join([*map(str, table.get_attribute_list("class")), "many"])
+            table["class"] = " ".join([*(str(name) for name in table.get_attribute_list("class") if name), "many"])
     for picture in body.select("figure img[width][height], figure svg[width][height]"):
         _scale(picture)
     listed = references(study)
