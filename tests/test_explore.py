@@ -130,7 +130,7 @@ def test_the_notebook_runs_where_something_has_been_trained(study, elsewhere, mo
     monkeypatch.delenv("FETALKIT_COHORT", raising=False)
     notebook = nbformat.read(ROOT / "notebooks" / "00_explore.ipynb", 4)
     resources = {"metadata": {"path": str(clone)}}
-    client = NotebookClient(notebook, timeout=60, kernel_name="python3", resources=resources)
+    client = NotebookClient(notebook, timeout=600, kernel_name="python3", resources=resources)
     client.execute(env=dict(os.environ))
     _, drawing, classifying = [cell.outputs for cell in notebook.cells if cell.cell_type == "code"]
     for output in (drawing, classifying):

@@ -334,7 +334,7 @@ def test_an_ended_run_puts_everything_back(number, code, repository):
     if number == signal.SIGINT:
         stage.send_signal(number)  # as a terminal does, which sends it to all
     process.send_signal(number)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=600)
     assert process.returncode == code, err
     assert not stage.is_running() or stage.status() == psutil.STATUS_ZOMBIE
     assert status() == ""
@@ -401,7 +401,7 @@ def test_two_runs_of_one_study_are_refused(repository, capfd):
             assert err.endswith(f"; wait until it ends, or end it: kill {process.pid}\n")
     finally:
         process.terminate()
-        process.communicate(timeout=60)
+        process.communicate(timeout=600)
     assert status() == ""
 
 

@@ -178,7 +178,7 @@ def test_the_notebook_runs_with_and_without_a_person(tmp_path, monkeypatch):
     scores = notebook.cells[-2]
     notebook.cells += [new_code_cell(PERSON), new_code_cell(scores.source)]
     resources = {"metadata": {"path": str(clone)}}
-    NotebookClient(notebook, timeout=60, kernel_name="python3", resources=resources).execute(env=dict(os.environ))
+    NotebookClient(notebook, timeout=600, kernel_name="python3", resources=resources).execute(env=dict(os.environ))
 
     form = notebook.cells[4].outputs[0].data
     assert "application/vnd.jupyter.widget-view+json" in form

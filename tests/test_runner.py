@@ -217,7 +217,7 @@ def test_terminated_runner_leaves_no_process(start):
     process = start("03_long")
     processes = reported()
     process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=90)
+    _, errors = process.communicate(timeout=600)
     assert process.returncode == 128 + signal.SIGTERM
     assert errors == ""
     wait_for(lambda: not any(alive(other) for other in processes))
@@ -230,7 +230,7 @@ def test_interrupted_runner_says_so(start):
     process = start("03_long")
     processes = reported()
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=90)
+    _, errors = process.communicate(timeout=600)
     assert process.returncode == 128 + signal.SIGINT
     assert errors == "fetalkit: interrupted; run again to go on from the last checkpoint\n"
     wait_for(lambda: not any(alive(other) for other in processes))
@@ -243,12 +243,12 @@ def test_a_second_runner_of_a_study_is_refused(start):
     first = start("03_long")
     reported()
     second, other = start("04_short"), start("04_short", cohort="spain")
-    _, errors = second.communicate(timeout=90)
+    _, errors = second.communicate(timeout=600)
     assert second.returncode == 1
     line = r"fetalkit: africa: process {0} is at work on 03_long since \d{{4}}-.*; wait until it ends, or end it: kill {0}\n"
     assert re.fullmatch(line.format(first.pid), errors)
     assert not paths.executed("africa", "04_short").exists()
-    assert other.wait(timeout=90) == 0, "another study's runner was refused"
+    assert other.wait(timeout=600) == 0, "another study's runner was refused"
     with pytest.raises(FetalkitError, match=f"process {first.pid} "), lock.study_lock("africa", "report"):
         pass
     with pytest.raises(FetalkitError, match=f"process {first.pid} "):
@@ -268,7 +268,7 @@ def test_a_killed_runner_leaves_nothing_behind(start):
     first.wait()
     assert all(alive(process) for process in processes)
     second = start("04_short")
-    _, errors = second.communicate(timeout=90)
+    _, errors = second.communicate(timeout=600)
     assert (second.returncode, errors) == (0, "")
     assert not any(alive(process) for process in processes)
     assert {path.name for path in paths.work("africa").iterdir()} == {"lock", "logs", "failed"}
