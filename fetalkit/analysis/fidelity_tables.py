@@ -59,8 +59,8 @@ def guidance(evaluation: Evaluation) -> pd.DataFrame:
 def _named(evaluation: Evaluation, table: pd.DataFrame) -> pd.DataFrame:
     """The same with short names of measures and of feature spaces, and no k where there is none."""
     spaces = dict(zip(evaluation.vectors, ["ImageNet", "own network"], strict=True))
-    shown = table.rename(columns=_SHORT)
-    return shown.assign(space=shown.space.replace(spaces), k=shown.k.mask(shown.k == ""))
+    plain: Any = {"space": spaces, "k": {"": None}}  # not every table has a column k
+    return table.rename(columns=_SHORT).replace(plain)
 
 
 def shown_sets(evaluation: Evaluation) -> dict[str, Labelled]:
