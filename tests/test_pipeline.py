@@ -56,9 +56,10 @@ def test_the_summary_is_complete(clone):
     (named,) = summary["headline"]["primary"]
     assert (named["arm"], named["k"], named["n_runs"]) == ("diffusion", "3", 4) and named["p_holm"] == named["p"]
     assert named["flops"] > 0 and summary["headline"]["claimed"]["full"] == 5.2
+    measured = {"accuracy", "accuracy_control", "gain", "low", "high", "p", "n_runs", "controls"}
     for arm, of in summary["headline"]["arms"].items():
         for over in (of, of["over_real"], of["over_real_long"]):
-            assert set(over["few_shot"]) == {"gain", "low", "high", "p", "n_runs", "controls"}
+            assert set(over["few_shot"]) == measured
             assert (over["full"] is None) == (arm != "diffusion")
         assert of["few_shot"]["n_runs"] == (4 if arm == "diffusion" else 2)
     results = clone.table("data", "phantom", "pages", "results.csv")
@@ -128,13 +129,13 @@ def test_fidelity_of_every_set_is_published(clone):
     assert (planes.nunique() == 7).all()
     names = {f"{name}-k{k}-seed{seed}" for name in ("diffusion", "simulation") for k in (3, "all") for seed in (0, 1)}
     names |= {f"{name}-k3-seed{seed}" for name in ("diffusion-phantoms", "gan", "interpolation") for seed in (0, 1)}
-    assert {path.name for path in (report / "cards").iterdir()} == names
+    assert {path.name for path in (report / "cards").iterdir()} == {*names, "index.html"}
     for name in names:
         trained = name.startswith(("diffusion", "gan"))
         assert (report / "cards" / name / "generator.md").exists() == trained
         assert "Measured on this very set." in (report / "cards" / name / "dataset.md").read_text()
     page = (report / "06_fidelity.html").read_text()
-    assert all(f'href="cards/{name}/dataset.md"' in page for name in names)
+    assert all(f'href="cards/{name}/dataset.html"' in page for name in names)
     assert 'href="06_fidelity.html"' in (report / "index.html").read_text()
 
 
