@@ -145,7 +145,7 @@ def test_derived_images_inherit_the_licence(make, change, licence):
     ("count", "category"), [(999, "n<1K"), (1000, "1K<n<10K"), (99_999, "10K<n<100K"), (2_000_000, "n>1M")]
 )
 def test_size_category(count, category):
-    assert dataset(drawn={"Other": count}).data.size_categories == category
+    assert dataset(drawn={"Other": count}).data.size_categories == [category]
 
 
 def parts(name):
