@@ -11,13 +11,13 @@ from pathlib import Path
 
 import yaml
 
-from fetalkit.classifiers import own
 from fetalkit.utils import paths, provenance
 from fetalkit.utils.errors import FetalkitError
 
 PACKAGE = provenance.PACKAGE
 # What a stage imports by name only: the classes of cohorts and of generators, which params.yaml chooses.
 _BY_NAME = {f"{PACKAGE}.cohorts": ("simulator", "cohorts"), f"{PACKAGE}.generators": ("generators",)}
+_NETWORKS = f"{PACKAGE}.classifiers.own"  # names the modules of the project's own networks, and imports none
 _WHOLE = 0.6  # a room of which a stage uses this share is listed as a whole, which reads better
 _TEMPLATES = f"{PACKAGE}/reporting/templates"
 
@@ -44,8 +44,9 @@ def code_of(command: str) -> list[str]:
             modules = (_module(file) for room in rooms for file in (paths.ROOT / PACKAGE / room).rglob("*.py"))
             files |= set(provenance.closure(tuple(name.removesuffix(".__init__") for name in modules)).values())
             files |= _own_classes()
-    if own.__name__ in needed:
-        files |= set(provenance.closure(tuple(own.MODULES.values())).values())
+    if _NETWORKS in needed:
+        named = re.findall(rf'"({PACKAGE}\.[\w.]+)"', needed[_NETWORKS].read_text(encoding="utf-8"))
+        files |= set(provenance.closure(tuple(named)).values())
     extra = [_TEMPLATES] if f"{PACKAGE}.reporting.cards" in needed or verb == "report" else []
     return sorted([*_by_room(files), *extra])
 
