@@ -1,5 +1,6 @@
 """The diffusion model learns, obeys its labels, resumes with the same bits, and is readable by diffusers alone."""
 
+import copy
 import json
 import signal
 import subprocess
@@ -8,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.torch
+import timm.optim.muon
 import torch
 from diffusers import EDMDPMSolverMultistepScheduler
 
@@ -219,6 +222,19 @@ def test_saved_and_loaded_generators_draw_the_same(tmp_path, learned):
     assert type(loaded) is DiffusionGenerator
     # A finished training can be taken from its folder.
     assert (loaded.losses, loaded.seconds) == (learned.losses, learned.seconds) and len(loaded.losses) == 600
+
+
+def test_networks_are_stored_in_half_precision_and_draw_as_those_in_memory(tmp_path, learned):
+    learned.save(tmp_path / "g")
+    for path in tmp_path.rglob("*.safetensors"):
+        if path.parent.name in ("denoiser", "early", "guide"):
+            assert {tensor.dtype for tensor in safetensors.torch.load_file(path).values()} == {torch.float16}
+    assert not list((tmp_path / "g" / "snapshots").rglob("early")), "found beside the whole generator"
+    wide = copy.deepcopy(learned)
+    next(wide.denoiser.parameters()).data[:] = 1e6
+    with pytest.raises(FetalkitError, match="denoiser: weights beyond the range of half precision"):
+        wide.save(tmp_path / "w")
+    assert not (tmp_path / "w").exists()
 
 
 def test_a_snapshot_is_a_generator_of_its_own(tmp_path, learned):
@@ -636,7 +652,7 @@ def test_missing_and_damaged_generators_are_named(tmp_path, learned):
 @pytest.mark.parametrize("name", ["adamw", "muon"])
 def test_weights_decay_and_norms_and_biases_do_not(name):
     network = torch.nn.Sequential(torch.nn.Conv2d(1, 8, 3), torch.nn.GroupNorm(2, 8))
-    groups = optimisers.make(network, name, 1.0, 0.01).param_groups
+    groups = optimisers.make(network, name, 1.0, 0.01, torch.float32).param_groups
     decayed = {id(parameter) for group in groups if group["weight_decay"] for parameter in group["params"]}
     assert decayed == {id(network[0].weight)}
     assert len([parameter for group in groups for parameter in group["params"]]) == 4
@@ -645,15 +661,35 @@ def test_weights_decay_and_norms_and_biases_do_not(name):
 def test_muon_trains_hidden_weights_and_leaves_the_outer_layers_to_adamw():
     network = Denoiser(3, unshuffle=2, channels=[8, 8], attention=[False, False])
     names = {id(parameter): name for name, parameter in network.named_parameters()}
-    groups = optimisers.make(network, "muon", 1e-3, 0.01).param_groups
+    groups = optimisers.make(network, "muon", 1e-3, 0.01, torch.float32).param_groups
     hidden = {names[id(one)] for group in groups if not group["use_fallback"] for one in group["params"]}
     assert "middle.first.weight" in hidden and "encoder.downs.1.weight" in hidden
     assert not any(name.startswith(("encoder.stem", "conditions", "out.")) or name.endswith("bias") for name in hidden)
 
 
+@pytest.mark.parametrize(("precision", "within"), [(torch.bfloat16, 1e-6), (torch.float32, 0.02)])
+def test_muon_on_matrices_of_one_shape_together_is_that_of_timm(precision, within):
+    torch.manual_seed(0)
+    ours = Denoiser(3, unshuffle=2, channels=[8, 8], attention=[False, True])
+    for weight in ours.parameters():
+        torch.nn.init.normal_(weight)
+    theirs = copy.deepcopy(ours)
+    optimiser = optimisers.make(ours, "muon", 1e-2, 0.01, precision)
+    groups = optimisers.make(theirs, "muon", 1e-2, 0.01, precision).param_groups
+    reference = timm.optim.muon.Muon(groups, lr=1e-2, momentum=0.95, nesterov=True, betas=(0.9, 0.99))
+    for _ in range(3):
+        for one, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+            one.grad = torch.randn_like(one)
+            other.grad = one.grad.clone()
+        optimiser.step()
+        reference.step()
+    for one, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+        assert (one - other).norm() <= within * other.norm()
+
+
 def test_the_learning_rate_rises_and_falls():
-    schedule = trainer.Schedule(100, 1.0, 0.05, 0.01, 0.1, "adamw")
-    optimiser = optimisers.make(torch.nn.Conv2d(1, 1, 3), "adamw", 1.0, 0.01)
+    schedule = trainer.Schedule(100, 1.0, 0.05, 0.01, 0.1, "adamw", torch.float32)
+    optimiser = optimisers.make(torch.nn.Conv2d(1, 1, 3), "adamw", 1.0, 0.01, torch.float32)
     scheduler, rates = schedule.rates(optimiser), []
     for step in range(100):
         scheduler.step_update(step)

@@ -197,3 +197,16 @@ def test_a_generator_of_the_gpu_is_read_on_the_cpu(tmp_path):
     read = DiffusionGenerator.load(tmp_path / "saved", device="cpu", precision="float32")
     labels = np.array([0, 1])
     assert np.abs(read.sample(labels, seed=1).astype(float) - made.sample(labels, seed=1)).mean() < 2
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_graph_of_kernels_gives_the_bits_of_kernels_one_by_one(precision, tmp_path, monkeypatch):
+    place, labels = torch.device("cuda"), np.array([0, 1, 0, 1])
+    made = generator("diffusion", "cuda", precision)
+    trained = [classifier(name, place, tmp_path / name) for name in CLASSIFIERS]
+    monkeypatch.setattr(devices, "graphed", lambda network, *_: network)
+    plain = generator("diffusion", "cuda", precision)
+    assert made.losses == plain.losses and np.array_equal(made.sample(labels, seed=1), plain.sample(labels, seed=1))
+    for name, (probabilities, curve) in zip(CLASSIFIERS, trained, strict=True):
+        same = classifier(name, place, tmp_path / f"{name} plain")
+        assert np.array_equal(probabilities, same[0]) and curve == same[1]

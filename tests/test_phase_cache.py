@@ -134,7 +134,11 @@ def test_what_is_kept_follows_from_the_outcomes(elsewhere):
     cache, log = PhaseCache("study", elsewhere / "kept"), elsewhere / "log"
     for fingerprint in ("first", "last", "old"):
         record, bits = train(cache, fingerprint, Batches(log))
-    outcomes = [Outcome("run", trainings=("first", "last")), Outcome.failed("failed", ["x"], 2, "it broke")]
+    weights = cache.weights("last")
+    outcomes = [
+        Outcome("run", weights=weights, trainings=("first", "last")),
+        Outcome.failed("failed", ["x"], 2, "it broke"),
+    ]
     cache.keep(outcomes)
     files = sorted(str(path.relative_to(cache.folder)) for path in cache.folder.rglob("*") if path.is_file())
     assert files == ["first/phase.json", "last/phase.json", "last/weights.safetensors"]
@@ -144,6 +148,20 @@ def test_what_is_kept_follows_from_the_outcomes(elsewhere):
     log.unlink()
     again, same = train(cache, "first", Batches(log))
     assert same == bits and again["curve"] == record["curve"] and asked_for(log) == list(range(STEPS))
+
+
+def test_of_a_run_whose_weights_are_not_kept_predictions_stay(elsewhere):
+    cache, log = PhaseCache("study", elsewhere / "kept"), elsewhere / "log"
+    record, _ = train(cache, "last", Batches(log))
+    images = np.arange(128, dtype=np.uint8).reshape(2, 8, 8)
+    assert cache.predictions("last", images) is None
+    cache.keep_predictions("last", images, np.array([[0.25, 0.75]] * 2, np.float32))
+    cache.keep([Outcome("run", weights=None, trainings=("last",))])
+    assert not cache.weights("last").exists() and cache.record("last") == record
+    assert cache.predictions("last", images).tolist() == [[0.25, 0.75]] * 2
+    assert cache.predictions("last", images[::-1]) is None, "of other images, or in another order"
+    train(cache, "last", Batches(log))
+    assert cache.predictions("last", images) is None, "those of other weights"
 
 
 def test_a_phase_of_another_stage_is_copied(elsewhere):

@@ -176,6 +176,7 @@ class _Training:
                 part.load_state_dict(state[name])
         self.first, self.curve, self.loss_sum = state["step"], state["curve"], state["loss"]
         self.started = time.monotonic() - state["seconds"]
+        self.passes: nn.Module | None = None
         self.losses = Losses(self.first, device, label, ADVICE)
 
     @property
@@ -208,11 +209,19 @@ class _Training:
         inputs, targets = self.feed.batch(step, self.recipe.batch_size, self.recipe.label_smoothing, self.device)
         self.model.train()
         with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
-            loss = self.objective(self.model, inputs, targets, step, self.steps)
+            loss = self.objective(self._passes(inputs), inputs, targets, step, self.steps)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         self.optimiser.step()
         return loss.detach()
+
+    def _passes(self, inputs: torch.Tensor) -> nn.Module:
+        """The classifier as it is trained; other objectives show it more than one batch."""
+        if type(self.objective) is not CrossEntropy:
+            return self.model
+        if self.passes is None:
+            self.passes = devices.graphed(self.model, (inputs,), self.precision)
+        return self.passes
 
     def _estimate(self, statistics: Feed) -> None:
         """Means and variances of batch normalisation, over some batches together."""

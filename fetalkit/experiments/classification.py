@@ -7,14 +7,13 @@ from pathlib import Path
 
 from torch import nn
 
-from fetalkit.classifiers import trainer
 from fetalkit.config import params
 from fetalkit.config.params import Params
 from fetalkit.config.runs import Run, all_runs, begun_with, stored_sets
 from fetalkit.data.study import Study, set_name
 from fetalkit.experiments import building, compute, engine, leaks
 from fetalkit.experiments.arm_phases import Material
-from fetalkit.experiments.engine import Trainee
+from fetalkit.experiments.engine import Phase, Trainee
 from fetalkit.experiments.outcome import Outcome
 from fetalkit.experiments.phase_cache import PhaseCache
 from fetalkit.utils import devices, parallel, paths
@@ -41,8 +40,14 @@ def train_all(cohort: str, settings: Params) -> list[Outcome]:
         workers=parallel.workers(settings.run),
         label="runs",
     )
-    cache.keep(outcomes.values())
-    return [compute.noted(study, outcomes[run]) for run in runs]
+    made = [outcomes[run] if _is_model(settings, run) else replace(outcomes[run], weights=None) for run in runs]
+    cache.keep(made)
+    return [compute.noted(study, outcome) for outcome in made]
+
+
+def _is_model(settings: Params, run: Run) -> bool:
+    """Whether the weights of a run are kept: of the first seed, trained on the most images."""
+    return (run.k, run.seed) == (settings.splits.shots.largest, settings.splits.seeds[0])
 
 
 def _most_phases_first(settings: Params, runs: Sequence[Run]) -> list[Run]:
@@ -52,11 +57,11 @@ def _most_phases_first(settings: Params, runs: Sequence[Run]) -> list[Run]:
 
 def train_and_predict(cohort: str, settings: Params, cache: PhaseCache, run: Run) -> Outcome:
     """Train the phases of a run, or take the finished ones, and predict validation and test images (`Study.predicted`)."""
-    model, outcome = train(cohort, settings, cache, run)
-    study, device = Study(cohort, settings), devices.device(settings.run.device)
+    study = Study(cohort, settings)
+    trainee, phases, teachers = _prepared(study, cache, run)
     image_ids = study.predicted
-    probabilities = trainer.predict(model, study.store.images(image_ids), device)
-    return replace(outcome, image_ids=tuple(image_ids), probabilities=probabilities)
+    outcome = engine.train_and_predict(cache, trainee, phases, study.store.images(image_ids))
+    return replace(outcome, image_ids=tuple(image_ids), teachers=teachers)
 
 
 def train(
@@ -66,10 +71,17 @@ def train(
 
     `instead`: name of a synthetic set → file of the set that takes its place.
     """
-    study, device = Study(cohort, settings), devices.device(settings.run.device)
-    model = building.classifier(
-        settings.classify, run.classifier, len(study.planes), settings.images.image_size, run.seed
-    )
+    trainee, phases, teachers = _prepared(Study(cohort, settings), cache, run, instead)
+    return trainee.model, replace(engine.train(cache, trainee, phases), teachers=teachers)
+
+
+def _prepared(
+    study: Study, cache: PhaseCache, run: Run, instead: Mapping[str, Path] | None = None
+) -> tuple[Trainee, list[Phase], tuple[str, ...]]:
+    """The untrained classifier of a run, its phases, and fingerprints of the classifiers that name images for it."""
+    settings = study.params
+    device, size = devices.device(settings.run.device), settings.images.image_size
+    model = building.classifier(settings.classify, run.classifier, len(study.planes), size, run.seed)
     recipe = building.recipe(settings.classify, run.classifier)
     trainee = Trainee(
         run=run,
@@ -77,22 +89,20 @@ def train(
         model=building.placed(model, device),
         recipe=recipe,
         planes=study.planes,
-        image_size=settings.images.image_size,
+        image_size=size,
         validation=study.labelled(study.part("validation")),
         device=device,
         precision=building.precision(settings.classify, run.classifier, settings.run),
     )
     planned = compute.planned(study, run)
     material = Material(study, run, cache, recipe, instead or {})
-    outcome = engine.train(cache, trainee, material.phases(planned))
-    return trainee.model, replace(outcome, teachers=material.teachers(planned))
+    return trainee, material.phases(planned), material.teachers(planned)
 
 
 def keep_weights(cohort: str, outcomes: Sequence[Outcome]) -> None:
-    """Copy the weights of the first seed's runs to ``data/<cohort>/models``, one file per run that did not fail."""
-    first = min(outcome.run.seed for outcome in outcomes)
+    """Copy the weights of the runs that have some left to ``data/<cohort>/models``, one file each."""
     with replacing(paths.data(cohort, "models")) as temporary:
         temporary.mkdir()
         for outcome in outcomes:
-            if outcome.weights is not None and outcome.run.seed == first:
+            if outcome.weights is not None:
                 shutil.copyfile(outcome.weights, temporary / f"{outcome.run.name}.safetensors")

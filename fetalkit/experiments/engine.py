@@ -1,13 +1,14 @@
 """One engine for all runs, within a cohort and between hospitals: phases one after the other, then predictions."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from torch import nn
 
-from fetalkit.classifiers import loader, own, weights
+from fetalkit.classifiers import loader, own, trainer, weights
 from fetalkit.classifiers.loader import Feed
 from fetalkit.classifiers.models import Normalised
 from fetalkit.classifiers.trainer import Recipe
@@ -124,13 +125,37 @@ def train(cache: PhaseCache, trainee: Trainee, phases: Iterable[Phase]) -> Outco
         weights.load(trainee.model, cache.weights(trainings[-1]))
     else:
         records = [_record(cache, trainee, *one) for one in zip(trainings, phases, strict=True)]
+    return replace(_outcome(trainee, phases, trainings, records), weights=cache.weights(trainings[-1]))
+
+
+def train_and_predict(cache: PhaseCache, trainee: Trainee, phases: Iterable[Phase], images: np.ndarray) -> Outcome:
+    """As `train`, with class probabilities of `images`, uint8 (n, height, width).
+
+    Of a run that has predicted these images before, nothing more is needed: its outcome has no weights unless they are there.
+    """
+    phases = list(phases)
+    trainings = fingerprints(trainee, phases)
+    records, known = [cache.record(training) for training in trainings], cache.predictions(trainings[-1], images)
+    found = [record for record in records if record is not None]
+    if known is not None and len(found) == len(records):
+        path = cache.weights(trainings[-1])
+        outcome = _outcome(trainee, phases, trainings, found)
+        return replace(outcome, probabilities=known, weights=path if path.exists() else None)
+    outcome = train(cache, trainee, phases)
+    probabilities = trainer.predict(trainee.model, images, trainee.device)
+    cache.keep_predictions(trainings[-1], images, probabilities)
+    return replace(outcome, probabilities=probabilities)
+
+
+def _outcome(
+    trainee: Trainee, phases: Sequence[Phase], trainings: tuple[str, ...], records: Sequence[Mapping[str, Any]]
+) -> Outcome:
     curve, budget = [], []
     for number, (phase, record) in enumerate(zip(phases, records, strict=True), 1):
         curve += [{"phase": number, "source": phase.source, **point} for point in record["curve"]]
         budget.append({"source": phase.source, "steps": phase.steps, **phase.noted})
     return Outcome(
         trainee.run,
-        weights=cache.weights(trainings[-1]),
         curve=curve,
         budget=budget,
         seconds=sum(record["seconds"] for record in records),

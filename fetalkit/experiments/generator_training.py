@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from fetalkit import generators
-from fetalkit.config import sets
+from fetalkit.config import sets, variants
 from fetalkit.config.generation import GeneratorSettings, Start
 from fetalkit.config.params import Params
 from fetalkit.config.sections import Section
@@ -25,6 +25,7 @@ from fetalkit.data.study import Study, set_name
 from fetalkit.experiments import outputs, pseudo_labels, stopping, teachers
 from fetalkit.generators import Generator
 from fetalkit.generators.card import read_record
+from fetalkit.generators.diffusion.generator import SNAPSHOTS
 from fetalkit.utils import paths, processes, provenance
 from fetalkit.utils.checkpoints import Checkpoint
 from fetalkit.utils.files import replacing
@@ -121,8 +122,9 @@ def train(cohort: str, settings: Params, generator: str, k: str, seed: int) -> T
 
     shared = outputs.sharing(settings, generator)
     print_of = _made_by(settings, spec, also, follows, modules)
-    learn = partial(_fitted, study, spec, k, seed, f"{generator} k={k} seed={seed}", start)
-    folder, losses, seconds = _kept(cohort, made, name, print_of, learn, shared)
+    drawn = any((of.generator, of.k, of.seed) == (generator, k, seed) for of in variants.training_time(settings))
+    learn = partial(_fitted, study, spec, k, seed, f"{generator} k={k} seed={seed}", start, drawn)
+    folder, losses, seconds = _kept(cohort, made, name, print_of, learn, shared, (SNAPSHOTS,) if drawn else ())
     states = folder / STATES
     return Trained(generator, k, seed, losses, seconds, pd.read_csv(states) if states.exists() else pd.DataFrame())
 
@@ -168,10 +170,14 @@ def _fitted(
     seed: int,
     label: str,
     start: Path | None,
-    made: Generator,
+    snapshots: bool,
+    made: Any,
     checkpoint: Checkpoint,
 ) -> list["Beside"]:
-    """Train `made`; what is to be kept beside it: its teachers, and the states that stopping has chosen from."""
+    """Train `made`; what is to be kept beside it: its teachers, and the states that stopping has chosen from.
+
+    Its `snapshots` are not, if nothing will be drawn from them: they are as large as itself.
+    """
     data = learnt = study.train(k, seed)
     kept: list[Beside] = []
     if spec.unlabelled:
@@ -183,6 +189,8 @@ def _fitted(
         quantile, validation = study.params.fidelity.near_copy_quantile, study.labelled(study.part("validation"))
         states = stopping.stop(made, data, validation, seed, spec.sampling, spec.stopping, quantile)
         kept.append(partial(_save_states, states))
+    if not snapshots and hasattr(made, "snapshots"):
+        made.snapshots = {}
     return kept
 
 
@@ -206,9 +214,15 @@ Learn = Callable[[Generator, Checkpoint], list[Beside]]
 
 
 def _kept(
-    cohort: str, made: Generator, name: str, print_of: str, learn: Learn, shared: int
+    cohort: str,
+    made: Generator,
+    name: str,
+    print_of: str,
+    learn: Learn,
+    shared: int,
+    needed: Sequence[str] = (),
 ) -> tuple[Path, list[float], float]:
-    """Train `made` and keep it in ``data/<cohort>/generators``, unless the very same one is there.
+    """Train `made` and keep it in ``data/<cohort>/generators``, unless the very same one is there with the `needed` folders.
 
     One that another machine has trained is taken; what that machine has left unfinished is not gone on with.
 
@@ -216,7 +230,7 @@ def _kept(
     what is to be kept beside it.
     """
     folder = paths.data(cohort, "generators", name)
-    if outputs.made_by(folder) != print_of:
+    if outputs.made_by(folder) != print_of or not all((folder / part).exists() for part in needed):
         text = outputs.with_rounding(print_of, made, shared)
         checkpoint = Checkpoint(paths.work(cohort, "generators", f"{name}.checkpoint"), text)
         processes.together(shared, made.device, _learnt, made, folder, text, checkpoint, learn)

@@ -1,9 +1,11 @@
 """Finished phases of training, each on its own under the fingerprint of all that it follows from.
 
 A killed study goes on where it stood, runs that share their first phase share its weights, and a new run computes only what is
-new. The folder of a stage's phases is one of its outputs, which DVC versions: whoever pulls it trains nothing again.
+new. The folder of a stage's phases is one of its outputs, which DVC versions: whoever pulls it trains nothing again. It is
+small: of most runs, predictions are kept and no weights.
 """
 
+import hashlib
 import json
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from filelock import FileLock
 from torch import nn
@@ -23,7 +26,7 @@ from fetalkit.utils import devices, paths
 from fetalkit.utils.checkpoints import Checkpoint
 from fetalkit.utils.files import replacing
 
-WEIGHTS, RECORD = "weights.safetensors", "phase.json"
+WEIGHTS, RECORD, PREDICTIONS = "weights.safetensors", "phase.json", "predictions.npz"
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,20 @@ class PhaseCache:
         """``curve``, ``seconds`` and ``rounding`` of a finished phase; None where it has not been trained."""
         path = self.folder / fingerprint / RECORD
         return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+    def predictions(self, fingerprint: str, images: np.ndarray) -> np.ndarray | None:
+        """Probabilities that `keep_predictions` has kept of these very images; None where there are none."""
+        path = self.folder / fingerprint / PREDICTIONS
+        try:
+            with np.load(path, allow_pickle=False) as content:
+                return content["probabilities"] if str(content["images"]) == _digest(images) else None
+        except (OSError, ValueError, KeyError):
+            return None
+
+    def keep_predictions(self, fingerprint: str, images: np.ndarray, probabilities: np.ndarray) -> None:
+        """Keep what the classifier of a finished phase says of images, uint8 (n, height, width)."""
+        with replacing(self.folder / fingerprint / PREDICTIONS) as temporary, temporary.open("wb") as file:
+            np.savez_compressed(file, images=np.array(_digest(images)), probabilities=probabilities)
 
     def train(
         self,
@@ -129,14 +146,15 @@ class PhaseCache:
                 return
 
     def keep(self, outcomes: Iterable[Any]) -> None:
-        """Leave what the outcomes of a stage need and no more: the records of their phases, and the last one's weights.
+        """Leave what the outcomes of a stage need and no more: records, predictions, and weights of those that have some.
 
         Of the classifiers that named images for them, the weights stay too.
 
         So the folder follows from the parameters alone, whatever was trained before.
         """
         trained = [outcome for outcome in outcomes if outcome.trainings]
-        last = {fingerprint for outcome in trained for fingerprint in (outcome.trainings[-1], *outcome.teachers)}
+        last = {outcome.trainings[-1] for outcome in trained if outcome.weights is not None}
+        last = last.union(*(outcome.teachers for outcome in trained))
         used = last.union(*(outcome.trainings for outcome in trained))
         self.folder.mkdir(parents=True, exist_ok=True)  # an output of the stage, also where all runs have failed
         for entry in self.folder.glob("*"):
@@ -151,6 +169,10 @@ def finished(cache: PhaseCache, fingerprints: Sequence[str]) -> list[Mapping[str
     records = [cache.record(fingerprint) for fingerprint in fingerprints]
     complete = fingerprints and cache.weights(fingerprints[-1]).exists()
     return [record for record in records if record] if complete and None not in records else None
+
+
+def _digest(images: np.ndarray) -> str:
+    return hashlib.sha256(np.ascontiguousarray(images).tobytes()).hexdigest()
 
 
 def roundings(study: str) -> set[str]:

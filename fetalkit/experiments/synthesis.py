@@ -17,6 +17,7 @@ from fetalkit.config.variants import Variant
 from fetalkit.data.study import Study, set_name
 from fetalkit.experiments import drawing, outputs, pseudo_labels, teachers
 from fetalkit.experiments.outputs import FINGERPRINT
+from fetalkit.generators.diffusion.generator import SNAPSHOTS
 from fetalkit.metrics import memorisation
 from fetalkit.utils import paths, provenance
 from fetalkit.utils.errors import FetalkitError
@@ -50,7 +51,7 @@ def draw(cohort: str, settings: Params, variant: Variant, each: int, folder: Pat
     saved = paths.data(cohort, "generators", set_name(variant.generator, variant.k, variant.seed))
     trained_by, where = outputs.fingerprint(saved), saved
     if variant.fraction < 1:
-        where = saved / "snapshots" / f"{100 * variant.fraction:.0f}"
+        where = saved / SNAPSHOTS / f"{100 * variant.fraction:.0f}"
     spec, planes = settings.generators[variant.generator], settings.cohort.planes
     options = drawn_with(spec.sampling, variant.options)
     about = [

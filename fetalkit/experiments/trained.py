@@ -1,6 +1,6 @@
 """What this checkout has trained, by name, ready to be used: ``phantom/real_resnet10t-half_kall_seed0``, ``models/<name>``.
 
-A classifier of a study is one of its runs of the first seed, whose weights stage 07_classify keeps.
+A classifier of a study is one of its runs on the most images, of the first seed: stage 07_classify keeps their weights.
 """
 
 import difflib

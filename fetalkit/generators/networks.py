@@ -1,5 +1,6 @@
 """What all generators with networks share: settings of their shape, seeded weights, precision, files of weights, pixels."""
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -62,6 +63,25 @@ def seeded(make: Callable[[], nn.Module], seed: int, device: torch.device) -> An
 def autocast(device: torch.device, precision: torch.dtype) -> AbstractContextManager:
     """Within it, convolutions and matrix products compute in `precision`."""
     return torch.autocast(device.type, precision, enabled=precision != torch.float32)
+
+
+def save(network: Any, folder: Path) -> None:
+    """Write `network` to `folder` with diffusers' ``save_pretrained``, in half precision, which is all that drawing needs.
+
+    Raises
+    ------
+    FetalkitError
+        When a weight is beyond the range of half precision.
+    """
+    halved = copy.deepcopy(network).half()
+    if not all(bool(torch.isfinite(weight).all()) for weight in halved.parameters()):
+        raise FetalkitError(f"{folder.name}: weights beyond the range of half precision; lower training.learning_rate")
+    halved.save_pretrained(folder, safe_serialization=True)
+
+
+def rounded(network: Any) -> Any:
+    """`network`, in single precision, with the weights that `read` finds when it has been saved."""
+    return network.half().float()
 
 
 def read(kind: type, folder: Path, device: torch.device) -> Any:

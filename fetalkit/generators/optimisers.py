@@ -20,7 +20,9 @@ Name = Literal["adamw", "muon"]
 OUTER = ("encoder.stem", "conditions", "out")
 
 
-def make(network: nn.Module, name: Name, learning_rate: float, weight_decay: float) -> torch.optim.Optimizer:
+def make(
+    network: nn.Module, name: Name, learning_rate: float, weight_decay: float, precision: torch.dtype
+) -> torch.optim.Optimizer:
     """Optimiser over the parameters of `network`; weights decay, norms and biases do not.
 
     Parameters
@@ -33,9 +35,12 @@ def make(network: nn.Module, name: Name, learning_rate: float, weight_decay: flo
         Of AdamW; Muon's updates are scaled to the same size, so that one rate serves both.
     weight_decay
         Share that a weight loses per step and unit of the rate.
+    precision
+        In which Muon makes matrices orthogonal.
     """
     from timm.optim import param_groups_weight_decay  # pyright: ignore[reportPrivateImportUsage]  # documented there
-    from timm.optim.muon import Muon
+
+    from fetalkit.generators.muon import Muon
 
     groups = param_groups_weight_decay(network, weight_decay)
     if name == "adamw":
@@ -51,4 +56,4 @@ def make(network: nn.Module, name: Name, learning_rate: float, weight_decay: flo
             parameters = [one for one in group["params"] if (one.ndim < 2 or id(one) in outer) == fallback]
             if parameters:
                 split.append(group | {"params": parameters, "use_fallback": fallback})
-    return Muon(split, lr=learning_rate, momentum=0.95, nesterov=True, betas=(0.9, 0.99))
+    return Muon(split, precision=precision, lr=learning_rate, momentum=0.95, betas=(0.9, 0.99))

@@ -33,7 +33,10 @@ MEMORY = "lower training.batch_size of this generator, or run.workers, in params
 
 @dataclass(frozen=True)
 class Schedule:
-    """How a network is trained; fields as in :class:`fetalkit.generators.diffusion.settings.DiffusionTraining`."""
+    """How a network is trained; fields as in :class:`fetalkit.generators.diffusion.settings.DiffusionTraining`.
+
+    `precision` is that of the optimiser's matrix products, if it has any.
+    """
 
     steps: int
     learning_rate: float
@@ -41,6 +44,7 @@ class Schedule:
     weight_decay: float
     ema_length: float
     optimiser: optimisers.Name
+    precision: torch.dtype
 
     def rates(self, optimiser: torch.optim.Optimizer) -> "Scheduler":
         """Learning rate over the steps: it rises linearly during the warm-up, then falls linearly to zero."""
@@ -215,7 +219,8 @@ class SingleNetworkTraining:
 
     def __init__(self, network: nn.Module, loss: Callable[[int], torch.Tensor], schedule: Schedule):
         self.network, self.loss = network, loss
-        self.optimiser = optimisers.make(network, schedule.optimiser, schedule.learning_rate, schedule.weight_decay)
+        rate, decay = schedule.learning_rate, schedule.weight_decay
+        self.optimiser = optimisers.make(network, schedule.optimiser, rate, decay, schedule.precision)
         self.rates = schedule.rates(self.optimiser)
         self.average = Average(network, schedule.ema_length)
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from fetalkit.generators.diffusion.denoiser import Denoiser, NoisyClassifier
 
 ADVICE = "lower training.learning_rate of this generator in params.yaml"
+SNAPSHOTS = "snapshots"  # folder of a saved generator with its states in the course of the training
 # Settings that the shape of the networks follows from.
 SHAPE = ("unshuffle", "channels", "attention", "blocks")
 
@@ -48,7 +49,7 @@ class DiffusionGenerator(Generator[DiffusionTraining, DiffusionSampling]):
         The network of classifier guidance, if there is one.
     snapshots : dict of float to Denoiser
         Share of the training → network as it was then; not filled by `load`. Saved as generators of their own,
-        ``snapshots/<percent>``, with early state, guide and record of the whole training.
+        ``snapshots/<percent>``, with the record of the whole training; its early state and guide they find two folders above.
     scale : PixelScale
         Of the training images.
     kept_share : float
@@ -101,7 +102,7 @@ class DiffusionGenerator(Generator[DiffusionTraining, DiffusionSampling]):
             advice=ADVICE,
             snapshots=training.snapshots,
         )
-        self.denoiser, self.losses, self.seconds = denoiser, result.losses, result.seconds
+        self.denoiser, self.losses, self.seconds = networks.rounded(denoiser), result.losses, result.seconds
         self.snapshots = {share: self._snapshot(denoiser, weights) for share, weights in result.snapshots.items()}
         self.early = next((self.snapshots[share] for share in training.early), None)
         if training.guide_steps:
@@ -116,7 +117,7 @@ class DiffusionGenerator(Generator[DiffusionTraining, DiffusionSampling]):
                 label=f"{label}: guide",
                 advice=ADVICE,
             )
-            self.guide, self.seconds = guide, self.seconds + guided.seconds
+            self.guide, self.seconds = networks.rounded(guide), self.seconds + guided.seconds
 
     def _pretrain(self, images: np.ndarray, labels: np.ndarray, domains: np.ndarray, **options: Any) -> None:
         """The denoiser alone: a guide learns planes, which are not known of all these images."""
@@ -158,7 +159,7 @@ class DiffusionGenerator(Generator[DiffusionTraining, DiffusionSampling]):
         with torch.no_grad():
             for parameter, weight in zip(network.parameters(), weights, strict=True):
                 parameter.copy_(weight)
-        return network
+        return networks.rounded(network)
 
     def _schedule(self, steps: int) -> trainer.Schedule:
         training = self.training
@@ -169,6 +170,7 @@ class DiffusionGenerator(Generator[DiffusionTraining, DiffusionSampling]):
             training.weight_decay,
             training.ema_length,
             training.optimiser,
+            self.precision,
         )
 
     @torch.inference_mode()
@@ -235,34 +237,38 @@ class DiffusionGenerator(Generator[DiffusionTraining, DiffusionSampling]):
     def _write(self, folder: Path) -> dict[str, Any]:
         """Networks and scheduler in the format of diffusers, and the snapshots as generators of their own."""
         for share, network in self.snapshots.items():
-            snapshot = folder / "snapshots" / snapshot_name(share)
-            about = self.describe() | self._write_networks(snapshot, network)
-            card.write(snapshot, about, self.losses, self.seconds)
-        return self._write_networks(folder, self._trained()) | {"kept_share": self.kept_share}
-
-    def _write_networks(self, folder: Path, denoiser: "Denoiser") -> dict[str, Any]:
-        denoiser.save_pretrained(folder / "denoiser", safe_serialization=True)
-        beside = {"early": self.early, "guide": self.guide}
-        for name, network in beside.items():
+            snapshot = folder / SNAPSHOTS / snapshot_name(share)
+            networks.save(network, snapshot / "denoiser")
+            card.write(snapshot, self.describe() | self._about(), self.losses, self.seconds)
+        networks.save(self._trained(), folder / "denoiser")
+        for name, network in self._beside().items():
             if network is not None:
-                network.save_pretrained(folder / name, safe_serialization=True)
+                networks.save(network, folder / name)
         edm.scheduler().save_pretrained(folder / "scheduler")
         if self.appearance is not None:
             self.appearance.save(folder)
+        return self._about() | {"kept_share": self.kept_share}
+
+    def _beside(self) -> "dict[str, Denoiser | NoisyClassifier | None]":
+        return {"early": self.early, "guide": self.guide}
+
+    def _about(self) -> dict[str, Any]:
+        """What the card says of the networks beside how they were trained."""
         about = {"pixel_mean": self.scale.mean, "pixel_std": self.scale.std, "appearance": self.appearance is not None}
-        return about | {name: network is not None for name, network in beside.items()}
+        return about | {name: network is not None for name, network in self._beside().items()}
 
     def _read(self, folder: Path, about: dict[str, Any]) -> None:
         from fetalkit.generators.diffusion.denoiser import Denoiser, NoisyClassifier
 
+        whole = folder.parents[1] if folder.parent.name == SNAPSHOTS else folder
         with networks.complete(folder):
             self.denoiser = networks.read(Denoiser, folder / "denoiser", self.device)
             # What the card tells of must be there; cards of earlier editions do not tell.
-            if about.get("early", (folder / "early").exists()):
-                self.early = networks.read(Denoiser, folder / "early", self.device)
-            if about.get("guide", (folder / "guide").exists()):
-                self.guide = networks.read(NoisyClassifier, folder / "guide", self.device)
+            if about.get("early", (whole / "early").exists()):
+                self.early = networks.read(Denoiser, whole / "early", self.device)
+            if about.get("guide", (whole / "guide").exists()):
+                self.guide = networks.read(NoisyClassifier, whole / "guide", self.device)
             self.scale = PixelScale(float(about["pixel_mean"]), float(about["pixel_std"]))
-            if about.get("appearance", (folder / APPEARANCE).exists()):
-                self.appearance = Appearance.load(folder, self.image_size)
+            if about.get("appearance", (whole / APPEARANCE).exists()):
+                self.appearance = Appearance.load(whole, self.image_size)
             self.kept_share = float(about.get("kept_share", 1))

@@ -92,13 +92,19 @@ class Losses:
 
     def denoising(self, denoiser: nn.Module) -> Callable[[int], torch.Tensor]:
         """Function of the step: mean squared error of the noise that `denoiser` leaves in its batch."""
+        passes: list[nn.Module] = [] if processes.count() == 1 else [denoiser]
 
         def loss(step: int) -> torch.Tensor:
             clean, classes, moves, sigma, noise = self._batch(step, "diffusion")
+
+            def predict(seen: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
+                inputs = (seen, time, classes, moves)
+                if not passes:
+                    passes.append(devices.graphed(denoiser, inputs, self.precision))
+                return passes[0](*inputs).sample
+
             with networks.autocast(self.device, self.precision):
-                return edm.denoising_loss(
-                    lambda seen, time: denoiser(seen, time, classes, moves).sample, clean, sigma, noise
-                ).mean()
+                return edm.denoising_loss(predict, clean, sigma, noise).mean()
 
         return loss
 

@@ -76,7 +76,7 @@ class GanGenerator(Generator[GanTraining, GanSampling]):
         both = self.adversarial(network, discriminator, batch, training, self.precision, seed)
         result = trainer.run(both, training.steps, checkpoint=checkpoint, label=label, advice=ADVICE)
         self._recompute_batch_norm(network, labels, seed)
-        self.network, self.losses, self.seconds = network, result.losses, result.seconds
+        self.network, self.losses, self.seconds = networks.rounded(network), result.losses, result.seconds
 
     @property
     def loaded(self) -> bool:
@@ -130,7 +130,7 @@ class GanGenerator(Generator[GanTraining, GanSampling]):
 
     def _write(self, folder: Path) -> dict[str, Any]:
         """The network that draws, in the format of diffusers."""
-        self._trained().save_pretrained(folder / "generator", safe_serialization=True)
+        networks.save(self._trained(), folder / "generator")
         return {}
 
     def _read(self, folder: Path, about: dict[str, Any]) -> None:
