@@ -4,12 +4,18 @@ import os
 import sys
 from typing import Any
 
+import yaml
+
+# The parser in C reads the same in a tenth of the time, and hundreds of tests read params.yaml. It has to be in place before
+# the project is imported, whose own loader is made from it; the commands that tests start read with the other one.
+if yaml.__with_libyaml__:
+    yaml.SafeLoader, yaml.SafeDumper = yaml.CSafeLoader, yaml.CSafeDumper
+
 import numpy as np
 import pandas as pd
 import pytest
 import small_transfer
 import torch
-import yaml
 from PIL import Image
 
 from fetalkit.experiments.transfer import settings

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from copy import copy
 from pathlib import Path
 
 import pandas as pd
@@ -14,6 +15,7 @@ COPIED = (
     "fetalkit", "notebooks", "dvc.yaml", "params.yaml", "Makefile", ".dvcignore", ".gitignore", "pyproject.toml", "README.md",
     "docs",
 )  # fmt: skip
+LIMIT = 1800  # seconds that a command may take on a slow machine, before it counts as hanging
 OPENED = ROOT / "tests" / "opened_files"
 FURTHER = [
     "diffusion-phantoms", "diffusion-ceiling", "diffusion-mixed-50", "gan", "interpolation", "simulation", "mixup", "cutmix",
@@ -112,13 +114,23 @@ class Clone:
             (shutil.copytree if source.is_dir() else shutil.copy)(
                 source, folder / name, **({"ignore": ignore} if source.is_dir() else {})
             )
-        self.change(phantom=TINY, transfer={"phantom": TRANSFER})
+        # In the notebook's own process: a worker process takes longer to start than all of its jobs.
+        self.change(phantom=TINY, transfer={"phantom": TRANSFER}, run={"workers": 1})
         self("git", "init", "--quiet")
         self("dvc", "init", "--quiet")
         self.commit()
 
+    def copy(self, folder: Path) -> "Clone":
+        """A second clone with all that this one has made."""
+        shutil.copytree(self.folder, folder, symlinks=True)
+        other = copy(self)
+        other.folder = folder
+        return other
+
     def __call__(self, *command, check=True):
-        done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, env=self.environment())
+        done = subprocess.run(
+            command, cwd=self.folder, capture_output=True, text=True, env=self.environment(), timeout=LIMIT
+        )
         if check:
             assert done.returncode == 0, f"{command}: {done.stdout[-3000:]}\n{done.stderr[-3000:]}"
         return done

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import small_study
+from on_cluster import Elsewhere, named
 
 from fetalkit.config.machine import Machine, Slurm
 from fetalkit.config.sections import validated
@@ -100,21 +101,14 @@ def test_slurm_jobs_ask_for_what_the_parameters_say(elsewhere, monkeypatch):
     assert "--nthreads 1" in script and "--nworkers 8" in script
 
 
-class Elsewhere:
-    """Makes each worker, also one that takes the place of another, look where the test's files lie."""
-
-    def __init__(self, root: Path):
-        self.root = root
-
-    def setup(self, worker):
-        paths.ROOT = self.root
-
-
 @pytest.fixture(scope="module")
 def two_workers():
     """A scheduler with two workers of one thread, and a client of it."""
     distributed = pytest.importorskip("distributed", reason="the extra `cluster` is not installed")
+    dask = pytest.importorskip("dask")
     with (
+        # A job may lose one worker; each that takes the place of another has to start first.
+        dask.config.set({"distributed.scheduler.allowed-failures": 1}),
         distributed.LocalCluster(2, threads_per_worker=1, processes=True, dashboard_address=None) as local,
         distributed.Client(local, set_as_default=False) as client,
     ):
@@ -131,14 +125,6 @@ def place(two_workers, elsewhere):
     yield place
     cluster._client(place.address).close()
     cluster._client.cache_clear()
-
-
-def named(name: str, fails: str = "") -> str:
-    if fails == "killed":
-        os.kill(os.getpid(), signal.SIGKILL)
-    if fails:
-        raise FetalkitError(fails)
-    return f"{name} {os.environ['OMP_NUM_THREADS']} {os.getpid()}"
 
 
 @pytest.mark.slow

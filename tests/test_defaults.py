@@ -1,5 +1,7 @@
 """Sections that name defaults: short, complete, and never stale in the pipeline."""
 
+from functools import cache
+
 import pytest
 import yaml
 
@@ -96,7 +98,8 @@ def test_every_change_is_noticed(ward):
     locks = []
     for of in sections:
         settings, depends = ward(**of)
-        values = {key: value_of(key) for keys in depends.values() for key in keys}
+        read = cache(lambda file: yaml.safe_load((paths.ROOT / file if file else paths.PARAMS).read_text()))
+        values = {key: value_of(key, read) for keys in depends.values() for key in keys}
         locks.append((settings, {stage: {key: values[key] for key in keys} for stage, keys in depends.items()}))
     for one, lock in locks:
         for other, now in locks:
@@ -105,10 +108,10 @@ def test_every_change_is_noticed(ward):
                     assert any(lock[stage].get(key, "new") != value for key, value in now[stage].items()), stage
 
 
-def value_of(key):
+def value_of(key, read):
     """Value of a key of params.yaml, or of another file before a colon, as DVC looks it up."""
     file, _, path = key.rpartition(":")
-    value = yaml.safe_load((paths.ROOT / file if file else paths.PARAMS).read_text())
+    value = read(file)
     for part in path.split("."):
         value = value[part]
     return value

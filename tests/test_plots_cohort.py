@@ -28,8 +28,16 @@ def random_images(n=4, size=32):
 def test_a_contact_sheet_has_a_title_for_every_column():
     rows = {"a": random_images(2), "b": random_images(5)}
     figure = cohort_plots.contact_sheet(rows, 3, ["one", "two", "three"])
-    assert [len(axis.images) for axis in figure.axes] == [1, 1, 0, 1, 1, 1]
-    assert [axis.get_title(loc="left") for axis in figure.axes[:3]] == ["one", "two", "three"]
+    (axis,) = figure.axes
+    # Two images in the first line, three of the five in the second, each in the middle of its cell and inside of it.
+    extents = np.array([of.get_extent() for of in axis.images]).reshape(-1, 2, 2)
+    assert extents.mean(axis=2) == pytest.approx(np.array([(0.5, 0.5), (1.5, 0.5), (0.5, 1.5), (1.5, 1.5), (2.5, 1.5)]))
+    assert (np.abs(np.diff(extents)) < 1).all()
+    shown = [np.asarray(of.get_array()) for of in axis.images]
+    assert np.array_equal(shown, [*rows["a"], *rows["b"][:3]])
+    words = {of.get_text(): of.get_position() for of in axis.texts}
+    assert [words[title][0] for title in ("one", "two", "three")] == [0.5, 1.5, 2.5]
+    assert [words[name][1] for name in ("a", "b")] == [0.5, 1.5] and len(words) == 5
     with pytest.raises(ValueError):
         cohort_plots.contact_sheet(rows, 3, ["one", "two"])
 
@@ -104,11 +112,12 @@ def test_the_figure_of_augmentations_has_a_row_per_transform():
     images = np.zeros((3, 64, 64), np.uint8)
     images[:, 8:56, 8:56] = np.random.default_rng(0).integers(50, 230, (3, 48, 48))
     figure = augmentation_plots.augmentations(images)
-    names = [text.get_text().replace("\n", " ") for axis in figure.axes for text in axis.texts]
+    (axis,) = figure.axes
+    names = [text.get_text().replace("\n", " ") for text in axis.texts]
     assert names[0] == "original" and names[-1] == "all together"
-    assert len(names) == 13 and len(figure.axes) == 13 * 3
-    weak, strong = (figure.axes[3 * names.index(f"depth attenuation, {word}")] for word in ("typical", "strong"))
-    assert strong.images[0].get_array().mean() < weak.images[0].get_array().mean() < images[0].mean()
+    assert len(names) == 13 and len(axis.images) == 13 * 3
+    weak, strong = (axis.images[3 * names.index(f"depth attenuation, {word}")] for word in ("typical", "strong"))
+    assert strong.get_array().mean() < weak.get_array().mean() < images[0].mean()
 
 
 # --- attribution
