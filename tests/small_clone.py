@@ -22,6 +22,7 @@ FURTHER = [
     "real+ultrasound",
 ]  # fmt: skip
 PLANES = ["Fetal abdomen", "Fetal brain", "Fetal femur", "Fetal thorax", "Maternal cervix", "Other"]
+RESNET = {"model": "resnet10t", "arguments": {"stem_width": 8, "channels": [8, 8, 16, 16]}}
 _DIFFUSION = dict(channels=[16, 32], attention=[False, True], steps=6, guide_steps=3, snapshots=[0.5])
 _SAMPLING = dict(steps=3, guidance_kind="classifier-free", guidance=1.5, guidance_interval=[0, 100])
 TINY = {
@@ -51,7 +52,7 @@ TINY = {
         "batch_size": 8,
         "pseudo_labels": None,
         "classifiers": {
-            "resnet10t": {"model": "resnet10t", "arguments": {"stem_width": 8}},
+            "resnet10t": RESNET,
             "vit": {
                 "model": "vit_tiny_patch16_224",
                 "arguments": dict(patch_size=8, embed_dim=32, depth=1, num_heads=2),
@@ -71,7 +72,7 @@ TRANSFER = {
     "seeds": [0],
     "labelled": 1,
     "training": {
-        "classifiers": {"resnet10t": {"model": "resnet10t", "arguments": {"stem_width": 8}}},
+        "classifiers": {"resnet10t": RESNET},
         **dict(pretrain_steps=2, train_steps=2, batch_size=8, learning_rate=0.001, weight_decay=0.05),
         **dict(warmup_fraction=0.1, label_smoothing=0.0),
     },

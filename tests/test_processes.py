@@ -84,12 +84,22 @@ def test_one_of_two_is_killed_and_the_training_goes_on_from_its_checkpoint(elsew
     assert torch.equal(weights(resumed), weights(undisturbed)) and losses == same
 
 
-@pytest.mark.slow
-def test_a_batch_that_cannot_be_parted_is_one_line(elsewhere):
-    pytest.importorskip("accelerate", reason="the extra `cluster` is not installed")
+def test_a_batch_that_cannot_be_parted_is_one_line(monkeypatch):
+    monkeypatch.setattr(processes, "count", lambda: 2)
+    monkeypatch.setattr(processes, "index", lambda: 1)
+    assert processes.part(4) == slice(2, 4)
     with pytest.raises(
         FetalkitError, match=r"training.batch_size = 5: must be a multiple of run.processes = 2"
     ) as raised:
+        processes.part(5)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.slow
+@pytest.mark.long
+def test_a_mistake_in_one_of_two_processes_is_one_line(elsewhere):
+    pytest.importorskip("accelerate", reason="the extra `cluster` is not installed")
+    with pytest.raises(FetalkitError, match=r"training.batch_size = 5: must be a multiple") as raised:
         trained("odd", 2, batch_size=5)
     assert "\n" not in str(raised.value)
     assert not paths.data("phantom", "generators", "odd").exists()

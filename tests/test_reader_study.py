@@ -183,5 +183,5 @@ def test_the_notebook_runs_with_and_without_a_person(tmp_path, monkeypatch):
     form = notebook.cells[4].outputs[0].data
     assert "application/vnd.jupyter.widget-view+json" in form
     assert "No score has been saved yet." in scores.outputs[0].data["text/html"]
-    assert "100 %" in notebook.cells[-1].outputs[0].data["text/html"]
+    assert "100\u00a0%" in notebook.cells[-1].outputs[0].data["text/html"]
     assert len(reader_study.scores(paths.work("phantom", "blind_test.csv"))) == 1

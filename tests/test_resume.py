@@ -29,7 +29,7 @@ def test_a_killed_study_goes_on_and_ends_with_the_same_bits(tmp_path):
     """SIGKILL the whole process group in the middle of the two long stages, then finish them."""
     whole = Clone(tmp_path / "whole")
     whole.change(phantom=SMALL, run={"workers": 2})
-    whole("dvc", "repro", "split")
+    whole("dvc", "repro", "split", "decode")
     killed = whole.copy(tmp_path / "killed")
     whole("dvc", "repro", "classify")
     for stage, sign in (

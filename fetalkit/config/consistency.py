@@ -264,12 +264,23 @@ def _metrics(settings: Params) -> Iterator[str]:
 
 def unknown_networks(training: Any, image_size: int, key: str) -> Iterator[str]:
     """Classifiers of a section that cannot be made; `key` is that of the section."""
-    check, known = map(resolve_name, ("fetalkit.classifiers.models:check", "fetalkit.classifiers.own:known"))
+    known = resolve_name("fetalkit.classifiers.own:known")
     for name, spec in training.classifiers.items():
         side = spec.input_size or image_size
         yield from _refused(
-            f"{key}.classifiers.{name}", check, known(spec.model), spec.arguments, spec.pretrained, size=side
+            f"{key}.classifiers.{name}", _make_once, known(spec.model), spec.arguments, spec.pretrained, side
         )
+
+
+_MADE: set[tuple] = set()  # networks that this process has made for a moment
+
+
+def _make_once(model: str, arguments: Mapping[str, Any], pretrained: bool, size: int) -> None:
+    """Check that a network can be made; every load of the parameters asks, and making it takes up to a second."""
+    about = model, repr(sorted(arguments.items())), pretrained, size
+    if about not in _MADE:
+        resolve_name("fetalkit.classifiers.models:check")(model, arguments, pretrained, size=size)
+        _MADE.add(about)
 
 
 def _refused(key: str, check: Callable[..., Any], *arguments: Any, **options: Any) -> Iterator[str]:
