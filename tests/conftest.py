@@ -21,6 +21,8 @@ from PIL import Image
 from fetalkit.experiments.transfer import settings
 from fetalkit.utils import paths
 
+# Files that take longest, in the order in which workers take them: none is left for the end, where the others would wait.
+LONGEST = ("pipeline", "resume", "explore", "publish", "release", "generators", "training", "cluster", "surroundings", "runner")
 PLANES = ("Fetal abdomen", "Fetal brain", "Fetal femur")
 # What belongs to the user of this checkout: the results of studies, and what is published.
 USERS = tuple(f"{paths.ROOT / name}{os.sep}" for name in ("data", "work", "reports", "reports-private", "models"))
@@ -51,7 +53,7 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if "learned" in item.fixturenames:
             item.add_marker(pytest.mark.slow)
-    longest = ("test_pipeline.py", "test_resume.py")
+    longest = [f"test_{name}.py" for name in LONGEST]
     items.sort(key=lambda item: longest.index(item.path.name) if item.path.name in longest else len(longest))
 
 

@@ -174,7 +174,8 @@ WHOLE = dict(guide_steps=6, snapshots=(0.3,))
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("killed_at", "precision"), [(1, "float32"), (5, "float32"), (8, "float32"), (16, "float32"), (8, "bfloat16")]
+    ("killed_at", "precision"),  # before the first checkpoint, between two of the denoiser, in the guide's training
+    [(1, "float32"), (8, "bfloat16"), (16, "float32")],
 )
 def test_sigkill_and_resume_gives_the_same_bits(tmp_path, killed_at, precision):
     options = WHOLE | dict(precision=precision)

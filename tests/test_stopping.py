@@ -9,6 +9,7 @@ from fetalkit.config.sections import validated
 from fetalkit.experiments import stopping
 from fetalkit.generators.diffusion.generator import DiffusionGenerator
 from fetalkit.plots import cohort as cohort_plots
+from fetalkit.plots.palette import PAPER
 from fetalkit.utils.errors import FetalkitError
 
 
@@ -83,6 +84,6 @@ def test_the_figure_marks_the_state_that_is_kept():
         )
     )
     distance, copies = cohort_plots.states(judged).axes
-    filled = [line for line in distance.lines if line.get_marker() == "o" and line.get_markerfacecolor() != "white"]
+    filled = [line for line in distance.lines if line.get_marker() == "o" and line.get_markerfacecolor() != PAPER]
     assert [tuple(map(float, line.get_data()[0])) for line in filled] == [(10,), (40,)]
     assert copies.get_ylabel() == "near-copies, %" and max(max(line.get_ydata()) for line in copies.lines) == 50
