@@ -22,7 +22,18 @@ from fetalkit.experiments.transfer import settings
 from fetalkit.utils import paths
 
 # Files that take longest, in the order in which workers take them: none is left for the end, where the others would wait.
-LONGEST = ("pipeline", "resume", "explore", "publish", "release", "generators", "training", "cluster", "surroundings", "runner")
+LONGEST = (
+    "pipeline",
+    "resume",
+    "explore",
+    "publish",
+    "release",
+    "generators",
+    "training",
+    "cluster",
+    "surroundings",
+    "runner",
+)
 PLANES = ("Fetal abdomen", "Fetal brain", "Fetal femur")
 # What belongs to the user of this checkout: the results of studies, and what is published.
 USERS = tuple(f"{paths.ROOT / name}{os.sep}" for name in ("data", "work", "reports", "reports-private", "models"))

@@ -86,4 +86,4 @@ def test_the_figure_marks_the_state_that_is_kept():
     distance, copies = cohort_plots.states(judged).axes
     filled = [line for line in distance.lines if line.get_marker() == "o" and line.get_markerfacecolor() != PAPER]
     assert [tuple(map(float, line.get_data()[0])) for line in filled] == [(10,), (40,)]
-    assert copies.get_ylabel() == "near-copies, %" and max(max(line.get_ydata()) for line in copies.lines) == 50
+    assert copies.get_ylabel() == "near-copies (%)" and max(max(line.get_ydata()) for line in copies.lines) == 50
