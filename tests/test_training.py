@@ -85,7 +85,7 @@ def test_the_learning_rate_rises_and_falls_and_norms_and_biases_do_not_decay():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("killed_at", [4, 7, 11])
+@pytest.mark.parametrize("killed_at", [4, 11])
 def test_sigkill_and_resume_gives_the_same_bits(tmp_path, killed_at):
     script = (
         "import os, signal, sys, torch; torch.set_num_threads(1); sys.path.insert(0, 'tests')\n"
