@@ -38,7 +38,6 @@ OWN = "ward: {defaults: quick, cohort: {kind: %s, planes: [A, B]}}\n"
 FILES = {
     "a list": ("- phantom\n", "must hold one section per cohort"),
     "a number": ("5\n", "must hold one section per cohort"),
-    "brackets": ("[" * 3000, "more brackets within brackets than can be read"),
     "UTF-16": ("ward: {}\n".encode("utf-16"), "not in UTF-8; save it in that encoding"),
     "a zero byte": ("ward: {}\n\0", "not valid YAML"),
     "an anchor that is not there": ("ward: {<<: *nothing}\n", "line 1: not valid YAML"),
@@ -75,6 +74,21 @@ def test_a_file_of_parameters_that_cannot_be_is_one_line(name, tmp_path):
         params.load_cohort("ward", path)
     message = str(error.value)
     assert message.startswith("params.yaml") and words in message and "\n" not in message, message
+
+
+@pytest.mark.slow
+def test_more_brackets_than_can_be_read_are_one_line(tmp_path):
+    """In a process of its own, where YAML is read as users read it (conftest.py)."""
+    path = tmp_path / "params.yaml"
+    path.write_text("[" * 3000)
+    script = (
+        f"from pathlib import Path; from fetalkit.config import params; params.load_cohort('ward', Path({str(path)!r}))"
+    )
+    root = Path(__file__).parents[1]
+    done = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True, timeout=600)
+    assert done.stderr.splitlines()[-1].startswith(
+        "fetalkit.utils.errors.FetalkitError: params.yaml: more brackets within"
+    )
 
 
 def test_names_in_letters_of_any_alphabet_and_sections_of_anchors_are_allowed(tmp_path):

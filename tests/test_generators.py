@@ -617,7 +617,8 @@ def test_a_generator_follows_from_all_modules_that_it_imports_and_from_no_other(
     top = Path(__file__).parents[1]
     process = subprocess.run([sys.executable, "-c", script], cwd=top, capture_output=True, text=True, check=True)
     imported, followed = set(process.stdout.split()), set(provenance.closure((kind.__module__,)))
-    when_needed = {"fetalkit.data.dicom", "fetalkit.generators.diffusion.denoiser", "fetalkit.generators.gan.networks"}
+    networks = {f"fetalkit.generators.{name}" for name in ("diffusion.denoiser", "gan.networks", "muon")}
+    when_needed = {"fetalkit.data.dicom", *networks}
     assert kind.__module__ in imported and followed <= imported | {"fetalkit"} | when_needed
     packages_without_code = {
         "fetalkit.config",

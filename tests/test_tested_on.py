@@ -85,7 +85,10 @@ def test_nothing_of_the_test_patients_reaches_predictions_and_pages(judged_by_va
     write_table(pairs, paths.data("phantom", "cohort", "duplicates.csv"))
     variables, shown = run_here.run("09_report", "phantom", monkeypatch)
     text = run_here.text_of(shown)
-    assert "**No test patient has been looked at**" in text and "Accuracy on validation patients" in text
+    said = variables["answer"].sentences(variables["numbers"])
+    assert said[0].startswith("**No result yet:** no test patient has been looked at.")
+    assert "2\u00a0validation" in said[0]
+    assert "Accuracy on the de-duplicated validation set" in text
     assert "there is no gain to show" in text and variables["numbers"]["tested_on"] == "validation"
     plt.close("all")
 
@@ -96,10 +99,11 @@ def test_its_report_has_no_pages_of_generators(judged_by_validation):
         runs.check_generators("phantom", judged_by_validation.params)
 
 
-def test_its_pipeline_has_no_stages_of_generators(monkeypatch):
-    section = params.section
-    without = lambda study: section(study) | ({"generators": {}} if study == "brain" else {})  # noqa: E731
-    monkeypatch.setattr(params, "section", without)
+def test_its_pipeline_has_no_stages_of_generators(tmp_path, monkeypatch):
+    known = yaml.safe_load(paths.PARAMS.read_text())
+    known["brain"]["generators"] = {}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(known))
+    monkeypatch.setattr(paths, "PARAMS", tmp_path / "params.yaml")
     content = yaml.safe_load(pipeline.text("brain"))["stages"]
     assert {"train-generators", "synthesise", "fidelity"}.isdisjoint(content)
     assert not [dep for stage in content.values() for dep in stage["deps"] if "synthetic" in dep or "04" in dep]
