@@ -15,9 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, roc_auc_score
-from torchmetrics.functional.classification import multiclass_calibration_error
 
 from fetalkit.utils.errors import FetalkitError
 
@@ -182,6 +180,10 @@ def macro_auroc(probabilities: np.ndarray, labels: np.ndarray, planes: Sequence[
 @metric("calibration_error", title="calibration error")
 def calibration_error(probabilities: np.ndarray, labels: np.ndarray, planes: Sequence[str]) -> float:
     """Expected calibration error over 15 equal bins of the confidence, in [0, 1]."""
+    # Here, not above: who only reads stored results need not wait for torch.
+    import torch
+    from torchmetrics.functional.classification import multiclass_calibration_error
+
     given, true = torch.from_numpy(probabilities), torch.from_numpy(labels)
     return float(multiclass_calibration_error(given, true, len(planes), n_bins=CALIBRATION_BINS))
 
