@@ -1,6 +1,7 @@
 """params.yaml is valid, and every mistake in it gets a line that names key, value and what is allowed."""
 
 import json
+import sys
 
 import pytest
 import small_study
@@ -532,3 +533,11 @@ def test_a_store_that_lacks_images_of_the_splits_is_refused(elsewhere):
     (folder / "image_ids.json").write_text(json.dumps([*ids[:-1], "another"]))
     with pytest.raises(FetalkitError, match=rf"1 images of the splits are not in it, such as {ids[-1]}; run 02_images"):
         study.store  # noqa: B018
+
+
+def test_a_kind_whose_package_is_missing_is_told_from_one_that_is_not_there(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pooch", None)
+    for name in ("fetalkit.cohorts.spain", "fetalkit.cohorts.download"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    with pytest.raises(FetalkitError, match="spain.cohort.kind = 'spain' cannot be used: .*pooch.*install its package"):
+        params.load_cohort("spain")

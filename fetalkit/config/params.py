@@ -271,8 +271,9 @@ def _cohort(name: str, own: dict, path: Path) -> CohortSettings:
     kind = (given.get("kind") or name) if isinstance(given, dict) else None
     try:
         model = resolve(COHORTS.get(kind, kind)).settings if isinstance(kind, str) else CohortSettings
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError) as error:
+        why = f"cannot be used: {error}" if kind in COHORTS else "is not known"  # a package may be missing
         raise FetalkitError(
-            f"{path.name}: {name}.cohort.kind = {kind!r} is not known; use one of {', '.join(COHORTS)}, or package.module:Class"
+            f"{path.name}: {name}.cohort.kind = {kind!r} {why}; use one of {', '.join(COHORTS)}, or package.module:Class"
         ) from None
     return validated(model, given, path.name, f"{name}.cohort")
