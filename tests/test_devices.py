@@ -5,7 +5,7 @@ import pytest
 import small_study
 import torch
 
-from fetalkit.classifiers import models
+from fetalkit.classifiers import models, trainer
 from fetalkit.classifiers.loader import Feed
 from fetalkit.classifiers.trainer import Recipe, fit, predict
 from fetalkit.data.images import Labelled
@@ -106,14 +106,14 @@ def test_a_classifier_without_memory(monkeypatch, tmp_path):
 
 def test_a_run_without_memory_is_a_gap_with_one_line_and_stops_no_other(monkeypatch, elsewhere):
     study = small_study.trainable()
-    step = classification.trainer._Training._step
+    step = trainer._Training._step
 
     def short(self, number):
         if self.label.startswith("real-long"):
             raise torch.OutOfMemoryError(str(CUDA))
         return step(self, number)
 
-    monkeypatch.setattr(classification.trainer._Training, "_step", short)
+    monkeypatch.setattr(trainer._Training, "_step", short)
     outcomes = {one.run.arm: one for one in classification.train_all("phantom", study.params)}
     assert "\n" not in outcomes["real-long"].error and "batch_size of classify" in outcomes["real-long"].error
     assert not outcomes["real"].error and not outcomes["diffusion"].error
