@@ -280,6 +280,7 @@ def test_printed_text_is_tidied(printed, tidy):
 
 
 def test_figure_is_escaped_closed_and_deterministic(shown):
+    plt.close("all")  # of other tests
     first, second = figure(shown), figure(shown)
     assert first.figcaption.text == "Planes & <centres>." and first.svg["aria-label"] == "A rising line"
     assert first.figure["id"] == "planes" and not plt.get_fignums()

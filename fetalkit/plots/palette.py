@@ -30,9 +30,9 @@ ARMS = (
         "pseudo-label",
         "real",
     ),
-    *("gan", "mixup", "real+ultrasound", "diffusion-phantoms", "synthetic-only", "diffusion-novel", "interpolation"),
-    *("cutmix", "real-compute", "phantoms-and-guided", "fixmatch", "simulation-fourier", "diffusion-unlabelled"),
-    *("diffusion-encoder", "other-cohort", "diffusion-ceiling", "unlabelled-encoder", "diffusion-then-fixmatch"),
+    *("gan", "mixup", "diffusion-then-fixmatch", "diffusion-phantoms", "phantoms-and-guided", "simulation-fourier"),
+    *("fixmatch", "cutmix", "synthetic-only", "diffusion-novel", "interpolation", "real+ultrasound", "real-compute"),
+    *("diffusion-unlabelled", "diffusion-encoder", "other-cohort", "diffusion-ceiling", "unlabelled-encoder"),
     *("simulation-then-fixmatch", "oversampled", "guided-then-fixmatch", "guided-low-share", "guided-fourier"),
     *("diffusion-low-share", "diffusion-mixed-25", "diffusion-mixed-50", "diffusion-mixed-75", "balanced-softmax"),
 )
