@@ -17,8 +17,8 @@ class Muon(muon.Muon):
     groups
         Of parameters; of those without ``use_fallback`` each is a matrix or the kernels of a convolution.
     precision
-        In which matrices are made orthogonal; timm's own has bfloat16, which takes a hundred times as long where a
-        processor has no instructions for it.
+        In which matrices are made orthogonal; timm's own has bfloat16, which took ten times as long on a
+        processor without instructions for it.
     options
         Of timm's Muon.
     """
