@@ -252,6 +252,9 @@ def test_headline_by_hand(study):
     assert "exploratory: no comparison of the two was named beforehand" in text
     assert "+5.2 points on average, +11.7 points with 50 or fewer" in text and "+20.0 points" in text
     assert not any(word in text for word in ("significant", "differ", "unlikely", "p ="))
+    unread = " ".join(plain(conclusions.details(answer, tested=False)))
+    assert "No primary comparison is named yet" in unread and "what it does on others is not known yet" in unread
+    assert "test" not in unread
     shown = conclusions.arms_table(answer)
     assert len(shown) == 5 and shown["claimed over real"].notna().sum() == 2
 

@@ -88,7 +88,7 @@ def test_results_are_means_over_runs_beside_the_gain_over_the_better_control(pub
     assert row == [
         *("[africa](reports/africa/index.html)", "10", "12 (5)"),
         *("50.0 %", "55.0 %", "57.5 %"),
-        *("+1.2 (+0.2 to +2.2)", "real-long", "–", "–"),
+        *("+1.2 (+0.2\u00a0to\u00a0+2.2)", "real-long", "–", "–"),
     ]
 
 
@@ -132,7 +132,7 @@ def test_primary_comparisons_stand_with_their_one_corrected_p_and_the_power(publ
     publish(africa=SUMMARY | {"headline": headline})
     first = ["[africa](reports/africa/index.html)", "L2", "10", "mean", "diffusion", "real-long"]
     assert rows(readme.primary())[2:] == [
-        [*first, "+5.6 (+1.0 to +10.2)", "<\u00a00.001", "4.2"],
+        [*first, "+5.6 (+1.0\u00a0to\u00a0+10.2)", "<\u00a00.001", "4.2"],
         [*first, "– (a run failed)", "–", "–"],
     ]
 
@@ -168,7 +168,7 @@ def test_the_transfer_table_takes_what_is_chosen_and_names_those_that_failed(pub
     publish(hospitals={"directions": {}, "chosen": chosen}, africa=SUMMARY)
     link = "[a to b](reports/hospitals/index.html)"
     assert rows(readme.transfer())[2:] == [
-        [link, "none", "y (of 3)", "81.0 %", "unaligned 70.0 %", "+11.0 (+4.0 to +18.0)"],
+        [link, "none", "y (of 3)", "81.0 %", "unaligned 70.0 %", "+11.0 (+4.0\u00a0to\u00a0+18.0)"],
         [link, "unlabelled", "– (of 2; failed: x, y)", "–", "–", "–"],
         [link, "labelled", "y (of 2; failed: x)", "81.0 %", "unaligned 70.0 %", "–"],
         [
@@ -177,7 +177,7 @@ def test_the_transfer_table_takes_what_is_chosen_and_names_those_that_failed(pub
             "y (of 3)",
             "81.0 %",
             "unaligned 70.0 %",
-            "+11.0 (+4.0 to +18.0)",
+            "+11.0 (+4.0\u00a0to\u00a0+18.0)",
         ],
     ]
 
@@ -217,7 +217,7 @@ def test_update_writes_tables_and_figure_all_or_nothing(publish, elsewhere):
         (elsewhere / page).write_text("Before\n" + "between\n".join(marks) + "after\n")
     readme.update()
     text = (elsewhere / "README.md").read_text()
-    assert "| 57.5 % | +1.2 (+0.2 to +2.2) |" in text and "old" not in text
+    assert "| 57.5 % | +1.2 (+0.2\u00a0to\u00a0+2.2) |" in text and "old" not in text
     assert text.startswith("Before\n") and text.endswith("after\n") and text.count("between") == 3
     figure = (elsewhere / readme.FIGURE).read_bytes()
     with Image.open(io.BytesIO(figure)) as picture:

@@ -350,6 +350,8 @@ def transferred(*kinds):
 def test_the_answer_between_hospitals(kinds):
     gained = transferred(*kinds)
     first, view = map(plain, transfer_conclusions.answer(gained, {"a to b": (197, 57)}))
+    told = transfer_conclusions.answer(gained, {"a to b": (197, 57)}, simulated=True)
+    assert told[-1] == answer.SIMULATED
     shown = [outcome(row) for row in gained[gained.primary].to_dict("records")]
     assert (
         "75.0 % (70.0 % to 80.0 %) knowing nothing of the target (unaligned)" in view

@@ -16,6 +16,7 @@ Entry = Mapping[Any, Any]
 EXPLORATORY = (
     "**Nothing was named before test patients were read, so all of this report is exploratory and confirms nothing.**"
 )
+NONE_NAMED = "No primary comparison is named yet, so all of this report is exploratory."
 SIMULATED = "The real images here are **simulated** too: this shows how the study works, and says nothing of patients."
 MOST_POINTS = 100  # that a gain can have
 _AFTER = {
@@ -206,9 +207,7 @@ def tally(named: Sequence[Entry]) -> str:
 
 def _exploratory(summary: Mapping[str, Any]) -> list[str]:
     """What there is to say where nothing was named beforehand: the arm that the claim is about, over its better controls."""
-    first = (
-        EXPLORATORY if tested(summary) else "No primary comparison is named yet, so all of this report is exploratory."
-    )
+    first = EXPLORATORY if tested(summary) else NONE_NAMED
     of = summary["headline"]["arms"].get(SUBJECT)
     if not of or not any(of.get(column) for column in COLUMNS):
         return [

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fetalkit.analysis import wording
-from fetalkit.analysis.answer import EXPLORATORY, detectable, why_missing
+from fetalkit.analysis import answer, wording
+from fetalkit.analysis.answer import detectable, why_missing
 from fetalkit.analysis.generator_quality import SPACE, grade
 from fetalkit.analysis.terms import CLAIMED, COLUMNS, MEAN, SUBJECT, meaning, outcome
 from fetalkit.analysis.wording import missing, percent
@@ -23,18 +23,20 @@ KNOWS = {
 _SHOWN = {"gain": "a gain", "loss": "a loss", "neither": "not told from zero"}
 
 
-def details(headline: Mapping[str, Any]) -> list[str]:
+def details(headline: Mapping[str, Any], tested: bool = True) -> list[str]:
     """Each primary comparison, per classifier first; how good each generator was; the best recipes; the claim.
 
     Parameters
     ----------
     headline
         As `fetalkit.analysis.summary.headline` returns it.
+    tested
+        Whether its numbers are of test patients, and not of those whom choices are made on.
     """
     named = headline["primary"]
     ordered = [one for one in named if one["classifier"] != MEAN] + [one for one in named if one["classifier"] == MEAN]
-    tested = [confirmed(one, len(named)) for one in ordered] or [EXPLORATORY]
-    return [*tested, *generators(headline), *recipes(headline), claim(headline)]
+    first = [confirmed(one, len(named)) for one in ordered] or [answer.EXPLORATORY if tested else answer.NONE_NAMED]
+    return [*first, *generators(headline), *recipes(headline, tested), claim(headline)]
 
 
 def as_list(sentences: Sequence[str]) -> str:
@@ -95,7 +97,7 @@ def _beside(real: float | None, text: str) -> str:
     return "" if real is None else f" ({text})"
 
 
-def recipes(headline: Mapping[str, Any]) -> list[str]:
+def recipes(headline: Mapping[str, Any], tested: bool = True) -> list[str]:
     """One sentence per level: which recipe does best on validation patients, and whether it beats that level's best control."""
     sentences = []
     for entry in headline["best"]:
@@ -108,6 +110,9 @@ def recipes(headline: Mapping[str, Any]) -> list[str]:
             f"{wording.points(entry['validation_gain'])} against the best control of its level"
         )
         over = wording.listed(dict.fromkeys(entry["controls"].values())) if entry.get("controls") else ""
+        if not tested:
+            sentences.append(f"{what}; what it does on others is not known yet.")
+            continue
         if not over or missing(entry.get("gain")):
             sentences.append(f"{what}; on test patients it was not measured, since a run failed.")
             continue

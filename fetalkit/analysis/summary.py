@@ -11,8 +11,14 @@ from fetalkit.analysis.gains import Comparison
 from fetalkit.analysis.results import SUMMARISED, Predictions
 from fetalkit.analysis.terms import CLAIMED
 from fetalkit.cohorts.audit import duplicate_counts
+from fetalkit.config.params import Params
 
 SIMULATED = "phantom"  # the kind of cohort whose real images are simulated
+
+
+def simulated(cohort: str, settings: Params) -> bool:
+    """Whether the real images of a cohort are simulated too."""
+    return (settings.cohort.kind or cohort) == SIMULATED
 
 
 def headline(
@@ -78,7 +84,7 @@ def summary(
         {
             "cohort": study.cohort,
             "title": cohorts.load(study.cohort, study.params.cohort).title,
-            "simulated": (study.params.cohort.kind or study.cohort) == SIMULATED,
+            "simulated": simulated(study.cohort, study.params),
             "image_size": study.params.images.image_size,
             "planes": study.planes,
             **sizes,

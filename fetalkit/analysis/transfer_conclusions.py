@@ -48,7 +48,7 @@ def opening(gained: pd.DataFrame, chosen: pd.DataFrame, views: Sequence[str]) ->
     return paragraphs
 
 
-def answer(gained: pd.DataFrame, sizes: Mapping[str, tuple[int, int]]) -> list[str]:
+def answer(gained: pd.DataFrame, sizes: Mapping[str, tuple[int, int]], simulated: bool = False) -> list[str]:
     """The answer in a few sentences: what the tested methods show, and how accurate the baselines are in every view.
 
     Parameters
@@ -57,6 +57,8 @@ def answer(gained: pd.DataFrame, sizes: Mapping[str, tuple[int, int]]) -> list[s
         As `fetalkit.analysis.transfer_results.gains` returns it.
     sizes
         View → numbers of test images and of their patients, of the views to tell of.
+    simulated
+        Whether the images of all cohorts are.
     """
     rows = gained[gained.primary].to_dict("records")
     shown: list[Outcome] = [outcome(row) for row in rows]
@@ -67,7 +69,8 @@ def answer(gained: pd.DataFrame, sizes: Mapping[str, tuple[int, int]]) -> list[s
         first = (
             f"**{answers.of_outcomes(shown)}** Of {named} with the baseline of the same level, {_tally(rows, shown)}."
         )
-    return [first, *(_of_view(means(gained, view), view, *size) for view, size in sizes.items())]
+    of_views = [_of_view(means(gained, view), view, *size) for view, size in sizes.items()]
+    return [first, *of_views] + [answers.SIMULATED] * simulated
 
 
 def setting(plan: Any) -> list[str]:

@@ -14,7 +14,7 @@ import numpy as np
 from fetalkit.analysis.generator_quality import quality
 from fetalkit.analysis.published import current
 from fetalkit.analysis.terms import MEAN
-from fetalkit.analysis.wording import p_value
+from fetalkit.analysis.wording import number, p_value, span
 from fetalkit.plots import readme as plots
 from fetalkit.reporting import bench_tables, display, editions, overview, rendering
 from fetalkit.reporting.bench_tables import markdown_table, read_json
@@ -107,7 +107,8 @@ def _points(gain: float | None, low: float | None, high: float | None) -> str:
     """A gain with its interval."""
     if gain is None:
         return "– (a run failed)"
-    return f"{gain:+.1f} (no interval)" if low is None or high is None else f"{gain:+.1f} ({low:+.1f} to {high:+.1f})"
+    interval = "no interval" if low is None or high is None else span(low, high)
+    return f"{number(gain, sign=True)} ({interval})"
 
 
 def primary() -> str:
@@ -148,8 +149,7 @@ def transfer() -> str:
 def _chosen(row: Mapping[str, Any]) -> list[str]:
     """Entries of a line from its level on. Methods with a run that failed cannot be chosen; they are named."""
     note = f"; failed: {row['failed']}" if row["failed"] else ""
-    number = len(row["among"].split(", "))
-    method = f"{row['method'] or '–'} (of {number}{note})"
+    method = f"{row['method'] or '–'} (of {len(row['among'].split(', '))}{note})"
     if not row["method"]:
         return [row["level"], method, *["–"] * 3]
     accuracy, beside = (
