@@ -2,15 +2,22 @@
 
 import pandas as pd
 
+from fetalkit.analysis import summary as of_cohorts
 from fetalkit.analysis.outline_effect import Drop
 from fetalkit.analysis.summary import plain
 from fetalkit.analysis.terms import MEAN
 from fetalkit.analysis.transfer_results import TransferComparison, by_group
 from fetalkit.experiments.transfer.methods import BASELINES
+from fetalkit.experiments.transfer.settings import Transfer
 
 GROUPS = ("centre", "machine", "plane")
 _COLUMNS = ["accuracy", "low", "high", "macro_f1", "baseline", "baseline_accuracy", "baseline_macro_f1"]
 _COLUMNS += ["unaligned_accuracy", "gain", "gain_low", "gain_high"]
+
+
+def simulated(plan: Transfer) -> bool:
+    """Whether the real images of all its cohorts are simulated too."""
+    return all(of_cohorts.simulated(name, own) for name, own in plan.cohorts.items())
 
 
 def summary(
