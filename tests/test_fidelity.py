@@ -260,7 +260,7 @@ def test_scores_of_sets_are_those_of_classifiers_that_learn_from_them_alone(else
         return fit(model, feed, n, *arguments, **options)
 
     monkeypatch.setattr(trainer, "fit", noted)
-    table = cas.of_sets(study, ["diffusion"])
+    table = cas.of_sets(study, {"diffusion": [0]})
     assert list(table.set) == ["real", "diffusion"] and list(table.seed) == [0, 0]
     assert table.accuracy.between(0, 1).all() and table.share[0] == 1
     assert table.share[1] == pytest.approx(table.accuracy[1] / table.accuracy[0])
@@ -268,7 +268,28 @@ def test_scores_of_sets_are_those_of_classifiers_that_learn_from_them_alone(else
     # N steps for the network that judges; P + N on the real images and on the set.
     assert sorted(steps) == sorted([(real, 2), (real, 3), (drawn, 3)])
     steps.clear()
-    assert cas.of_sets(study, ["diffusion"]).equals(table) and not steps
+    assert cas.of_sets(study, {"diffusion": [0]}).equals(table) and not steps
+
+
+def test_sets_are_scored_with_the_seeds_that_they_have_three_at_most(elsewhere, monkeypatch):
+    study = trainable()
+    asked = []
+
+    def stopped(work, jobs, *_):
+        asked.extend((job["run"].arm, job["run"].seed) for job in jobs[1:])
+        raise FetalkitError("enough")
+
+    monkeypatch.setattr(cas.parallel, "run", stopped)
+    with pytest.raises(FetalkitError, match="enough"):
+        cas.of_sets(study, {"diffusion": [0, 2], "simulation": [4, 3, 2, 1]})
+    drawn = [
+        ("cas-diffusion", 0),
+        ("cas-diffusion", 2),
+        ("cas-simulation", 1),
+        ("cas-simulation", 2),
+        ("cas-simulation", 3),
+    ]
+    assert asked == [("cas-real", 0), ("cas-real", 1), ("cas-real", 2), ("cas-real", 3), *drawn]
 
 
 # --- distances

@@ -255,6 +255,9 @@ def test_headline_by_hand(study):
     unread = " ".join(plain(conclusions.details(answer, tested=False)))
     assert "No primary comparison is named yet" in unread and "what it does on others is not known yet" in unread
     assert "test" not in unread
+    entry = dict(arm="diffusion", control="real-long", classifier="resnet", k="10")
+    waiting = plain(conclusions.details(answer | {"primary": [entry]}, tested=False))[0]
+    assert waiting == "1 primary comparison named; what it shows, test decides."
     shown = conclusions.arms_table(answer)
     assert len(shown) == 5 and shown["claimed over real"].notna().sum() == 2
 

@@ -35,8 +35,14 @@ def details(headline: Mapping[str, Any], tested: bool = True) -> list[str]:
     """
     named = headline["primary"]
     ordered = [one for one in named if one["classifier"] != MEAN] + [one for one in named if one["classifier"] == MEAN]
-    first = [confirmed(one, len(named)) for one in ordered] or [answer.EXPLORATORY if tested else answer.NONE_NAMED]
+    first = [confirmed(one, len(named)) for one in ordered] if tested else [_waiting(len(named))] * bool(named)
+    first = first or [answer.EXPLORATORY if tested else answer.NONE_NAMED]
     return [*first, *generators(headline), *recipes(headline, tested), claim(headline)]
+
+
+def _waiting(number: int) -> str:
+    which = "it shows" if number == 1 else "they show"
+    return f"{wording.counted(number, 'primary comparison')} named; what {which}, test decides."
 
 
 def as_list(sentences: Sequence[str]) -> str:

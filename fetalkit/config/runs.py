@@ -35,6 +35,12 @@ def arms_of(settings: Params, classifier: str, k: str) -> list[str]:
     ]
 
 
+def at_every_k(settings: Params) -> list[str]:
+    """Arms that the first classifier of the study has at every k, in the order of the parameters."""
+    first, shots = next(iter(settings.classify.classifiers)), settings.splits.shots
+    return [arm for arm in settings.arms if all(arm in arms_of(settings, first, k) for k in shots)]
+
+
 def seeds_of(settings: Params, arm: str, classifier: str, k: str) -> list[int]:
     """Seeds of an arm of a classifier at k, ascending: all of the study, or those of the blocks that name it."""
     named: set[int] = set()

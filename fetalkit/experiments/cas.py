@@ -6,7 +6,7 @@ Ravuri S, Vinyals O. Classification Accuracy Score for Conditional Generative Mo
 """
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -23,8 +23,10 @@ from fetalkit.experiments.phase_cache import PhaseCache
 from fetalkit.utils import devices, parallel
 from fetalkit.utils.checkpoints import Checkpoint
 
+SEEDS = 3  # of every set, at most: each costs a training of P + N steps
 
-def of_sets(study: Study, names: Sequence[str]) -> pd.DataFrame:
+
+def of_sets(study: Study, seeds: Mapping[str, Sequence[int]]) -> pd.DataFrame:
     """Score of the sets that classifiers train on, at the largest k, beside that of the real train images.
 
     The first classifier of the study is trained for P + N steps on a set alone, and judged on the de-duplicated test part, or
@@ -34,8 +36,8 @@ def of_sets(study: Study, names: Sequence[str]) -> pd.DataFrame:
     ----------
     study
         Whose fidelity is measured; trainings are kept with those of that stage.
-    names
-        Generators and derived sets that have sets at the largest k in all seeds.
+    seeds
+        Generator or derived set → seeds that have a set of it at the largest k; the first `SEEDS` of them are scored.
 
     Returns
     -------
@@ -48,13 +50,15 @@ def of_sets(study: Study, names: Sequence[str]) -> pd.DataFrame:
     FetalkitError
         When a training fails.
     """
+    drawn = {name: sorted(of)[:SEEDS] for name, of in seeds.items()}
+    beside = {REAL: sorted({seed for of in drawn.values() for seed in of})}
     arms = {
         f"cas-{name}": Arm(title=f"{name} alone", phases=[PhaseOfArm(source=name, steps="P + N")])
-        for name in (REAL, *names)
+        for name in (REAL, *drawn)
     }
     settings = study.params.model_copy(update={"arms": study.params.arms | arms})
     classifier, k = next(iter(settings.classify.classifiers)), settings.splits.shots.largest
-    runs = [Run(arm, classifier, k, seed) for arm in arms for seed in settings.splits.seeds]
+    runs = [Run(f"cas-{name}", classifier, k, seed) for name, of in (beside | drawn).items() for seed in of]
     cache = PhaseCache.of(study.cohort, own_features.STAGE)
     jobs = [
         dict(cohort=study.cohort, settings=settings, cache=cache, run=run)

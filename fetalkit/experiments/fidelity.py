@@ -269,7 +269,9 @@ class Evaluation(SyntheticSets):
     @cached_property
     def scores(self) -> pd.DataFrame:
         """Classification accuracy scores of the sets at the largest k; see `fetalkit.experiments.cas.of_sets`."""
-        return cas.of_sets(self.study, self.generators)
+        at_largest = [each for each in self.sets if each.k == self.largest]
+        seeds = {name: [each.seed for each in at_largest if each.generator == name] for name in self.generators}
+        return cas.of_sets(self.study, seeds)
 
     def recognised(self, k: str) -> dict[str, dict[str, float]]:
         """Share of the images of every set at `k` that the network of `own` names as asked for: of all, and of each plane.
