@@ -72,6 +72,17 @@ def test_equal_phases_are_trained_once_and_never_again(study, fits):
     for one, other in zip(first, again, strict=True):
         assert one.trainings == other.trainings and one.curve == other.curve and one.budget == other.budget
         assert np.array_equal(one.probabilities, other.probabilities) and one.seconds == other.seconds
+    # Weights of a run that is to be a model are made again where they are gone; of others, predictions are enough.
+    cache = PhaseCache.of("phantom", "classify")
+    for outcome in first:
+        cache.weights(outcome.trainings[-1]).unlink(missing_ok=True)
+    trainee, phases, _ = classification._prepared(study, cache, first[0].run)
+    images = study.store.images(study.predicted)
+    assert engine.train_and_predict(cache, trainee, phases, images, model=False).weights is None and not fits
+    model = engine.train_and_predict(cache, trainee, phases, images, model=True)
+    assert model.weights.exists() and len(fits) == 1 and np.array_equal(model.probabilities, first[0].probabilities)
+    classification.train_all("phantom", study.params)
+    fits.clear()
     # One more arm trains what is new.
     more = training_search.changed(study.params, {"classify": {"arms": [*study.params.classify.arms, "mixup"]}})
     classification.train_all("phantom", more)

@@ -162,6 +162,9 @@ def test_of_a_run_whose_weights_are_not_kept_predictions_stay(elsewhere):
     assert cache.predictions("last", images[::-1]) is None, "of other images, or in another order"
     train(cache, "last", Batches(log))
     assert cache.predictions("last", images) is None, "those of other weights"
+    cache.keep_predictions("last", images, np.array([[0.25, 0.75]] * 2, np.float32))
+    cache.keep([Outcome("run", weights=None, trainings=("last", "then"))])
+    assert cache.predictions("last", images) is None, "no run ends with this phase any more"
 
 
 def test_a_phase_of_another_stage_is_copied(elsewhere):

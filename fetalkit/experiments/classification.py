@@ -46,8 +46,12 @@ def train_all(cohort: str, settings: Params) -> list[Outcome]:
 
 
 def _is_model(settings: Params, run: Run) -> bool:
-    """Whether the weights of a run are kept: of the first seed, trained on the most images."""
-    return (run.k, run.seed) == (settings.splits.shots.largest, settings.splits.seeds[0])
+    """Whether the weights of a run are kept: of the first seed, trained on the most images.
+
+    While test is not to be read yet, those of every run: the very classifiers that choices rest on are to predict it.
+    """
+    largest = (run.k, run.seed) == (settings.splits.shots.largest, settings.splits.seeds[0])
+    return largest or settings.classify.tested_on == "validation"
 
 
 def _most_phases_first(settings: Params, runs: Sequence[Run]) -> list[Run]:
@@ -60,7 +64,8 @@ def train_and_predict(cohort: str, settings: Params, cache: PhaseCache, run: Run
     study = Study(cohort, settings)
     trainee, phases, teachers = _prepared(study, cache, run)
     image_ids = study.predicted
-    outcome = engine.train_and_predict(cache, trainee, phases, study.store.images(image_ids))
+    images = study.store.images(image_ids)
+    outcome = engine.train_and_predict(cache, trainee, phases, images, model=_is_model(settings, run))
     return replace(outcome, image_ids=tuple(image_ids), teachers=teachers)
 
 

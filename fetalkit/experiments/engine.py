@@ -128,17 +128,20 @@ def train(cache: PhaseCache, trainee: Trainee, phases: Iterable[Phase]) -> Outco
     return replace(_outcome(trainee, phases, trainings, records), weights=cache.weights(trainings[-1]))
 
 
-def train_and_predict(cache: PhaseCache, trainee: Trainee, phases: Iterable[Phase], images: np.ndarray) -> Outcome:
+def train_and_predict(
+    cache: PhaseCache, trainee: Trainee, phases: Iterable[Phase], images: np.ndarray, *, model: bool
+) -> Outcome:
     """As `train`, with class probabilities of `images`, uint8 (n, height, width).
 
-    Of a run that has predicted these images before, nothing more is needed: its outcome has no weights unless they are there.
+    Of a run that has predicted these images before, nothing more is needed, unless its `model` is: without, an outcome has no
+    weights where they are not there.
     """
     phases = list(phases)
     trainings = fingerprints(trainee, phases)
     records, known = [cache.record(training) for training in trainings], cache.predictions(trainings[-1], images)
     found = [record for record in records if record is not None]
-    if known is not None and len(found) == len(records):
-        path = cache.weights(trainings[-1])
+    path = cache.weights(trainings[-1])
+    if known is not None and len(found) == len(records) and (path.exists() or not model):
         outcome = _outcome(trainee, phases, trainings, found)
         return replace(outcome, probabilities=known, weights=path if path.exists() else None)
     outcome = train(cache, trainee, phases)

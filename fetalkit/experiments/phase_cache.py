@@ -153,15 +153,18 @@ class PhaseCache:
         So the folder follows from the parameters alone, whatever was trained before.
         """
         trained = [outcome for outcome in outcomes if outcome.trainings]
-        last = {outcome.trainings[-1] for outcome in trained if outcome.weights is not None}
-        last = last.union(*(outcome.teachers for outcome in trained))
-        used = last.union(*(outcome.trainings for outcome in trained))
+        ends = {outcome.trainings[-1] for outcome in trained}
+        models = {outcome.trainings[-1] for outcome in trained if outcome.weights is not None}
+        models = models.union(*(outcome.teachers for outcome in trained))
+        used = models.union(*(outcome.trainings for outcome in trained))
         self.folder.mkdir(parents=True, exist_ok=True)  # an output of the stage, also where all runs have failed
         for entry in self.folder.glob("*"):
             if entry.name not in used:
                 shutil.rmtree(entry)
-            elif entry.name not in last:
-                (entry / WEIGHTS).unlink(missing_ok=True)
+                continue
+            for name, needed_by in ((WEIGHTS, models), (PREDICTIONS, ends)):
+                if entry.name not in needed_by:
+                    (entry / name).unlink(missing_ok=True)
 
 
 def finished(cache: PhaseCache, fingerprints: Sequence[str]) -> list[Mapping[str, Any]] | None:

@@ -89,7 +89,7 @@ def own_code() -> str:
     """Fingerprint of the whole package and of the libraries that decide numbers, as this process has them."""
     package = Path(__file__).parents[1]
     modules = [".".join(path.relative_to(package.parent).with_suffix("").parts) for path in package.rglob("*.py")]
-    return provenance.fingerprint(sorted(name.removesuffix(".__init__") for name in modules), [])
+    return provenance.fingerprint(sorted(name.removesuffix(".__init__") for name in modules), provenance.versions())
 
 
 def outcomes(place: Cluster, function: Callable[..., Any], jobs: Sequence[tuple]) -> Iterator[tuple[int, Any]]:
