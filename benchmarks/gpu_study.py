@@ -4,8 +4,8 @@
 
 needs the images and splits of the studies (``fetalkit repro STUDY split decode`` where the data is). Generators, sets and
 runs are made by as many processes as there are workers, each as soon as what it needs is there; what is not finished after so
-many seconds is left out. At home, ``cat work/parts/* | tar -x`` in the checkout that the images come from, then
-``fetalkit repro STUDY``: what is there is taken, what is not is trained.
+many seconds is left out. Where the data is, ``cat work/parts/part.* | tar -x`` in the checkout, then ``fetalkit repro STUDY``: finished
+trainings are used as they are, the others are made.
 """
 
 import argparse
@@ -14,6 +14,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing import get_context
@@ -32,7 +33,6 @@ from fetalkit.experiments import classification, generator_training, synthesis
 from fetalkit.experiments.outcome import Outcome
 from fetalkit.experiments.phase_cache import WEIGHTS, PhaseCache
 from fetalkit.utils import devices, paths, progress
-from fetalkit.utils.errors import FetalkitError
 
 PART = 15_900_000  # bytes of a piece of the archive
 LAST = ("denoiser-encoder",)  # classifiers whose runs cost most and decide least
@@ -50,11 +50,15 @@ class Job:
 
 def jobs_of(cohort: str, settings: Params) -> Iterator[Job]:
     """All generators, sets and runs of a study."""
+    started = {one["generator"] for one in sets.jobs(settings) if settings.generators[one["generator"]].start}
+    for name in sorted(started):
+        yield Job(f"{cohort}: start {name}", partial(generator_training.train_start, cohort, settings, name), -1)
     for one in sets.jobs(settings):
         name, k, seed = (one[key] for key in ("generator", "k", "seed"))
         long = settings.generators[name].sees_all or k == EVERY or name == "gan"
         work = partial(generator_training.train, cohort, settings, name, k, seed)
-        yield Job(f"{cohort}: generator {set_name(name, k, seed)}", work, 0 if long else 1)
+        begun = frozenset({f"{cohort}: start {name}"} if name in started else ())
+        yield Job(f"{cohort}: generator {set_name(name, k, seed)}", work, 0 if long else 1, begun)
         yield _set(cohort, settings, Variant(name, name, k, seed), settings.synthesis.images_per_plane, 3)
     for variant in sets.drawn_otherwise(settings):
         yield _set(cohort, settings, variant, settings.synthesis.images_per_plane, 3)
@@ -97,7 +101,7 @@ def _attempt(job: Job) -> tuple[Any, float, str]:
     began, result, error = time.monotonic(), None, ""
     try:
         result = job.work()
-    except (FetalkitError, RuntimeError, OSError, ValueError) as problem:
+    except Exception as problem:  # one that fails is told and left out, whatever the reason
         error = f"{type(problem).__name__}: {problem}"
     torch.cuda.empty_cache() if torch.cuda.is_available() else None
     return result, time.monotonic() - began, error
@@ -123,7 +127,11 @@ def make(jobs: list[Job], workers: int, seconds: float, eager: bool = False) -> 
             break
         for finished in wait(running, timeout=max(0.1, ends - time.monotonic()), return_when=FIRST_COMPLETED).done:
             job = running.pop(finished)
-            result, took, error = finished.result()
+            try:
+                result, took, error = finished.result()
+            except BrokenProcessPool:
+                print(f"{job.name}: its process was killed, perhaps for memory; what is finished is packed", flush=True)
+                result, took, error, ends = None, 0.0, "killed", time.monotonic()
             (failed.add(job.name) if error else done.__setitem__(job.name, result))
             print(f"{time.monotonic() - begun:6.1f} s  {took:6.1f} s  {job.name} {error}", flush=True)
     print(f"{len(done)} made, {len(failed)} failed, {len(running)} unfinished, {len(left)} not begun")
@@ -148,6 +156,8 @@ def wanted(cohort: str, settings: Params, outcomes: list[Outcome]) -> Iterator[P
 def pack(files: list[Path], out: Path) -> None:
     """Write an archive of the files in pieces ``part.000``, ``part.001`` and so on."""
     out.mkdir(parents=True, exist_ok=True)
+    for former in out.glob("part.*"):
+        former.unlink()
     (out / "files").write_text("\n".join(str(path.relative_to(paths.ROOT)) for path in files) + "\n")
     archive = f"tar -c -T {out / 'files'} | split -b {PART} -d -a 3 - {out / 'part.'}"
     subprocess.run(["bash", "-c", archive], cwd=paths.ROOT, check=True)

@@ -283,8 +283,8 @@ def _make_once(model: str, arguments: Mapping[str, Any], pretrained: bool, size:
         _MADE.add(about)
 
 
-def _refused(key: str, check: Callable[..., Any], *arguments: Any, **options: Any) -> Iterator[str]:
+def _refused(key: str, check: Callable[..., Any], *arguments: Any) -> Iterator[str]:
     try:
-        check(*arguments, **options)
+        check(*arguments)
     except FetalkitError as error:
         yield f"{key}: {'; '.join(str(error).splitlines()).removeprefix('classify.classifiers: ')}"

@@ -21,7 +21,7 @@ class Outcome:
     probabilities
         Float32 (images, planes), in the order of `image_ids`; NaN where the run has failed.
     weights
-        Safetensors file of the trained classifier; None where the run has failed.
+        Safetensors file of the trained classifier; None where the run has failed, or its weights are not kept.
     curve
         Points of the learning curve with ``phase`` and ``source``.
     budget

@@ -1,8 +1,8 @@
 """Finished phases of training, each on its own under the fingerprint of all that it follows from.
 
 A killed study goes on where it stood, runs that share their first phase share its weights, and a new run computes only what is
-new. The folder of a stage's phases is one of its outputs, which DVC versions: whoever pulls it trains nothing again. It is
-small: of most runs, predictions are kept and no weights.
+new. The folder of a stage's phases is one of its outputs, which DVC versions: whoever pulls it trains nothing again. Of most
+runs of a cohort's study predictions are kept and no weights.
 """
 
 import hashlib

@@ -53,7 +53,7 @@ def contact_sheet(rows: dict[str, np.ndarray], columns: int, titles: Sequence[st
 def _cell(line: int, place: int, height: int, width: int) -> tuple[float, float, float, float]:
     """Left, right, bottom and top of an image in the middle of a square of side 1, with a gap around it.
 
-    A sheet has one system of coordinates: a hundred of them take seconds to lay out and draw.
+    All cells share one axis: a hundred axes would take seconds to lay out and draw.
     """
     half_width, half_height = (0.48 * side / max(height, width) for side in (width, height))
     return place + 0.5 - half_width, place + 0.5 + half_width, line + 0.5 + half_height, line + 0.5 - half_height

@@ -1,8 +1,8 @@
 """What made this? One answer for trainings, synthetic sets, stages of the pipeline and whoever else asks.
 
 A result follows from the code that makes it, from the versions of the libraries that this code calls, from settings, and from
-data. `fingerprint` puts the four into one short text: equal fingerprints mean equal results on equal hardware. The code is
-*found*, never listed by hand: it is all modules of the project that the named ones import, directly or not.
+data. `fingerprint` puts the four into one short text: equal fingerprints mean equal results on equal hardware with one
+torch. The code is *found*, never listed by hand: it is all modules of the project that the named ones import, directly or not.
 """
 
 import ast
