@@ -4,8 +4,8 @@
 
 needs the images and splits of the studies (``fetalkit repro STUDY split decode`` where the data is). Generators, sets and
 runs are made by as many processes as there are workers, each as soon as what it needs is there; what is not finished after so
-many seconds is left out. Where the data is, ``cat work/parts/part.* | tar -x`` in the checkout, then ``fetalkit repro STUDY``: finished
-trainings are used as they are, the others are made.
+many seconds is left out. Where the data is, ``cat work/parts/part.* | tar -x`` in the checkout, then ``fetalkit repro
+STUDY``: finished trainings are used as they are, the others are made.
 """
 
 import argparse
