@@ -118,7 +118,7 @@ def _write(folder: Path, made: Generator, sampling: Any) -> bool:
 
 
 def _halve(folder: Path) -> None:
-    """Store the weights of all networks in half precision; readers compute with them in single precision."""
+    """Store the weights of all networks in half precision, as generators of the package do by themselves."""
     for path in sorted(folder.glob("*/*.safetensors")):
         with safe_open(path, "pt") as stored:
             tensors = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118  # it is no dict
