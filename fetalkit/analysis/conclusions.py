@@ -243,6 +243,14 @@ def _replaces(arm: str, of: Entry) -> str:
         # Every resample ends at the edge of what was measured, so that there is no interval, and no factor.
         side = {"at least": "above", "at most": "below"}.get(bound, "outside")
         return f"{arm}: no factor can be given, since its accuracy lies {side} all that the better control reaches at any k."
+    edges = {"at most": (low, "least", f"up to {wording.number(high, 2)}")}
+    edges |= {"at least": (high, "most", f"down to {wording.number(low, 2)}")}
+    edge, extreme, reach = edges.get(bound, (None, "", ""))
+    if edge is not None and _same(factor, edge):
+        return (
+            f"{arm}: {bound} {wording.number(factor, 2)} times the real images, the {extreme} that the curve of the better "
+            f"control can tell; the 95{wording.SPACE}% interval reaches {reach} times. Geometric mean over all k but the largest."
+        )
     about = {"": "", "unclear": "about "}.get(bound, f"{bound} ")
     return (
         f"{arm}: as good as {about}{wording.number(factor, 2)} times the real images "
