@@ -55,6 +55,16 @@ def test_notebooks_are_built_alike(path):
     assert all(len(cell.source.splitlines()) <= 40 for cell in code), "a long cell belongs into the library"
 
 
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_captions_have_no_marks_of_markdown(path):
+    """They are shown as they stand."""
+    for cell in (cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"):
+        for call in (node for node in ast.walk(ast.parse(cell.source)) if isinstance(node, ast.Call)):
+            if len(call.args) > 2 and ast.unparse(call.func) in ("display.figure", "display.table"):
+                words = [node.value for node in ast.walk(call.args[2]) if isinstance(node, ast.Constant)]
+                assert not [word for word in words if isinstance(word, str) and set(word) & set("*`")], words
+
+
 @pytest.mark.parametrize("path", [path for path in NOTEBOOKS if path.stem != "09_report"], ids=lambda path: path.stem)
 def test_a_notebook_opens_as_a_section_of_a_paper(path):
     """Question, method in five lines, what goes in and out, and a published page, so that it reads well with nothing run."""

@@ -249,7 +249,8 @@ def _replaces(arm: str, of: Entry) -> str:
     if edge is not None and _same(factor, edge):
         return (
             f"{arm}: {bound} {wording.number(factor, 2)} times the real images, the {extreme} that the curve of the better "
-            f"control can tell; the 95{wording.SPACE}% interval reaches {reach} times. Geometric mean over all k but the largest."
+            f"control can tell; the 95{wording.SPACE}% interval reaches {reach} times. Geometric mean over all k but the "
+            "largest."
         )
     about = {"": "", "unclear": "about "}.get(bound, f"{bound} ")
     return (

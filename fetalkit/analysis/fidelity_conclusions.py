@@ -168,8 +168,8 @@ def copies(pooled: pd.DataFrame, k: str, expected: float, by: str) -> list[str]:
             comparison = "less than"
         interval = f"95 % interval {_percent(row['low'], 1)} to {_percent(row['high'], 1)}"
         said.append(
-            f"By {by}, **{_percent(row['share'], 1)}** ({interval}) of {row['n']:,} images of {row['generator']} at k = {k} are "
-            f"near-copies of a train image that their generator has seen: {comparison} the {_percent(expected, 1)} among "
+            f"By {by}, **{_percent(row['share'], 1)}** ({interval}) of {row['n']:,} images of {row['generator']} at k = {k} "
+            f"are near-copies of a train image that their generator has seen: {comparison} the {_percent(expected, 1)} among "
             "unseen real images."
         )
     return said
