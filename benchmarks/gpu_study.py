@@ -74,6 +74,18 @@ def jobs_of(cohort: str, settings: Params) -> Iterator[Job]:
         yield _run(cohort, settings, run)
 
 
+def without(jobs: list[Job], generators: list[str]) -> list[Job]:
+    """The jobs that need none of some generators, directly or not."""
+    left, dropped = [], set[str]()
+    for job in jobs:  # what a job needs comes before it
+        of = job.name.partition(": generator ")[2].rpartition("-k")[0]
+        if of in generators or job.needs & dropped:
+            dropped.add(job.name)
+        else:
+            left.append(job)
+    return left
+
+
 def _set(cohort: str, settings: Params, variant: Variant, each: int, rank: float) -> Job:
     of = set_name(variant.generator, variant.k, variant.seed)
     work = partial(synthesis.draw, cohort, settings, variant, each)
@@ -171,12 +183,14 @@ def main() -> None:
     parser.add_argument("studies", nargs="+")
     parser.add_argument("--workers", type=int, default=16)
     parser.add_argument("--seconds", type=float, default=500)
+    parser.add_argument("--without", nargs="*", default=[], help="generators that are left to another time")
     parser.add_argument("--eager", action="store_true", help="without CUDA graphs")
     parser.add_argument("--out", type=Path, default=Path("work/parts"))
     given = parser.parse_args()
     os.environ[progress.VARIABLE] = os.devnull
     studies = {name: params.load(name) for name in given.studies}
     jobs = [job for name, settings in studies.items() for job in jobs_of(name, settings)]
+    jobs = without(jobs, given.without)
     done = make(jobs, given.workers, given.seconds, given.eager)
     files = []
     for name, settings in studies.items():
