@@ -219,6 +219,24 @@ def test_the_word_for_a_generator_follows_a_fixed_rule(share, worst, word):
     assert f"worst plane: 'Fetal brain', {100 * worst:.0f} % (real: 80 %)" in text
 
 
+@pytest.mark.parametrize(
+    ("fd", "word"), [(60.0, "good"), (61.0, "fair"), (120.0, "fair"), (121.0, "weak"), (None, "good")]
+)
+def test_a_generator_far_from_real_images_is_not_good_however_often_it_is_recognised(fd, word):
+    of = dict(recognised=0.8, recognised_real=0.8, fd=fd, fd_real=30.0)
+    assert generator_quality.grade(of) == word
+    quality = {"diffusion": {"cas_share": None, "by_k": {"10": of | dict(near_copies=None)}}}
+    text = plain(answer.sentences(summary([entry("gain")], quality=quality))[-1])
+    assert text.startswith(f"The generator was {word}: ") and ("Fréchet" in text) == (fd is not None)
+    assert fd is None or f"Fréchet distance {fd:.0f} (real: 30)" in text
+
+
+def test_of_simulated_images_the_simulator_is_the_positive_control():
+    for arm, told in (("simulation", True), ("diffusion", False)):
+        said = answer.sentences(summary([entry("gain") | {"arm": arm}]) | {"simulated": True})[-1]
+        assert said.startswith(answer.SIMULATED) and ("positive control" in said) == told
+
+
 def test_a_generator_that_nobody_has_judged():
     assert generator_quality.grade({"recognised": None}) is None
     assert "nobody has measured" in answer.sentences(summary([entry("gain")]))[-1]

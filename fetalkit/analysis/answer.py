@@ -18,6 +18,7 @@ EXPLORATORY = (
 )
 NONE_NAMED = "No primary comparison is named yet, so all of this report is exploratory."
 SIMULATED = "The real images here are **simulated** too: this shows how the study works, and says nothing of patients."
+PERFECT = "simulation"  # arm whose generator, of simulated real images, is the perfect one
 MOST_POINTS = 100  # that a gain can have
 _AFTER = {
     "real": "after the paper's shorter training on real images",
@@ -51,7 +52,17 @@ def sentences(summary: Mapping[str, Any]) -> list[str]:
     else:
         said += [_lead(summary, quoted), _how_sure(quoted, named)]
     said += generator(summary["headline"], quoted)
-    return said + [SIMULATED] * bool(summary.get("simulated"))
+    return said + ([_simulated(named)] if summary.get("simulated") else [])
+
+
+def _simulated(named: Sequence[Entry]) -> str:
+    """That the real images are simulated, and what follows for an arm whose images the same simulator draws."""
+    if any(entry["arm"] == PERFECT for entry in named):
+        return (
+            f"{SIMULATED} *{PERFECT}* draws with the very simulator that made the real images: a positive control, which a "
+            "study that works finds ahead."
+        )
+    return SIMULATED
 
 
 def setting(summary: Mapping[str, Any]) -> list[str]:
@@ -261,4 +272,6 @@ def _graded(name: str, k: str, entry: Entry) -> str:
     if entry.get("weakest"):
         worst = [wording.percent(entry[key], 0) for key in ("weakest_recognised", "weakest_recognised_real")]
         text += f"; worst plane: '{entry['weakest']}', {worst[0]} (real: {worst[1]})"
+    if entry.get("fd") is not None and entry.get("fd_real") is not None:
+        text += f"; Fréchet distance {wording.number(entry['fd'], 0)} (real: {wording.number(entry['fd_real'], 0)})"
     return f"{text}."

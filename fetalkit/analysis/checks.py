@@ -159,7 +159,7 @@ def runs_finished(number_of_runs: int, failed: Sequence[str], page: str = "07_cl
 def few_copies(quality: Mapping[str, Mapping[str, Any]], sets: Iterable[str]) -> Check:
     """Near-copies below the limit in all of `sets`; `quality` as `fetalkit.analysis.generator_quality.quality` returns it."""
     found = _measured(quality, sets, "near_copies")
-    name = f"Near-copies below {percent(MOST_COPIES, 0)}"
+    name = f"Near-copies below {percent(MOST_COPIES, 0)} in images of diffusion models"
     if not found:
         return Check(name, None, "not measured")
     (worst, k), share = max(found.items(), key=lambda item: item[1])

@@ -81,15 +81,15 @@ def _generator(name: str, entry: Entry, shots: Sequence[str]) -> str:
     for k in shown:
         of, known = by_k[k], []
         if of["recognised"] is not None:
-            graded = f" ({word})" if (word := grade(of)) else ""
+            word = f"{word}, " if (word := grade(of)) else ""
             share = _beside(of["recognised_real"], percent(of["recognised_real"], 0))
-            known.append(f"{percent(of['recognised'], 0)} recognised as what they were asked for{share}{graded}")
+            known.append(f"{word}{percent(of['recognised'], 0)} recognised as what they were asked for{share}")
         if of["fd"] is not None:
             distance = _beside(of["fd_real"], wording.number(of["fd_real"], 0))
             known.append(f"Fréchet distance {wording.number(of['fd'], 0)}{distance}")
         if of["near_copies"] is not None:
             known.append(f"{percent(of['near_copies'])} near-copies of train images")
-        parts.append(f"at k = {k} {', '.join(known)}")
+        parts.append(f"at k = {k}: {', '.join(known)}")
     learnt = ""
     if entry["cas_share"] is not None:
         learnt = (
@@ -179,7 +179,7 @@ def primary_table(headline: Mapping[str, Any]) -> pd.DataFrame:
             "p (Holm)": one["p_holm"],
             "smallest gain found 8 times in 10": one["smallest_detectable_gain"],
             "runs": one["n_runs"],
-            "PFLOP per run": one["flops"] / 1e15,
+            "TFLOP per run": one["flops"] / 1e12,
         }
         for one in headline["primary"]
     ]

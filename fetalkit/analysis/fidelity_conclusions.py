@@ -161,7 +161,7 @@ def copies(pooled: pd.DataFrame, k: str, expected: float, by: str) -> list[str]:
         if pd.isna(row["share"]):
             said.append(f"By {by}, near-copies of {row['generator']} at k = {row['k']} were not measured.")
             continue
-        comparison = "which cannot be told from"
+        comparison = "not told from"
         if row["low"] > expected:
             comparison = "more than"
         elif row["high"] < expected:

@@ -16,6 +16,7 @@ SPACE = IMAGENET  # of the Fréchet distance
 Grade = Literal["weak", "fair", "good"]
 GRADES: tuple[Grade, ...] = ("weak", "fair", "good")
 FAIR, GOOD, HALF = 0.7, 0.9, 0.5  # of the share of real test images that is recognised
+NEAR, FAR = 2.0, 4.0  # times the Fréchet distance of real train images
 _BEST = "real_train"  # set of real images that a perfect generator would equal
 
 
@@ -101,7 +102,8 @@ def grade(entry: Mapping[str, Any]) -> Grade | None:
     """One word for a set of images at one k, from an entry of ``by_k``: `GOOD` and `FAIR` say how much is asked for.
 
     The share of the images that is recognised, over that of real test images; where a plane is recognised less than `HALF` as
-    often as real images of it, one step lower. None where it was not measured.
+    often as real images of it, one step lower. And no more than fair where the Fréchet distance is above `NEAR` times that of
+    real train images, weak above `FAR` times. None where nobody has named the images.
     """
     if entry.get("recognised") is None or not entry.get("recognised_real"):
         return None
@@ -109,6 +111,9 @@ def grade(entry: Mapping[str, Any]) -> Grade | None:
     steps = int(part >= FAIR) + int(part >= GOOD)
     if entry.get("weakest_recognised_real"):
         steps -= int(round(entry["weakest_recognised"] / entry["weakest_recognised_real"], 6) < HALF)
+    if entry.get("fd") is not None and entry.get("fd_real"):
+        distance = entry["fd"] / entry["fd_real"]
+        steps = min(steps, 2 - int(distance > NEAR) - int(distance > FAR))
     return GRADES[max(steps, 0)]
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from fetalkit.analysis.generator_quality import FAIR, GOOD
+from fetalkit.analysis.generator_quality import FAIR, FAR, GOOD, NEAR
 from fetalkit.analysis.terms import SIGNIFICANT
 from fetalkit.analysis.wording import listed, percent
 from fetalkit.config.shots import EVERY
@@ -33,12 +33,13 @@ def of_cohort(summary: Mapping[str, Any]) -> dict[str, str]:
         "95 % interval": INTERVAL,
         "p, corrected": "How often chance alone gives a difference as large, if there is none, allowing for the number of "
         f"comparisons named (Holm). Only below {SIGNIFICANT} is a gain or a loss said to be shown.",
-        "primary, exploratory": "Primary comparisons were named before test patients were looked at, and alone can confirm "
-        "something. All else explores.",
+        "primary, exploratory": "Primary comparisons were named before these runs looked at test patients, and alone can "
+        "confirm something. All else explores.",
         "weak, fair, good": "Of a generator: how often a classifier trained on real images recognises the plane that an image "
         f"was asked for, beside real test images. Good: at least {percent(GOOD, 0)} as often; fair: at least "
         f"{percent(FAIR, 0)}; weak: less. One step lower where some plane is recognised less than half as often as real images "
-        "of it.",
+        f"of it; and no more than fair where the images' Fréchet distance is above {NEAR:g} times that of real train images, "
+        f"weak above {FAR:g} times.",
     }
 
 
