@@ -37,28 +37,37 @@ FLAT = [0.1, 0.5, 0.7, 0.8, 0.8, 0.8, 0.79, 0.8, 0.8, 0.8]
     [(RISING, False, 0.02), (FLAT, True, 0.005), ([0.71] * 10, True, 0.0), ([0.69] * 10, False, 0.0)],
 )
 def test_the_rule(settings, values, converged, rise):
-    table = convergence.judged(curves(settings, {("vit-96x4-p8", "10"): values}), settings)
-    row = table.set_index(["classifier", "k"]).loc[("vit-96x4-p8", "10")]
+    table = convergence.judged(curves(settings, {("efficientnet-lite0-imagenet", "10"): values}), settings)
+    row = table.set_index(["classifier", "k"]).loc[("efficientnet-lite0-imagenet", "10")]
     assert bool(row.converged) == converged and row.rise == pytest.approx(rise)
     assert table.converged.sum() == len(table) - (not converged)
-    expected = {("vit-96x4-p8", "10")} if not converged else set()
+    expected = {("efficientnet-lite0-imagenet", "10")} if not converged else set()
     assert convergence.unconverged(table) == expected
     text = " ".join(convergence.sentences(table, settings))
-    assert ("vit-96x4-p8 at k = 10" in text) != converged and ("All classifiers have converged" in text) == converged
+    assert ("efficientnet-lite0-imagenet at k = 10" in text) != converged and (
+        "All classifiers have converged" in text
+    ) == converged
 
 
 def test_the_curves_of_the_control_decide_and_no_others(settings):
-    other = curves(settings, {("vit-96x4-p8", "10"): RISING}, arm="diffusion")
+    other = curves(settings, {("efficientnet-lite0-imagenet", "10"): RISING}, arm="diffusion")
     table = convergence.judged(pd.concat([curves(settings, {}), other]), settings)
     assert table.converged.all()
 
 
 def test_a_failed_run_of_the_control_leaves_its_classifier_in_means_that_are_missing(settings):
     broken = curves(settings, {})
-    gone = (broken.classifier == "vit-96x4-p8") & (broken.k == "10") & (broken.seed == 1)
-    gap = dict(arm="real-long", classifier="vit-96x4-p8", k="10", seed=1, total_step=0, validation_accuracy=np.nan)
+    gone = (broken.classifier == "efficientnet-lite0-imagenet") & (broken.k == "10") & (broken.seed == 1)
+    gap = dict(
+        arm="real-long",
+        classifier="efficientnet-lite0-imagenet",
+        k="10",
+        seed=1,
+        total_step=0,
+        validation_accuracy=np.nan,
+    )
     table = convergence.judged(pd.concat([broken[~gone], pd.DataFrame([gap])]), settings)
-    row = table.set_index(["classifier", "k"]).loc[("vit-96x4-p8", "10")]
+    row = table.set_index(["classifier", "k"]).loc[("efficientnet-lite0-imagenet", "10")]
     assert np.isnan(row.rise) and row.converged
 
 

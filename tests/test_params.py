@@ -194,7 +194,7 @@ BAD = {
     "varied": ({"phantom/fidelity/varied": "magic"}, "fidelity.varied: magic unknown; allowed: diffusion, "),
     "fidelity": ({"phantom/fidelity/generators": ["magic"]}, "fidelity.generators: magic unknown"),
     "controls": (
-        {"phantom/classify/arms": ["diffusion"]},
+        {"phantom/classify/arms": ["gan"]},
         "classify.arms: no control; add one of: real, real-long",
     ),
     "leak": (
@@ -271,8 +271,8 @@ BAD = {
         "splits.rare.plane: Fetal toe unknown",
     ),
     "unlabelled images where all are labelled": (
-        {"phantom/classify/further/0/arms": ["fixmatch"]},
-        "classify.further.0: fixmatch learns train images without labels, and k = all leaves none",
+        {"phantom/classify/further/2/arms": ["fixmatch"]},
+        "classify.further.2: fixmatch learns train images without labels, and k = all leaves none",
     ),
     "real mixed into real": (
         {"arms/diffusion/phases": [{"source": "real", "steps": "P", "synthetic": "real", "share": 0.5}]},
