@@ -153,9 +153,11 @@ def test_the_figure_shows_the_numbers_of_the_table(publish):
         ([NAMED | {"p_holm": 0.06}], "No gain is confirmed.", "0 gains, 0 losses and 1 not told from zero, after"),
         ([NAMED | {"gain": -4.0, "low": -6.0, "high": -2.0}], "No gain is confirmed.", "0 gains, 1 loss and 0 not told"),
         ([NAMED, NAMED | {"arm": "gan", "gain": None, "low": None, "high": None, "p_holm": None}], "1 gain confirmed.",
-         "2 comparisons were named before test patients were read, in brain: 1 gain, 0 losses, 0 not told from zero and 1 not"),
+         "Beside it, 1 comparison without a diffusion model: 0 gains."),
+        ([NAMED | {"p_holm": 0.06}, NAMED | {"arm": "simulation"}], "No gain is confirmed.",
+         "Beside it, 1 comparison without a diffusion model: 1 gain."),
     ],
-    ids=["gain", "not after correction", "loss", "failed"],
+    ids=["gain", "not after correction", "loss", "failed", "positive control"],
 )  # fmt: skip
 def test_the_answer_says_what_the_corrected_tests_say(named, first, second, publish):
     text = said(publish(brain=PRESENT | {"headline": headline(*named)})).replace("\u00a0", " ")

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fetalkit.analysis.answer import about_diffusion
 from fetalkit.analysis.summary import SIMULATED
 from fetalkit.analysis.terms import COLUMNS, MEAN, SUBJECT, Outcome, outcome
 from fetalkit.analysis.wording import MISSING, SPACE, counted, listed, missing, number
@@ -72,7 +73,9 @@ class Cohort:
     simulated
         Whether its real images are simulated too.
     named
-        What every primary comparison shows.
+        What every primary comparison about a diffusion model shows.
+    others
+        What the other primary comparisons show, such as that of a positive control.
     rows
         The comparisons that are shown.
     """
@@ -81,6 +84,7 @@ class Cohort:
     tested: bool
     simulated: bool
     named: tuple[Outcome, ...]
+    others: tuple[Outcome, ...]
     rows: tuple[Row, ...]
 
 
@@ -98,7 +102,7 @@ def cohort(name: str, summary: Mapping[str, Any], quality: Quality) -> Cohort:
     """
     simulated = summary.get("simulated", summary.get("cohort") == SIMULATED)
     if summary.get("tested_on", "test") != "test":
-        return Cohort(name, False, simulated, (), ())
+        return Cohort(name, False, simulated, (), (), ())
     headline = summary.get("headline", {})
     primary = headline.get("primary", [])
     rows = [_row(one, _shots(one["k"]), [one["k"]], quality, True) for one in primary if one["arm"] == SUBJECT]
@@ -106,7 +110,10 @@ def cohort(name: str, summary: Mapping[str, Any], quality: Quality) -> Cohort:
     rows += [row for best in headline.get("best", []) for row in _chosen(best, primary, quality)]
     # Diffusion pre-training may itself be what was chosen: one row then, which says so.
     once = {(row.arm, row.control, row.classifier, row.images): row for row in rows}
-    return Cohort(name, True, simulated, tuple(outcome(one) for one in primary), tuple(once.values()))
+    named, others = (
+        tuple(outcome(one) for one in primary if about_diffusion(one) == of_diffusion) for of_diffusion in (True, False)
+    )
+    return Cohort(name, True, simulated, named, others, tuple(once.values()))
 
 
 def _row(
@@ -179,6 +186,11 @@ def _confirmed(tested: Sequence[Cohort]) -> Iterator[str]:
         f"{counted(len(outcomes), 'comparison')} {'was' if len(outcomes) == 1 else 'were'} named before test patients were "
         f"read, in {where}: {listed(parts)}, after correction for their number."
     )
+    if others := [shown for one in tested for shown in one.others]:
+        yield (
+            f"Beside {'it' if len(outcomes) == 1 else 'them'}, {counted(len(others), 'comparison')} without a diffusion model: "
+            f"{counted(others.count('gain'), 'gain')}."
+        )
     if unnamed := [one.name for one in tested if not one.named]:
         yield (
             f"In {listed(unnamed)} no comparison was named beforehand, so {'its' if len(unnamed) == 1 else 'their'} "
