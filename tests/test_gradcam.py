@@ -143,5 +143,5 @@ def test_one_class_per_image():
 
 
 def test_what_will_have_no_grad_cam_is_known_before_training():
-    settings = params.load("africa")
+    settings = params.load("spain")
     assert building.without_gradcam(settings.classify, settings.images.image_size) == ["vit-96x4-p8"]
