@@ -154,10 +154,12 @@ def test_the_figure_shows_the_numbers_of_the_table(publish):
         ([NAMED | {"gain": -4.0, "low": -6.0, "high": -2.0}], "No gain is confirmed.", "0 gains, 1 loss and 0 not told"),
         ([NAMED, NAMED | {"arm": "gan", "gain": None, "low": None, "high": None, "p_holm": None}], "1 gain confirmed.",
          "Beside it, 1 comparison without a diffusion model: 0 gains."),
+        ([NAMED | {"arm": "simulation"}], "Nothing is confirmed: in no study was a comparison about a diffusion model",
+         "named before test patients were read."),
         ([NAMED | {"p_holm": 0.06}, NAMED | {"arm": "simulation"}], "No gain is confirmed.",
          "Beside it, 1 comparison without a diffusion model: 1 gain."),
     ],
-    ids=["gain", "not after correction", "loss", "failed", "positive control"],
+    ids=["gain", "not after correction", "loss", "failed", "positive control alone", "positive control"],
 )  # fmt: skip
 def test_the_answer_says_what_the_corrected_tests_say(named, first, second, publish):
     text = said(publish(brain=PRESENT | {"headline": headline(*named)})).replace("\u00a0", " ")

@@ -165,7 +165,7 @@ def answer(cohorts: Sequence[Cohort]) -> list[str]:
         As `cohort` returns them.
     """
     tested = [one for one in cohorts if one.tested]
-    if not any(one.rows or one.named for one in tested):
+    if not any(one.rows or one.named or one.others for one in tested):
         return ["No result on test patients is published yet."]
     return [*_confirmed(tested), *_diffusion(tested), *_recipes(tested), *_generators(tested), *_simulated(tested)]
 
@@ -173,8 +173,10 @@ def answer(cohorts: Sequence[Cohort]) -> list[str]:
 def _confirmed(tested: Sequence[Cohort]) -> Iterator[str]:
     """What the comparisons that were named beforehand say, and where there are none."""
     outcomes = [shown for one in tested for shown in one.named]
+    others = [shown for one in tested for shown in one.others]
     if not outcomes:
-        yield "Nothing is confirmed: in no study was a comparison named before test patients were read."
+        about = " about a diffusion model" * bool(others)
+        yield f"Nothing is confirmed: in no study was a comparison{about} named before test patients were read."
         return
     number_of = Counter(outcomes)
     gains, losses = counted(number_of["gain"], "gain"), counted(number_of["loss"], "loss", "losses")
@@ -186,12 +188,12 @@ def _confirmed(tested: Sequence[Cohort]) -> Iterator[str]:
         f"{counted(len(outcomes), 'comparison')} {'was' if len(outcomes) == 1 else 'were'} named before test patients were "
         f"read, in {where}: {listed(parts)}, after correction for their number."
     )
-    if others := [shown for one in tested for shown in one.others]:
+    if others:
         yield (
             f"Beside {'it' if len(outcomes) == 1 else 'them'}, {counted(len(others), 'comparison')} without a diffusion model: "
             f"{counted(others.count('gain'), 'gain')}."
         )
-    if unnamed := [one.name for one in tested if not one.named]:
+    if unnamed := [one.name for one in tested if not one.named + one.others]:
         yield (
             f"In {listed(unnamed)} no comparison was named beforehand, so {'its' if len(unnamed) == 1 else 'their'} "
             "numbers explore and confirm nothing."
