@@ -22,6 +22,7 @@ MOST_COPIES = (
     0.05  # share of near-copies in a synthetic set; what unseen real images have is fidelity.near_copy_quantile
 )
 LEAST_RECOGNISED = FAIR  # of the share of real test images that is recognised
+REPRODUCED = "Reproduction verified"
 VERIFIED = "verified.json"  # in work/<study>: what `fetalkit verify` has found
 
 
@@ -198,7 +199,7 @@ def reproduced(record: Path, results: Path) -> Check:
     results
         Table of results of this run.
     """
-    name = "Reproduction verified"
+    name = REPRODUCED
     try:
         found = json.loads(record.read_text(encoding="utf-8"))
         if found["results"] != digest(results):
@@ -208,6 +209,11 @@ def reproduced(record: Path, results: Path) -> Check:
         return Check(name, found["within"] == found["tables"] and found["conclusions_hold"], said)
     except (OSError, ValueError, KeyError, TypeError):
         return Check(name, None, "not checked in this run; `fetalkit verify` does")
+
+
+def not_reproduced_yet() -> Check:
+    """Of results that are published in place of others: that they differ from those is no failed reproduction of them."""
+    return Check(REPRODUCED, None, "these results are new; no other run has been held against them yet")
 
 
 def digest(path: Path) -> str:

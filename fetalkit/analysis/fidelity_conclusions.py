@@ -10,26 +10,28 @@ from fetalkit.analysis.wording import listed as _listed
 from fetalkit.metrics.compare import ALL, METRICS, REFERENCE
 
 
-def distance(headline: pd.DataFrame, generator: str, best: str, space: str) -> str:
+def distance(compared: pd.DataFrame, generator: str, best: str, space: str, k: str) -> str:
     """How far a generator's sets are from real test images, and how far other real images are.
 
     Parameters
     ----------
-    headline
-        As `fetalkit.experiments.fidelity.Evaluation.headline`.
+    compared
+        As `fetalkit.experiments.fidelity.Evaluation.at` returns it.
     generator, best
         Names of two sets; `best` is what a perfect generator would reach.
     space
         Feature space.
+    k
+        That of the sets.
     """
-    rows = headline[(headline.space == space) & (headline.plane == ALL)].set_index("set")
+    rows = compared[(compared.space == space) & (compared.plane == ALL)].set_index("set")
     mine: Any = rows.loc[generator]
     ideal: Any = rows.loc[best]
     if pd.isna(mine.fd) or pd.isna(ideal.fd):
-        return f"**{generator}**: too few images for a distance."
+        return f"**{generator}**, k = {k}: too few images for a distance."
     text = (
-        f"In the features of {space}, the Fréchet distance of **{generator}** to real test images is {mine.fd:.4g}; "
-        f"other real images ({_spoken(best)}) lie at {ideal.fd:.4g}"
+        f"In the features of {space}, the Fréchet distance of **{generator}** (k = {k}) to real test images is "
+        f"{number(mine.fd)}; other real images ({_spoken(best)}) lie at {number(ideal.fd)}"
     )
     factor = mine.fd / ideal.fd if ideal.fd > 0 else np.inf
     if mine.fd <= ideal.fd or round(factor, 1) == 1.0:
@@ -44,9 +46,9 @@ def distance(headline: pd.DataFrame, generator: str, best: str, space: str) -> s
     )
 
 
-def rivals(headline: pd.DataFrame, generator: str, best: str, space: str) -> str:
+def rivals(compared: pd.DataFrame, generator: str, best: str, space: str) -> str:
     """In which measures each other generator does better than `generator`; empty where there is no other one."""
-    rows = headline[(headline.space == space) & (headline.plane == ALL)].set_index("set")
+    rows = compared[(compared.space == space) & (compared.plane == ALL)].set_index("set")
     said = []
     for other in rows.index.difference([generator, best, REFERENCE], sort=False):
         signs = {metric: -1 if metric in ("fd", "kid") else 1 for metric in METRICS}
@@ -62,7 +64,7 @@ def rivals(headline: pd.DataFrame, generator: str, best: str, space: str) -> str
 
 def _as_shown(metric: str, value: float) -> float:
     """A value as tables print it, so that no set is called better by what nobody sees."""
-    return float(f"{value:.4g}" if metric == "fd" else f"{value:.4f}" if metric == "kid" else f"{value:.2f}")
+    return float(f"{value:.1f}" if metric == "fd" else f"{value:.4f}" if metric == "kid" else f"{value:.2f}")
 
 
 _METRIC_NAMES = {"fd": "Fréchet distance", "kid": "kernel distance"} | {name: name for name in METRICS[2:]}
@@ -137,7 +139,7 @@ def guidance(guided: pd.DataFrame) -> list[str]:
         )
         if rows.fd.notna().any():
             best = rows.loc[rows.fd.idxmin()]
-            text += f" Nearest to real test images is scale {best.scale:g} (Fréchet distance {best.fd:.4g})."
+            text += f" Nearest to real test images is scale {best.scale:g} (Fréchet distance {number(best.fd)})."
         said.append(text)
     return said
 
@@ -175,7 +177,7 @@ def copies(pooled: pd.DataFrame, k: str, expected: float, by: str) -> list[str]:
     return said
 
 
-def trends(pooled: pd.DataFrame, over_time: pd.DataFrame, generator: str) -> list[str]:
+def trends(pooled: pd.DataFrame, over_time: pd.DataFrame, generator: str, expected: float) -> list[str]:
     """How near-copies change from the smallest to the largest k, and from the first to the last weights.
 
     Parameters
@@ -184,16 +186,19 @@ def trends(pooled: pd.DataFrame, over_time: pd.DataFrame, generator: str) -> lis
         As `fetalkit.experiments.fidelity.Evaluation` makes them, k in ascending order.
     generator
         Whose sets.
+    expected
+        Share of near-copies among unseen real images: below it, more of them mean nothing.
     """
     mine, said = pooled[pooled.generator == generator], []
     if len(mine) > 1:
         few, many = mine.iloc[0], mine.iloc[-1]
-        said.append(f"From k = {few.k} to k = {many.k}, near-copies of **{generator}** {_moved(few, many)}.")
+        said.append(f"From k = {few.k} to k = {many.k}, near-copies of **{generator}** {_moved(few, many, expected)}.")
     for k, rows in over_time.groupby("k", sort=False):
         rows = rows.sort_values("step")
         if rows.step.nunique() > 1:
             early, late = rows.iloc[0], rows.iloc[-1]
-            said.append(f"From step {early.step} to step {late.step} at k = {k}, near-copies {_moved(early, late)}.")
+            steps = f"From step {early.step} to step {late.step} at k = {k}, first seed"
+            said.append(f"{steps}, near-copies {_moved(early, late, expected)}.")
     return said
 
 
@@ -214,9 +219,11 @@ def cards(files: list[str]) -> str:
     return "\n".join(["[Cards](cards/index.html), beside this page in the report:", "", *lines])
 
 
-def _moved(before: pd.Series, after: pd.Series) -> str:
+def _moved(before: pd.Series, after: pd.Series, expected: float) -> str:
     way = "do not change beyond their intervals"
-    if after.low > before.high:
+    if max(before.low, after.low) <= expected:
+        way = "are at no time told from those among unseen real images"
+    elif after.low > before.high:
         way = "become more"
     elif after.high < before.low:
         way = "become fewer"

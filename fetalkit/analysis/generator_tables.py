@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fetalkit.analysis import names
+from fetalkit.analysis import names, wording
 from fetalkit.config import sets, variants
 from fetalkit.config.params import Params
 from fetalkit.data.study import Study
@@ -20,10 +20,20 @@ def times(trained: Sequence[Trained]) -> pd.DataFrame:
     return pd.DataFrame([{"run": item.name, "seconds": round(item.seconds, 1)} for item in trained])
 
 
-def times_of(trained: Sequence[Trained]) -> pd.DataFrame:
-    """The same for readers: ``generator``, ``k``, ``seed``, ``seconds``."""
-    rows = [(item.generator, item.k, item.seed, item.seconds) for item in trained]
-    return pd.DataFrame(rows, columns=["generator", "k", "seed", "seconds"])
+def overview(trained: Sequence[Trained], settings: Params) -> pd.DataFrame:
+    """What every generator is: ``generator``, ``k``, ``runs``, ``steps``, ``seconds`` (means; none if untrained)."""
+    rows = [
+        dict(
+            generator=item.generator,
+            what=settings.generators[item.generator].title,
+            k=item.k,
+            steps=float(len(item.losses) or np.nan),
+            seconds=item.seconds if item.losses else np.nan,
+        )
+        for item in trained
+    ]
+    table = pd.DataFrame(rows).groupby(["generator", "what", "k"], sort=False)
+    return table.agg(runs=("seconds", "size"), steps=("steps", "mean"), seconds=("seconds", "mean")).reset_index()
 
 
 def window(trained: Sequence[Trained]) -> int:
@@ -57,6 +67,33 @@ def states(trained: Sequence[Trained]) -> pd.DataFrame:
     """States that stopping has chosen from, with ``generator``, ``k`` and ``seed``; empty where it had no choice."""
     parts = [item.states.assign(generator=item.generator, k=item.k, seed=item.seed) for item in trained]
     return pd.concat([part for part in parts if len(part)] or [pd.DataFrame()])
+
+
+def learnt(states: pd.DataFrame) -> list[str]:
+    """One sentence per generator and k: how near to validation images it draws, and whether it still comes nearer.
+
+    Parameters
+    ----------
+    states
+        As the function `states` returns them.
+    """
+    said = []
+    for (generator, k), rows in states.groupby(["generator", "k"], sort=False):
+        course: Any = rows.groupby("share")[["step", "kid", "near_copies"]].mean()
+        early, late = course.iloc[0], course.iloc[-1]
+        text = (
+            f"*{generator}*, k = {k}: the kernel distance from validation images goes from {wording.number(early.kid, 3)} at "
+            f"step {wording.number(early.step, 0)} to {wording.number(late.kid, 3)} at step {wording.number(late.step, 0)}, "
+            f"the last, mean of {wording.counted(rows.seed.nunique(), 'seed')}"
+        )
+        if len(course) > 1:
+            share = 1 - late.kid / course.kid.iloc[-2]
+            text += (
+                f"; it still falls there, by {wording.percent(share, 0)} since the state before" if share > 0 else ""
+            )
+        kept = rows[rows.kept]
+        said.append(f"{text}. Near-copies in the states that are kept: {wording.percent(kept.near_copies.mean())}.")
+    return said
 
 
 def drawing(settings: Params) -> dict[str, Any]:

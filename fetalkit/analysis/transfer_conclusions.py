@@ -167,11 +167,6 @@ def example_method(gained: pd.DataFrame, view: str, levels: Sequence[str], among
     return None if rows.empty else str(rows.method[rows.gain.idxmax()])
 
 
-def one_place(view: str, of: str, part: pd.DataFrame) -> str:
-    """Why a direction is not shown by ``centre`` or ``machine``, from its table of groups, which has one or none."""
-    return f"{view}: the {of} of the test images is " + ("one alone." if len(part) else "not known.")
-
-
 def outline(drops: Mapping[str, Drop]) -> list[str]:
     """One sentence per direction: what accuracy owes to the outline of the fan."""
     return [_owed(direction, drop) for direction, drop in drops.items()]

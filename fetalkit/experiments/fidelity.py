@@ -123,12 +123,11 @@ class Evaluation(SyntheticSets):
         table["set"] = [known[name].generator if name in known else name for name in table.set]
         return table
 
-    @cached_property
-    def headline(self) -> pd.DataFrame:
-        """`compared` at the largest k, mean over seeds, the study's subject first."""
-        order = {name: place for place, name in enumerate([*self.generators, BEST])}
+    def at(self, k: str) -> pd.DataFrame:
+        """`compared` at one k, mean over seeds, the study's subject first."""
+        order = {name: place for place, name in enumerate([*self.names_at(k), BEST])}
         table = self.compared
-        table = table[table.set.isin(order) & table.k.isin([self.largest, ""])]
+        table = table[table.set.isin(order) & table.k.isin([k, ""])]
         table = table.groupby(["space", "set", "plane"], sort=False)[["n", *compare.METRICS]].mean().reset_index()
         planes = {plane: place for place, plane in enumerate([compare.ALL, *self.study.planes])}
         spaces = {space: place for place, space in enumerate(self.vectors)}
@@ -258,19 +257,20 @@ class Evaluation(SyntheticSets):
         """Contents of ``fidelity.json``: see `fetalkit.metrics.compare.summary`; the largest k, mean over seeds."""
         copies = self.pooled(PIXELS)
         copies = copies[copies.k == self.largest].drop(columns="k").set_index("generator")
-        content = compare.summary(self.headline, cast(dict[str, dict[str, float]], copies.to_dict("index")))
+        content = compare.summary(self.at(self.largest), cast(dict[str, dict[str, float]], copies.to_dict("index")))
         share = self.scores.groupby("set", sort=False).share.mean()
         return content | {
             "recognised": self.recognised(self.largest),
             "recognised_by_k": {str(k): self.recognised(k) for k in self.settings.splits.shots},
-            "cas_share": {name: round(float(share[name]), 4) for name in self.generators},
+            "cas_share": {name: round(float(share[name]), 4) for name in self.names_at(self.largest)},
         }
 
     @cached_property
     def scores(self) -> pd.DataFrame:
         """Classification accuracy scores of the sets at the largest k; see `fetalkit.experiments.cas.of_sets`."""
         at_largest = [each for each in self.sets if each.k == self.largest]
-        seeds = {name: [each.seed for each in at_largest if each.generator == name] for name in self.generators}
+        names = self.names_at(self.largest)
+        seeds = {name: [each.seed for each in at_largest if each.generator == name] for name in names}
         return cas.of_sets(self.study, seeds)
 
     def recognised(self, k: str) -> dict[str, dict[str, float]]:

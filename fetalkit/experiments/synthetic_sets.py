@@ -51,7 +51,7 @@ class SyntheticSets:
     subject
         The generator that the study is about: it comes first.
     largest, first_seed
-        The subset that is shown where one has to be.
+        The largest k, and the seed that is shown where one has to be.
     """
 
     def __init__(self, study: Study):
@@ -97,16 +97,21 @@ class SyntheticSets:
         return sorted(dict.fromkeys(each.generator for each in self.sets), key=lambda name: name != self.subject)
 
     @property
-    def generators(self) -> list[str]:
-        """Those of `names` that have sets at the largest k."""
-        largest = {each.generator for each in self.sets if each.k == self.largest}
-        return [name for name in self.names if name in largest]
+    def shown(self) -> list[str]:
+        """The k that pages show: that of the first primary comparison, or else the smallest one, and the largest."""
+        primary = [named.k for named in self.settings.report.comparisons]
+        first = primary[0] if primary else self.settings.splits.shots.smallest
+        return list(dict.fromkeys([first, self.largest]))
 
-    @property
-    def originals(self) -> list[str]:
-        """Names of the sets that are as they were drawn."""
+    def names_at(self, k: str) -> list[str]:
+        """Those of `names` that have sets at `k`."""
+        there = {each.generator for each in self.sets if each.k == k}
+        return [name for name in self.names if name in there]
+
+    def originals(self, k: str) -> list[str]:
+        """Names of the sets at `k` that are as they were drawn."""
         sets = self.settings.sets
-        return [name for name in self.generators if name not in sets or sets[name].sampling]
+        return [name for name in self.names_at(k) if name not in sets or sets[name].sampling]
 
     def find(self, generator: str, k: str, seed: int) -> Drawn:
         """The set of a generator of one subset; KeyError if there is none."""

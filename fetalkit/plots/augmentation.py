@@ -25,24 +25,33 @@ _STRENGTHS = {
 }
 
 
-def augmentations(images: np.ndarray) -> Figure:
+def augmentations(images: np.ndarray, ultrasound: bool = True) -> Figure:
     """Contact sheet, one row per transform: each alone, then as the arms use them.
 
     Parameters
     ----------
     images
         uint8 (n, height, width), one per column; eight fit a page.
+    ultrasound
+        Whether the transforms that imitate ultrasound are shown beside the standard augmentation.
     """
     before = torch.from_numpy(np.ascontiguousarray(images))[:, None].float() / 255
+    rows = {"original": before, "standard augmentation": transforms.augment(before, rng("figure", "standard"))}
+    if ultrasound:
+        rows |= _ultrasound(before)
+    shown = {name: (row[:, 0] * 255).round().to(torch.uint8).numpy() for name, row in rows.items()}
+    return contact_sheet(shown, len(images))
+
+
+def _ultrasound(before: torch.Tensor) -> dict[str, torch.Tensor]:
+    """What each transform makes of images (n, 1, height, width) in [0, 1], and what all together do."""
     mask = ultrasound_transforms.scan_mask(before)
-    rows = {"original": before, "scan mask": mask.float()}
+    rows = {"scan mask": mask.float()}
     for name, (transform, *strengths) in _STRENGTHS.items():
         for word, strength in zip(("typical", "strong"), strengths, strict=True):
             fixed = {key: (value, value) for key, value in strength.items()}
             # The same key at both strengths: they differ in strength alone.
             rows[f"{name}, {word}"] = transform(before, mask, rng("figure", name), **fixed)
-    rows["standard augmentation"] = transforms.augment(before, rng("figure", "standard"))
     rows["multi-scale crops"] = transforms.crop(before, rng("figure", "crops"))
     rows["all together"] = ultrasound_transforms.augment(before, rng("figure", "all"))
-    shown = {name: (row[:, 0] * 255).round().to(torch.uint8).numpy() for name, row in rows.items()}
-    return contact_sheet(shown, len(images))
+    return rows

@@ -1,5 +1,6 @@
 """Forest plots of gains with their intervals. Each function draws from tables; none trains, loads or saves."""
 
+import math
 from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any, cast
@@ -18,7 +19,9 @@ from fetalkit.plots.cohort import WIDTH
 from fetalkit.plots.missing import mark_row
 from fetalkit.plots.palette import INK, MUTED, PAPER, arm_styles, styles
 
+_LEGEND_LINE = 0.2  # inches
 GAIN = "gain in accuracy (points)"
+_PALE = 0.4  # strength of gains that are not the ones to read
 _TALLEST = 6.9  # inches that the rows of a figure may take: with its legend it fits a printed page
 
 
@@ -66,7 +69,7 @@ def primary(named: Sequence[Mapping[str, Any]], all_arms: Sequence[str] = ()) ->
 
 
 def forest(gained: pd.DataFrame, all_arms: Sequence[str], by: str = "arm") -> Figure:
-    """Gains with their 95 % intervals, one panel per k; filled dots are gains over the control chosen on validation.
+    """Gains with their 95 % intervals, one panel per k: strong over the control chosen on validation, pale over another one.
 
     Parameters
     ----------
@@ -74,12 +77,12 @@ def forest(gained: pd.DataFrame, all_arms: Sequence[str], by: str = "arm") -> Fi
         Rows of `fetalkit.analysis.gains.table`, one per k, control and value of `by`. A gain that is NaN, because a run failed,
         is marked. A panel has rows for what it has gains of, and no others.
     all_arms
-        Every arm of the study in the order of params.yaml: colours of the controls follow from it.
+        Every arm of the study in the order of params.yaml: colours of the arms and marks of the controls follow from it.
     by
         Column whose values stand below each other.
     """
     controls = [name for name in dict.fromkeys([*all_arms, *gained.control]) if name in set(gained.control)]
-    looks, number = arm_styles(all_arms, controls), len(controls)
+    looks, number = arm_styles(all_arms, [*controls, *gained.arm]), len(controls)
     apart = min(0.34, 0.8 / max(1, number))
     offsets = {control: apart * (place - (number - 1) / 2) for place, control in enumerate(controls)}
     parts = {k: gained[gained.k == k] for k in sorted(set(gained.k), key=rank)}
@@ -87,20 +90,21 @@ def forest(gained: pd.DataFrame, all_arms: Sequence[str], by: str = "arm") -> Fi
     figure, axes = forest_panels([len(names) for names in rows.values()], 0.36 * max(1.0, number / 3))
     for axis, (k, part) in zip(axes, parts.items(), strict=True):
         for row in part.itertuples():
-            name, look = getattr(row, by), looks[row.control]
+            name, strength = getattr(row, by), 1.0 if row.better_control else _PALE
             of = f"{name}|{row.control}|{k}"
             place = rows[k].index(name) + offsets[row.control]
-            draw_interval(axis, row, place, look.colour, row.better_control, look.marker, of)
+            mark = dict(marker=looks[row.control].marker, of=of, alpha=strength)
+            draw_interval(axis, row, place, looks[row.arm].colour, **mark)
         name_rows(axis, rows[k])
         axis.set_title(f"k = {k}")
     axes[-1].set_xlabel(GAIN)
     handles = [
-        Line2D([], [], color=looks[name].colour, marker=looks[name].marker, label=f"over {name}") for name in controls
+        Line2D([], [], color=MUTED, marker=looks[name].marker, linestyle="", label=f"over {name}") for name in controls
     ]
     if not gained.better_control.all():
         handles += [
-            Line2D([], [], color=INK, marker="o", linestyle="", label="filled: the better control"),
-            Line2D([], [], color=INK, marker="o", linestyle="", markerfacecolor=PAPER, label="open: another control"),
+            Line2D([], [], color=INK, linewidth=1.6, label="strong: the better control"),
+            Line2D([], [], color=INK, linewidth=1.6, alpha=_PALE, label="pale: another control"),
         ]
     legend_beside(figure, handles)
     return figure
@@ -135,7 +139,14 @@ def forest_of_groups(gained: pd.DataFrame, of: str, order: Sequence[str] = ()) -
 
 
 def draw_interval(
-    axis: Axes, row, place: float, colour, filled: bool = True, marker: str = "o", of: str | None = None
+    axis: Axes,
+    row,
+    place: float,
+    colour,
+    filled: bool = True,
+    marker: str = "o",
+    of: str | None = None,
+    alpha: float = 1,
 ) -> None:
     """Draw ``row.gain`` as a dot and from ``row.low`` to ``row.high`` as a line, at the height `place`; mark a missing gain.
 
@@ -145,9 +156,9 @@ def draw_interval(
         mark_row(axis, place, colour)
         return
     name = of and f"{of}|interval"
-    axis.plot([row.low, row.high], [place, place], color=colour, linewidth=1.6, gid=name)
+    axis.plot([row.low, row.high], [place, place], color=colour, linewidth=1.6, gid=name, alpha=alpha)
     face = colour if filled else PAPER
-    axis.plot(row.gain, place, marker, color=colour, markerfacecolor=face, markersize=5, gid=of)
+    axis.plot(row.gain, place, marker, color=colour, markerfacecolor=face, markersize=5, gid=of, alpha=alpha)
 
 
 def name_rows(axis: Axes, names: Sequence[str]) -> None:
@@ -184,10 +195,15 @@ def forest_panels(rows: Sequence[int], height: float) -> tuple[Figure, Sequence[
 
 
 def legend_beside(figure: Figure, handles: Sequence[Artist], above: bool = False, **settings) -> None:
-    """Legend below a figure, or `above` where a label of all panels stands below; in as many lines as it takes."""
+    """Legend below a figure, or `above` where a label of all panels stands below; in as many lines as it takes.
+
+    The figure has room for one line; it grows by the others, so that they take none from its panels.
+    """
     needed = sum(0.62 + 0.076 * len(str(handle.get_label())) for handle in handles)  # inches
     widest = max((0.62 + 0.076 * len(str(handle.get_label())) for handle in handles), default=1.0)
     lines = -(-needed // WIDTH)
     columns = int(min(max(1, len(handles) // max(1, lines)), max(1, WIDTH // widest)))
+    width, height = figure.get_size_inches()
+    figure.set_size_inches(width, height + _LEGEND_LINE * (math.ceil(len(handles) / columns) - 1))
     where = "outside upper center" if above else "outside lower center"
     figure.legend(handles=list(handles), loc=where, ncols=columns, fontsize=9, **settings)

@@ -159,7 +159,7 @@ def table(
 
 def note(text: str) -> None:
     """Show a computed statement; `text` is Markdown, in which HTML counts as plain text."""
-    _show(f'<div class="fetalkit note">{str(_markdown(text)).strip()}</div>')
+    _show(f'<div class="fetalkit note">{str(_markdown(_tied(text))).strip()}</div>')
 
 
 def failures(outcomes: Sequence[Any]) -> list[str]:

@@ -11,6 +11,7 @@ from fetalkit.analysis.checks import Check
 
 _markdown = mistune.create_markdown(escape=True)
 MARKS = {True: ("✓", "pass"), False: ("✗", "FAIL"), None: ("–", "not checked")}
+_KINDS = {True: "passed", False: "failed", None: "unknown"}
 _PLACES = (  # term of a glossary, and how sentences write it
     ("k", r"\bk(?=[ \u00a0][=≤])"),
     ("point", r"\bpoints?\b"),
@@ -93,13 +94,16 @@ def _explained(html: str, glossary: Mapping[str, str]) -> str:
 
 def checks(found: Sequence[Check]) -> None:
     """Show a list of checks: a mark in words and a sign, the number, and a link to the page with the evidence."""
-    kinds = {True: "passed", False: "failed", None: "unknown"}
-    lines = "".join(
-        f'<li class="{kinds[one.passed]}"><span class="mark">{MARKS[one.passed][0]} {MARKS[one.passed][1]}</span>'
-        f"<span><strong>{_linked(one)}</strong>: {_inline(one.said)}</span></li>"
-        for one in found
+    _show(f'<ul class="fetalkit checks" aria-label="Pass or fail">{"".join(map(line, found))}</ul>')
+
+
+def line(check: Check) -> str:
+    """The element of one check in such a list."""
+    mark, word = MARKS[check.passed]
+    return (
+        f'<li class="{_KINDS[check.passed]}"><span class="mark">{mark} {word}</span>'
+        f"<span><strong>{_linked(check)}</strong>: {_inline(check.said)}</span></li>"
     )
-    _show(f'<ul class="fetalkit checks" aria-label="Pass or fail">{lines}</ul>')
 
 
 def _linked(check: Check) -> str:

@@ -3,12 +3,14 @@
 That of a private cohort goes into ``reports-private/<study>``, which git ignores.
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from fetalkit.analysis import checks
 from fetalkit.config import privacy
-from fetalkit.reporting import build, contents, machine, overview, pages, paper, sharing, test_log
+from fetalkit.reporting import build, contents, front, machine, overview, pages, paper, sharing, test_log
 from fetalkit.utils import paths
 from fetalkit.utils.errors import FetalkitError
 from fetalkit.utils.files import replacing
@@ -95,6 +97,12 @@ def _publish_search(cohort: str, search: str) -> Path:
     return published / "index.html"
 
 
+def _judged_anew(page: bytes) -> bytes:
+    """A page without the finding that its results differ from those that it now replaces."""
+    failed = rf'<li class="failed">(?:(?!</li>).)*?<strong>{checks.REPRODUCED}</strong>.*?</li>'.encode()
+    return re.sub(failed, lambda _: front.line(checks.not_reproduced_yet()).encode(), page, flags=re.DOTALL)
+
+
 @contextmanager
 def _replacing_report(folder: Path, public: bool) -> Iterator[Path]:
     """As `fetalkit.utils.files.replacing`; what is no part of a report is taken over.
@@ -106,7 +114,8 @@ def _replacing_report(folder: Path, public: bool) -> Iterator[Path]:
         for other in folder.iterdir() if folder.is_dir() else ():
             if other.suffix != ".html" and other.name not in _OWN and not (temporary / other.name).exists():
                 build.copy(other, temporary / other.name)
-        for page in temporary.glob("*.html") if public else ():
-            page.write_bytes(overview.linked(page.read_bytes()))
+        for page in temporary.glob("*.html"):
+            content = _judged_anew(page.read_bytes())
+            page.write_bytes(overview.linked(content) if public else content)
     if public:
         overview.write()
