@@ -714,16 +714,17 @@ def overall(**sets):
 
 def test_distance_in_words():
     table = overall(gan=[30, 0.3, 0.5, 0.25, 1, 0.2], real_train=[10, 0.1, 0.9, 0.8, 1, 0.9])
-    text = fidelity_conclusions.distance(table, "gan", "real_train", "s")
+    text = fidelity_conclusions.distance(table, "gan", "real_train", "s", "5")
     text = text.replace("\u00a0", " ")
-    assert "**gan** to real test images is 30" in text and "(real train) lie at 10, 3.0 times nearer" in text
+    assert "**gan** (k = 5) to real test images is 30.0;" in text
+    assert "(real train) lie at 10.0, 3.0 times nearer" in text
     assert (
         "50 % of its images" in text and "90 % of real train" in text and "25 % of the real ones (recall; 80 %)" in text
     )
     table.loc[1, "fd"] = 40
-    assert "no nearer" in fidelity_conclusions.distance(table, "gan", "real_train", "s")
+    assert "no nearer" in fidelity_conclusions.distance(table, "gan", "real_train", "s", "5")
     table.loc[0, ["fd", "precision"]] = np.nan
-    assert "too few images" in fidelity_conclusions.distance(table, "gan", "real_train", "s")
+    assert "too few images" in fidelity_conclusions.distance(table, "gan", "real_train", "s", "5")
 
 
 def test_rivals_in_words():
@@ -760,7 +761,7 @@ def test_guidance_in_words():
     guided = pd.DataFrame(rows, columns=["guidance", "scale", "accuracy", "recall", "fd"]).assign(coverage=0.4)
     text = fidelity_conclusions.guidance(guided)[0].replace("\u00a0", " ")
     assert "**a guidance** from scale 1 to 2" in text and "60 % → 90 %, recall 50 % → 20 %" in text
-    assert text.endswith("Nearest to real test images is scale 2 (Fréchet distance 7).")
+    assert text.endswith("Nearest to real test images is scale 2 (Fréchet distance 7.0).")
     assert fidelity_conclusions.guidance(guided[:0]) == []
 
 
@@ -790,8 +791,15 @@ def test_trends_in_words():
 
     pooled = pd.DataFrame([row(0.4, generator="gan", k="5"), row(0.1, generator="gan", k="all")])
     over_time = pd.DataFrame([row(0.1, k="5", step=9), row(0.12, k="5", step=50), row(0.1, k="all", step=9)])
-    said = fidelity_conclusions.trends(pooled, over_time, "gan")
+    said = fidelity_conclusions.trends(pooled, over_time, "gan", 0.01)
     fewer, same = (text.replace("\u00a0", " ") for text in said)
     assert fewer == "From k = 5 to k = all, near-copies of **gan** become fewer: 40.0 % → 10.0 %."
-    assert same == "From step 9 to step 50 at k = 5, near-copies do not change beyond their intervals: 10.0 % → 12.0 %."
-    assert "become more" in fidelity_conclusions.trends(pooled[::-1], over_time[:0], "gan")[0]
+    assert same == (
+        "From step 9 to step 50 at k = 5, first seed, near-copies do not change beyond their intervals: 10.0 % → 12.0 %."
+    )
+    (more,) = fidelity_conclusions.trends(pooled[::-1], over_time[:0], "gan", 0.01)
+    assert "become more" in more
+    (chance,) = fidelity_conclusions.trends(pooled[::-1], over_time[:0], "gan", 0.36)
+    assert "are at no time told from those among unseen real images" in chance, (
+        "no claim that the expected share denies"
+    )

@@ -144,8 +144,9 @@ def evaluation(study):
 
 
 def test_every_set_is_looked_at(evaluation):
-    assert evaluation.generators == ["diffusion", "simulation", "diffusion-novel"]
-    assert evaluation.originals == ["diffusion", "simulation"]
+    assert evaluation.names_at("all") == ["diffusion", "simulation", "diffusion-novel"]
+    assert evaluation.originals("all") == ["diffusion", "simulation"]
+    assert evaluation.shown == ["5", "all"]
     assert len(evaluation.sets) == 3 * 4 and len(evaluation.guidance_sets) == len(evaluation.snapshots) == 2
     assert len(evaluation.test.labels) == 2 * (TEST - DUPLICATES), "dropped test images do not count"
 
@@ -171,8 +172,9 @@ def test_sets_are_compared_at_equal_numbers(evaluation):
 
 
 def test_headline_is_the_mean_over_seeds_at_the_largest_k(evaluation):
-    table = evaluation.headline.set_index(["space", "set", "plane"])
-    assert list(dict.fromkeys(evaluation.headline.set)) == ["diffusion", "simulation", "diffusion-novel", "real_train"]
+    headline = evaluation.at("all")
+    table = headline.set_index(["space", "set", "plane"])
+    assert list(dict.fromkeys(headline.set)) == ["diffusion", "simulation", "diffusion-novel", "real_train"]
     of = evaluation.compared
     two = of[(of.space == "judge") & (of.set == "diffusion") & (of.k == "all") & (of.plane == "all")]
     assert len(two) == 2 and table.loc[("judge", "diffusion", "all")].fd == pytest.approx(two.fd.mean())

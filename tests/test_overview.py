@@ -226,14 +226,19 @@ def test_first_samples_are_real_ones_and_those_of_the_first_generator(monkeypatc
         planes = np.array([0, 0, 0, 1])[: len(values)]
         return SimpleNamespace(images=np.stack([np.full((4, 4), value, np.uint8) for value in values]), labels=planes)
 
-    sets = {"real_test": images(1, 2, 3, 4), "diffusion": images(11, 12, 13), "gan": images(21, 22, 23, 24)}
-    monkeypatch.setattr(fidelity_tables, "shown_sets", lambda evaluation: sets)
-    evaluation = SimpleNamespace(study=SimpleNamespace(planes=["abdomen", "brain"]))
+    real = images(1, 2, 3, 4)
+    drawn = {
+        "5": {"diffusion": images(11, 12, 13), "gan": images(21, 22, 23, 24)},
+        "all": {"diffusion": images(31, 32, 33, 34)},
+    }
+    monkeypatch.setattr(fidelity_tables, "shown_sets", lambda evaluation, k: {"real_test": real} | drawn[k])
+    study = SimpleNamespace(planes=["abdomen", "brain"])
+    evaluation = SimpleNamespace(study=study, test=real, shown=["5", "all"])
     rows, columns = fidelity_tables.first_samples(cast("Any", evaluation))
-    assert columns == ["real test", "real test", "diffusion", "diffusion"]
+    assert columns == ["real test"] * 2 + ["diffusion, k = 5"] * 2 + ["diffusion, k = all"] * 2
     assert {plane: of[:, 0, 0].tolist() for plane, of in rows.items()} == {
-        "abdomen": [1, 2, 11, 12],
-        "brain": [4, 255, 255, 255],
+        "abdomen": [1, 2, 11, 12, 31, 32],
+        "brain": [4, 255, 255, 255, 34, 255],
     }
 
 

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from fetalkit.analysis import cohort_tables, generator_tables, run_tables, search_conclusions, transfer_tables
 from fetalkit.cohorts.galleries import Gallery
@@ -89,6 +90,31 @@ def test_losses_are_means_over_seeds_and_curves_over_windows():
     states = generator_tables.states(made)
     assert states.to_dict("records") == [{"step": 4, "generator": "diffusion", "k": "10", "seed": 0}]
     assert generator_tables.states(made[1:]).empty
+
+
+def test_generators_are_shown_with_what_their_training_took():
+    made = [trained("diffusion", 0, [1.0] * 80), trained("diffusion", 1, [1.0] * 40), trained("simulation", 0, [])]
+    table = generator_tables.overview(made, params.load("phantom"))
+    assert table[["generator", "k", "runs"]].to_numpy().tolist() == [["diffusion", "10", 2], ["simulation", "10", 1]]
+    assert table.steps[0] == 60 and table.seconds[0] == pytest.approx(1.26) and table.what[0].startswith("a class-cond")
+    assert table[["steps", "seconds"]].iloc[1].isna().all(), "nothing is trained"
+
+
+@pytest.mark.parametrize(
+    ("last", "says"), [(0.15, "; it still falls there, by 25 % since the state before"), (0.25, "")]
+)
+def test_how_near_the_states_of_a_training_have_come(last, says):
+    rows = [
+        dict(generator="diffusion", k="10", seed=seed, share=share, step=400 * share, kid=kid, near_copies=0.02)
+        for seed in (0, 1)
+        for share, kid in ((0.25, 0.4), (0.5, 0.2), (1.0, last))
+    ]
+    table = pd.DataFrame(rows).assign(kept=lambda rows: rows.share == 1)
+    (said,) = generator_tables.learnt(table)
+    assert said.replace("\u00a0", " ") == (
+        f"*diffusion*, k = 10: the kernel distance from validation images goes from 0.400 at step 100 to {last:.3f} at step "
+        f"400, the last, mean of 2 seeds{says}. Near-copies in the states that are kept: 2.0 %."
+    )
 
 
 def outcome(seed, curve):

@@ -116,6 +116,12 @@ def test_the_figure_of_augmentations_has_a_row_per_transform():
     names = [text.get_text().replace("\n", " ") for text in axis.texts]
     assert names[0] == "original" and names[-1] == "all together"
     assert len(names) == 13 and len(axis.images) == 13 * 3
+    (plain,) = augmentation_plots.augmentations(images, ultrasound=False).axes
+    assert (
+        [text.get_text().replace("\n", " ") for text in plain.texts]
+        == names[:2]
+        == ["original", "standard augmentation"]
+    )
     weak, strong = (axis.images[3 * names.index(f"depth attenuation, {word}")] for word in ("typical", "strong"))
     assert strong.get_array().mean() < weak.get_array().mean() < images[0].mean()
 

@@ -278,9 +278,10 @@ def test_a_panel_has_rows_for_what_it_shows_and_the_legend_says_what_is_open():
     assert len(second.get_yticklabels()) == len(ARMS[2:])
     (legend,) = figure.legends
     words = [text.get_text() for text in legend.get_texts()]
-    assert words == ["over real", "over real-long", "filled: the better control", "open: another control"]
-    faces = {dot.get_gid(): dot.get_markerfacecolor() == PAPER for dot in dots_of(first)}
-    assert faces == {"own 1|real|5": False, "own 1|real-long|5": True}
+    assert words == ["over real", "over real-long", "strong: the better control", "pale: another control"]
+    strong = {dot.get_gid(): dot.get_alpha() == 1 for dot in dots_of(first)}
+    assert strong == {"own 1|real|5": True, "own 1|real-long|5": False}
+    assert not any(dot.get_markerfacecolor() == PAPER for dot in dots_of(first)), "open would say: not told from zero"
     fits(figure, "forest with few rows")
 
 
@@ -294,18 +295,20 @@ def test_a_forest_of_fewer_arms_controls_or_k(left_out):
     fits(figure, left_out)
 
 
-def test_the_forest_has_a_dot_per_gain_in_the_colour_of_its_control():
+def test_the_forest_has_a_dot_per_gain_in_the_colour_of_its_arm_and_the_shape_of_its_control():
     figure = gain_plots.forest(gained(), ARMS)
     looks = arm_styles(ARMS)
     for axis in figure.axes:
         dots = dots_of(axis)
         assert len(dots) == 2 * len(ARMS[2:])
-        assert set(colours(dots)) == {looks["real"].colour, looks["real-long"].colour}
+        for dot, colour in zip(dots, colours(dots), strict=True):
+            arm, control, _ = dot.get_gid().split("|")
+            assert (colour, dot.get_marker()) == (looks[arm].colour, looks[control].marker)
     fits(figure, "forest")
 
 
 @pytest.mark.parametrize("number", [1, 3, 12])
-def test_any_controls_have_colours_of_their_own_and_rows_that_do_not_meet(number):
+def test_any_controls_have_rows_that_do_not_meet_and_a_legend_that_takes_nothing_from_them(number):
     controls = [f"control {n:02}" for n in range(number)]
     rows = [
         dict(arm=arm, k="5", control=control, better_control=True, gain=1.0, low=0.0, high=2.0)
@@ -317,12 +320,14 @@ def test_any_controls_have_colours_of_their_own_and_rows_that_do_not_meet(number
     assert max(heights[:number]) < min(heights[number:])
     assert len(figure.legends[0].get_texts()) == number
     fits(figure, f"{number} controls")
+    box = figure.axes[0].get_position()
+    assert box.height * figure.get_size_inches()[1] > 0.5, "inches of two rows"
 
 
-def test_a_gain_that_failed_is_marked_in_the_colour_of_its_control():
+def test_a_gain_that_failed_is_marked_in_the_colour_of_its_arm():
     figure = gain_plots.forest(gained([("own 2", "all", "real-long")]), ARMS)
     (mark,) = [text for text in figure.axes[1].texts if text.get_text().startswith("×")]
-    assert mark.get_text() == "× failed" and mark.get_color() == arm_styles(ARMS)["real-long"].colour
+    assert mark.get_text() == "× failed" and mark.get_color() == arm_styles(ARMS)["own 2"].colour
     assert mark.get_position()[1] == pytest.approx(2 + 0.17)
     assert len(dots_of(figure.axes[1])) == 2 * len(ARMS[2:]) - 1
     fits(figure, "forest with a gap")

@@ -15,11 +15,12 @@ from bs4 import BeautifulSoup
 from executed_notebooks import RECORD, execute
 from nbformat.v4 import new_output
 
+from fetalkit.analysis import checks
 from fetalkit.config import params, privacy
 from fetalkit.experiments import reader_study
 from fetalkit.experiments.reader_study import Quiz
 from fetalkit.experiments.transfer import settings as transfers
-from fetalkit.reporting import build, overview, publish
+from fetalkit.reporting import build, front, overview, publish
 from fetalkit.utils import paths
 from fetalkit.utils.errors import FetalkitError
 
@@ -167,6 +168,22 @@ def test_publishing_takes_the_run_s_report_and_keeps_what_is_not_of_it(run):
     assert {f"africa/{name}" for name in pages} <= {link["href"] for link in page.select("a")}
     publish.publish("africa")
     assert published() == report | others
+
+
+def test_that_results_differ_from_those_they_replace_is_not_published(run):
+    failed = checks.Check(checks.REPRODUCED, False, "1 of 13 tables within tolerance of what is published")
+    passed = checks.Check("Runs finished", True, "0 of 50 runs failed")
+    listed = "".join(map(front.line, (passed, failed, checks.Check("No leak", False, "3 shared"))))
+    execute(
+        "09_report", "# New", [new_output("display_data", {"text/html": f'<ul class="fetalkit checks">{listed}</ul>'})]
+    )
+    build.build("africa")
+    assert b"1 of 13" in built()["index.html"]
+    publish.publish("africa")
+    (shown,) = BeautifulSoup(published()["index.html"], "html.parser").select("ul.checks")
+    told = {line.strong.text: (line["class"], line.text) for line in shown.select("li")}
+    assert told[checks.REPRODUCED][0] == ["unknown"] and "these results are new" in told[checks.REPRODUCED][1]
+    assert told["Runs finished"][0] == ["passed"] and told["No leak"][0] == ["failed"], "others stand as they were"
 
 
 def test_the_test_log_unites_what_was_published_and_earlier_runs(run):

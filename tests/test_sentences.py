@@ -326,7 +326,7 @@ def overall(**sets):
 )
 def test_distances_are_compared_as_they_are_printed(fd, best, says):
     table = overall(gan=[fd, 0.3, 0.5, 0.25, 1, 0.2], real_train=[best, 0.1, 0.9, 0.8, 1, 0.9])
-    assert says in fidelity_conclusions.distance(table, "gan", "real_train", "s")
+    assert says in fidelity_conclusions.distance(table, "gan", "real_train", "s", "5")
 
 
 def test_no_set_is_better_by_what_nobody_sees():
@@ -346,7 +346,7 @@ def test_what_was_not_measured_of_a_set_is_said():
     assert "recall 20 % → 60 %" in plain(fidelity_conclusions.guidance(guided)[0]), "it may rise"
 
 
-# From one hospital to another
+# From one hospital or scanner to another
 
 
 def transferred(*kinds):
