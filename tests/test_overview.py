@@ -116,7 +116,7 @@ def test_an_earlier_summary_explores_and_confirms_nothing(publish):
     (row,) = rows(page)
     assert row[0] == "africa – px abc123, 2026-11-27"
     assert row[1:5] == [
-        "12 of 5 no comparison was named beforehand",
+        "12 (5) no comparison was named beforehand",
         "diffusion over real-long k = 10, mean of classifiers, L0",
         f"+1.2 {span(0.25, 2.25)}".replace("\u00a0", " "),
         "exploratory",
@@ -300,4 +300,4 @@ def test_the_page_needs_nothing_else(publish):
     identifiers = [element["id"] for element in page.select("[id]")]
     assert len(identifiers) == len(set(identifiers))
     assert all(page.find(id=link["href"][1:]) for link in page.select("a[href^='#']"))
-    assert words.answer([]) == ["No result on test patients is published yet."]
+    assert words.answer([]) == [["No result on test patients is published yet."]]

@@ -156,8 +156,8 @@ def _chosen(best: Mapping[str, Any], primary: Sequence[Mapping[str, Any]], quali
         yield _row(best, COLUMNS[best["images"]], controls, quality, False, control=over, chosen=True)
 
 
-def answer(cohorts: Sequence[Cohort]) -> list[str]:
-    """What all studies say together, in sentences; the first is the answer.
+def answer(cohorts: Sequence[Cohort]) -> list[list[str]]:
+    """What all studies say together, in paragraphs of sentences; the first is the answer.
 
     Parameters
     ----------
@@ -166,8 +166,14 @@ def answer(cohorts: Sequence[Cohort]) -> list[str]:
     """
     tested = [one for one in cohorts if one.tested]
     if not any(one.rows or one.named or one.others for one in tested):
-        return ["No result on test patients is published yet."]
-    return [*_confirmed(tested), *_diffusion(tested), *_recipes(tested), *_generators(tested), *_simulated(tested)]
+        return [["No result on test patients is published yet."]]
+    paragraphs = [
+        [*_confirmed(tested)],
+        [*_diffusion(tested), *_recipes(tested)],
+        [*_generators(tested)],
+        [*_simulated(tested)],
+    ]
+    return [sentences for sentences in paragraphs if sentences]
 
 
 def _confirmed(tested: Sequence[Cohort]) -> Iterator[str]:
