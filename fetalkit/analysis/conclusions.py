@@ -45,11 +45,6 @@ def _waiting(number: int) -> str:
     return f"{wording.counted(number, 'primary comparison')} named; what {which}, test decides."
 
 
-def as_list(sentences: Sequence[str]) -> str:
-    """Sentences as one Markdown list."""
-    return "\n".join(f"- {sentence}" for sentence in sentences)
-
-
 def confirmed(entry: Entry, number: int) -> str:
     """What a primary comparison, one of `number`, says."""
     who = f"mean over {MEAN_OF}" if entry["classifier"] == MEAN else entry["classifier"]

@@ -91,6 +91,11 @@ def listed(names: Iterable[Any]) -> str:
     return ", ".join(names[:-1]) + (" and " if len(names) > 1 else "") + names[-1] if names else ""
 
 
+def as_list(sentences: Iterable[str]) -> str:
+    """Sentences as one Markdown list."""
+    return "\n".join(f"- {sentence}" for sentence in sentences)
+
+
 def counted(amount: int, noun: str, plural: str = "") -> str:
     """A number of things: ``1 run``, ``3 runs``."""
     return f"{amount:,}{SPACE}{noun if amount == 1 else plural or noun + 's'}"
