@@ -103,8 +103,12 @@ def stacked(groups: Mapping[str, Mapping[str, pd.DataFrame]]) -> pd.DataFrame:
 
 
 def places(parts: pd.DataFrame, primary: Sequence[str]) -> pd.DataFrame:
-    """Baselines and primary methods by centre and machine, of a table as `stacked` makes it: numbers, then as `methods`."""
+    """Baselines and primary methods by centre and machine, of a table as `stacked` makes it: numbers, then as `methods`.
+
+    Where all test images of a direction are of one place, it has no row: its numbers are those of the direction.
+    """
     rows = parts[(parts.of != "plane") & parts.method.isin([*BASELINES.values(), *primary])]
+    rows = rows[rows.groupby(["view", "of"]).group.transform("nunique") > 1]
     return pd.concat([rows[["of", "group", "n", "patients"]], methods(rows)], axis=1)
 
 

@@ -42,7 +42,7 @@ def frechet_matrices(table: pd.DataFrame, plane: str = ALL) -> Figure:
     size = (WIDTH, 0.45 * len(frechet) + 1.2 + 0.055 * longest)
     figure, axes = plt.subplots(1, 2, figsize=size, sharey=True)
     of = "all planes" if plane == ALL else plane
-    titles = (f"Fréchet distance\n{of}, n = {n}", "times the distance\nwithin a centre")
+    titles = (f"Fréchet distance\n{of}, n = {n}", "times the distance\nwithin a place")
     for axis, values, title in zip(axes, (frechet, times), titles, strict=True):
         most = np.max(values.to_numpy(), where=values.notna().to_numpy(), initial=0.0) or 1.0
         decimals = max(0, 2 - int(np.floor(np.log10(most)))) if values is frechet else 1
@@ -53,11 +53,11 @@ def frechet_matrices(table: pd.DataFrame, plane: str = ALL) -> Figure:
         for place, reference in enumerate(np.diag(values)):  # no gap
             if not np.isnan(reference):
                 axis.add_patch(Rectangle((place, place), 1, 1, fill=False, edgecolor=INK, linewidth=1.5))
-        axis.set(title=title, xlabel="centre", ylabel="", facecolor="0.92")
+        axis.set(title=title, xlabel="place", ylabel="", facecolor="0.92")
         axis.grid(visible=False)
         axis.tick_params(axis="x", rotation=45, length=0)
         axis.tick_params(axis="y", rotation=0, length=0)
-    axes[0].set_ylabel("centre (framed: within one centre)")
+    axes[0].set_ylabel("place (framed: within one place)")
     return figure
 
 
@@ -72,7 +72,7 @@ def embedding(points: np.ndarray, centres: Sequence[str], planes: Sequence[str])
         (n,), of each point.
     """
     figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 4.4), sharex=True, sharey=True)
-    for axis, of, title in zip(axes, (centres, planes), ("by centre", "by plane"), strict=True):
+    for axis, of, title in zip(axes, (centres, planes), ("by place", "by plane"), strict=True):
         groups, names = np.asarray(of), sorted(set(of))
         looks = styles(names)
         # The largest group first, so that it hides none.
@@ -140,7 +140,7 @@ def proxy_distances(table: pd.DataFrame) -> Figure:
     shown = table.assign(within=table.a == table.b).sort_values(["within", "distance"], ascending=[True, False])
     names = [f"{row.a}, halves" if row.within else f"{row.a} – {row.b}" for row in shown.itertuples()]
     figure, axis = plt.subplots(figsize=(WIDTH, 0.24 * len(shown) + 1.4))
-    for within, label in ((False, "between two centres"), (True, "within a centre")):
+    for within, label in ((False, "between two places"), (True, "within a place")):
         bars = np.flatnonzero(shown.within == within)
         rows = shown.iloc[bars]
         _bars(axis, bars, rows, _WITHIN if within else styles([label])[label].colour, label)
@@ -148,7 +148,7 @@ def proxy_distances(table: pd.DataFrame) -> Figure:
         mark_row(axis, place, word=NOT_MEASURED)
     axis.set_yticks(range(len(names)), names, fontsize=9)
     axis.set(ylim=(len(names) - 0.5, -0.5), xlim=(0, 2.05), xlabel="proxy A-distance (0: alike, 2: always told apart)")
-    axis.set_title("how well a linear classifier tells centres apart")
+    axis.set_title("how well a linear classifier tells places apart")
     axis.grid(axis="y", visible=False)
     figure.legend(*axis.get_legend_handles_labels(), loc="outside lower center", ncol=2, fontsize=9)
     return figure
@@ -178,7 +178,7 @@ def centre_recognition(table: pd.DataFrame) -> Figure:
     axis.axvline(100 * table.chance.iloc[0], color=MUTED, linestyle="--", linewidth=1.2, label="chance")
     axis.set_yticks(range(len(kinds)), kinds, fontsize=9)
     axis.set(ylim=(len(kinds) - 0.5, -0.5), xlim=(0, 103), xlabel="balanced accuracy (%)")
-    axis.set_title("how well the centre is told from border or size alone")
+    axis.set_title("how well the place is told from border or size alone")
     axis.grid(axis="y", visible=False)
     figure.legend(*axis.get_legend_handles_labels(), loc="outside lower center", ncol=len(sets) + 1, fontsize=9)
     return figure

@@ -115,7 +115,7 @@ def accuracy_in_places(parts: Mapping[str, pd.DataFrame]) -> Figure:
         number = part.groupby("group").n.first()
         name_rows(axis, [f"{group} (n = {number[group]})" for group in groups])
         axis.set_title(title, fontsize=9.5)
-        axis.set_xlim(0, 103)
+        axis.set_xlim(-4, 104)  # marks at both ends are whole
     figure.legend(list(shown.values()), list(shown), loc="outside upper center", ncols=len(shown), fontsize=9)
     figure.supxlabel("accuracy (%)", fontsize=10)
     return figure
@@ -180,7 +180,7 @@ def plane_recalls(recalled: pd.DataFrame, names: Mapping[str, str]) -> Figure:
             axis.plot([before, value], [place, place], color=look.colour, linewidth=1.6)
             axis.plot(value, place, look.marker, color=look.colour, markersize=5)
         axis.set_title(short_plane(plane), fontsize=9.5)
-        axis.set_xlim(0, 103)
+        axis.set_xlim(-4, 104)  # marks at both ends are whole
     name_rows(axes[0][0], labels)
     figure.supxlabel(f"recall (%); lines: from that of {BASELINES[LEVELS[0]]} with the same classifiers", fontsize=9)
     return figure
