@@ -231,10 +231,19 @@ def test_a_generator_far_from_real_images_is_not_good_however_often_it_is_recogn
     assert fd is None or f"Fréchet distance {fd:.0f} (real: 30)" in text
 
 
-def test_of_simulated_images_the_simulator_is_the_positive_control():
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        ("gain", "and it is ahead here ("),
+        ("loss", "but here it is behind ("),
+        ("just not", "are too few to tell it from zero after correction ("),
+        ("failed", "which was not measured, since a run failed."),
+    ],
+)
+def test_of_simulated_images_the_simulator_is_the_positive_control(kind, says):
     for arm, told in (("simulation", True), ("diffusion", False)):
-        said = answer.sentences(summary([entry("gain") | {"arm": arm}]) | {"simulated": True})[-1]
-        assert said.startswith(answer.SIMULATED) and ("positive control" in said) == told
+        said = answer.sentences(summary([entry(kind) | {"arm": arm}]) | {"simulated": True})[-1]
+        assert said.startswith(answer.SIMULATED) and ("positive control" in said) == (says in said) == told
 
 
 def test_a_generator_that_nobody_has_judged():

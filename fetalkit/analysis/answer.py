@@ -57,12 +57,20 @@ def sentences(summary: Mapping[str, Any]) -> list[str]:
 
 def _simulated(named: Sequence[Entry]) -> str:
     """That the real images are simulated, and what follows for an arm whose images the same simulator draws."""
-    if any(entry["arm"] == PERFECT for entry in named):
-        return (
-            f"{SIMULATED} *{PERFECT}* draws with the very simulator that made the real images: a positive control, which a "
-            "study that works finds ahead."
-        )
-    return SIMULATED
+    perfect = next((entry for entry in named if entry["arm"] == PERFECT), None)
+    if perfect is None:
+        return SIMULATED
+    found = {
+        "gain": "and it is ahead here",
+        "loss": "but here it is behind",
+        "neither": "but the seeds and patients of this one are too few to tell it from zero after correction",
+        "not measured": f"which was not measured, since {why_missing(perfect)}",
+    }[outcome(perfect)]
+    gained = "" if wording.missing(perfect["gain"]) else f" ({wording.gain(perfect)} over {perfect['control']})"
+    return (
+        f"{SIMULATED} *{PERFECT}* draws with the very simulator that made the real images: a positive control. A study that "
+        f"works finds it ahead, {found}{gained}."
+    )
 
 
 def setting(summary: Mapping[str, Any]) -> list[str]:
