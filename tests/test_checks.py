@@ -120,6 +120,16 @@ def quality(**changes):
     return {"diffusion": {"by_k": {"10": dict(recognised=0.8, recognised_real=0.8, near_copies=0.0), "all": of}}}
 
 
+@pytest.mark.parametrize(("p", "gain", "passed"), [(0.01, 5.0, True), (0.09, 5.0, False), (0.01, -5.0, False)])
+def test_the_positive_control_has_to_be_ahead(p, gain, passed):
+    entry = dict(arm="simulation", control="real-long", k="10", gain=gain, low=gain - 2, high=gain + 2, p=p, p_holm=p)
+    (found,) = checks.positive_control([entry, entry | {"arm": "diffusion"}], "simulation")
+    assert found.passed is passed and "over real-long at k = 10" in found.said
+    assert checks.positive_control([entry], "diffusion") == []
+    gone = entry | dict.fromkeys(("gain", "low", "high", "p", "p_holm"), float("nan"))
+    assert checks.positive_control([gone], "simulation")[0].passed is None
+
+
 def test_a_generator_that_copies_or_is_not_recognised_fails():
     for check, bad, none in (
         (checks.few_copies, dict(near_copies=0.06), dict(near_copies=None)),

@@ -734,10 +734,11 @@ def test_rivals_in_words():
     text = fidelity_conclusions.rivals(table, "gan", "real_train", "s")
     assert text == (
         "**good** is better than gan in Fréchet distance, kernel distance, precision, recall, density and coverage. "
-        "**mixed** is better than gan in kernel distance and worse in Fréchet distance and recall."
+        "**mixed** is better than gan in kernel distance and worse in Fréchet distance and recall. "
+        "These are means over seeds, whose differences are not tested."
     )
     assert fidelity_conclusions.rivals(overall(gan=equal, worse=mixed[:1] + equal[1:]), "gan", "real_train", "s") == (
-        "**worse** is worse than gan in Fréchet distance."
+        "**worse** is worse than gan in Fréchet distance. These are means over seeds, whose differences are not tested."
     )
     assert fidelity_conclusions.rivals(overall(gan=equal, real_train=better), "gan", "real_train", "s") == ""
 

@@ -123,7 +123,13 @@ def test_gains_by_hand(study):
 def test_validation_decides_which_control_is_the_better_one(study):
     better = {**ACCURACY, "real": 0.9}
     _, comparison = compared(study, outcomes(study, ACCURACY, validation=better))
-    assert comparison.better("diffusion", "10", ["resnet10t-half", "resnet14t"]) == "real"
+    both = ["resnet10t-half", "resnet14t"]
+    assert comparison.better("diffusion", "5", both) == "real"
+    assert [(of.arm, of.control) for of in study.params.report.comparisons if of.k == "10"][1] == (
+        "diffusion",
+        "real-long",
+    )
+    assert comparison.better("diffusion", "10", both) == "real-long", "named beforehand, it is the one to read"
 
 
 def with_further(study, *blocks, comparisons=()):
@@ -349,7 +355,7 @@ def test_a_failed_run_is_marked_and_never_vanishes_from_a_mean(study):
     ("change", "words"),
     [
         (dict(further=[dict(arms=["gan"], shots=[7], classifiers=[])]), "classify.further.0.shots: 7 unknown"),
-        (dict(further=[dict(arms=["real"], shots=[10], classifiers=[])]), "already in classify.arms"),
+        (dict(further=[dict(arms=["real-long"], shots=[10], classifiers=[])]), "already in classify.arms"),
         (dict(arms=["gan"]), "no control"),
     ],
 )

@@ -235,7 +235,7 @@ def test_first_samples_are_real_ones_and_those_of_the_first_generator(monkeypatc
     study = SimpleNamespace(planes=["abdomen", "brain"])
     evaluation = SimpleNamespace(study=study, test=real, shown=["5", "all"])
     rows, columns = fidelity_tables.first_samples(cast("Any", evaluation))
-    assert columns == ["real test"] * 2 + ["diffusion, k = 5"] * 2 + ["diffusion, k = all"] * 2
+    assert columns == ["real test"] * 2 + ["diffusion\nk = 5"] * 2 + ["diffusion\nk = all"] * 2
     assert {plane: of[:, 0, 0].tolist() for plane, of in rows.items()} == {
         "abdomen": [1, 2, 11, 12, 31, 32],
         "brain": [4, 255, 255, 255, 34, 255],

@@ -14,6 +14,7 @@ from fetalkit.analysis import (
     results,
     transfer_choice,
     transfer_conclusions,
+    transfer_missed,
     transfer_planes,
     transfer_results,
 )
@@ -287,7 +288,7 @@ def test_where_the_images_of_a_plane_go_and_why(invented):
     near = transfer_planes.planes_of_nearest(planes, np.arange(3, 5), found, plan.planes)
     share = near.set_index(["plane", "called"]).share
     assert share["Fetal abdomen", "Fetal abdomen"] == 0.5 and share["Fetal femur", "Fetal brain"] == 1
-    words = transfer_planes.explained("phantom to b", "Fetal femur", confused, recalled.reset_index(), near, 6)
+    words = transfer_missed.explained("phantom to b", "Fetal femur", confused, recalled.reset_index(), near, 6)
     assert "0% of its test images are found (chance: 33%); the others are called Fetal abdomen 100%" in words
     assert "0% of the nearest source images are of that plane; the most are Fetal brain (100%): it is another" in words
     assert "k labelled images per plane of the target (joint) 0% to 100%" in words

@@ -13,7 +13,8 @@ from typing import Any
 import pandas as pd
 
 from fetalkit.analysis.generator_quality import FAIR
-from fetalkit.analysis.wording import counted, listed, number, percent
+from fetalkit.analysis.terms import outcome
+from fetalkit.analysis.wording import counted, gain, listed, number, p_value, percent
 from fetalkit.config import arms, runs
 from fetalkit.config.params import Params
 from fetalkit.config.shots import EVERY
@@ -164,7 +165,9 @@ def few_copies(quality: Mapping[str, Mapping[str, Any]], sets: Iterable[str]) ->
     if not found:
         return Check(name, None, "not measured")
     (worst, k), share = max(found.items(), key=lambda item: item[1])
-    return Check(name, share < MOST_COPIES, f"at most {percent(share)}, in {worst} at k = {k}", "06_fidelity.html")
+    return Check(
+        name, share < MOST_COPIES, f"at most {percent(share)} by pixels, in {worst} at k = {k}", "06_fidelity.html"
+    )
 
 
 def recognised(quality: Mapping[str, Mapping[str, Any]], sets: Iterable[str]) -> Check:
@@ -187,6 +190,20 @@ def _measured(quality: Mapping[str, Mapping[str, Any]], sets: Iterable[str], wha
     """(set, k) → number, where it was measured."""
     every = {(name, k): entry[what] for name in sets if name in quality for k, entry in quality[name]["by_k"].items()}
     return {at: value for at, value in every.items() if value is not None}
+
+
+def positive_control(named: Sequence[Mapping[str, Any]], arm: str) -> list[Check]:
+    """The arm that has to gain, of the primary comparisons, does; no check where it is in none of them."""
+    found = []
+    for entry in named:
+        if entry["arm"] == arm:
+            shown = outcome(entry)
+            said = (
+                f"{gain(entry)} over {entry['control']} at k = {entry['k']}, p = {p_value(entry['p_holm'])} (corrected)"
+            )
+            passed = None if shown == "not measured" else shown == "gain"
+            found.append(Check(f"Positive control ahead ({arm})", passed, "a run failed" if passed is None else said))
+    return found
 
 
 def reproduced(record: Path, results: Path) -> Check:

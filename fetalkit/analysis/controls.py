@@ -1,4 +1,4 @@
-"""Which controls an arm is compared with, and which of them is the better one: validation patients decide, never test ones."""
+"""Which controls an arm is compared with, and which is the better one: named beforehand or chosen on validation, never test."""
 
 from collections.abc import Sequence
 
@@ -22,7 +22,9 @@ def seeds(settings: Params, k: str, classifiers: Sequence[str], *arms: str) -> l
 
 
 def better(table: pd.DataFrame, settings: Params, arm: str, k: str, classifiers: Sequence[str]) -> str | None:
-    """The control that does best on validation patients, mean over these classifiers and the seeds shared with the arm.
+    """The control that primary comparisons name, or else that which does best on validation patients.
+
+    The latter is a mean over these classifiers and the seeds shared with the arm.
 
     Parameters
     ----------
@@ -47,4 +49,7 @@ def better(table: pd.DataFrame, settings: Params, arm: str, k: str, classifiers:
             accuracy = rows.value[(rows.arm == control) & rows.seed.isin(shared)].mean(skipna=False)
             if shared:
                 reached[control] = -1.0 if pd.isna(accuracy) else float(accuracy)
+    named = {of.control for of in settings.report.comparisons if (of.arm, of.k) == (arm, k)} & set(reached)
+    if len(named) == 1:
+        return named.pop()
     return max(reached, key=lambda control: reached[control]) if reached else None

@@ -85,10 +85,13 @@ def sentences(table: pd.DataFrame, settings: Params) -> list[str]:
     """Which classifiers have not converged, and what that means; or that all have."""
     late = table[~table.converged]
     rule = (
-        f"(validation accuracy of {control_of(settings)} over the last fifth of its steps: risen by less than "
-        f"{100 * settings.report.converged_within:g} point(s) against the fifth before, and less than "
-        f"{100 * settings.report.converged_near:g} points below the best classifier)"
+        f"(judged by {control_of(settings)}, whose validation accuracy over the last fifth of its steps has to have risen by "
+        f"less than {wording.points(100 * settings.report.converged_within).lstrip('+')} against the fifth before"
     )
+    if table.classifier.nunique() > 1:
+        near = wording.points(100 * settings.report.converged_near).lstrip("+")
+        rule += f", and to be less than {near} below that of the best classifier"
+    rule += "; learning curves of the arms stand on page 07)"
     unknown = table[table.rise.isna() | table.below_best.isna()]
     gaps = []
     if len(unknown):

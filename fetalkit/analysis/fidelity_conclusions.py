@@ -59,7 +59,8 @@ def rivals(compared: pd.DataFrame, generator: str, best: str, space: str) -> str
         parts = [f"better than {generator} in {_listed(ahead)}"] if ahead else []
         parts += [f"worse in {_listed(behind)}" if ahead else f"worse than {generator} in {_listed(behind)}"]
         said.append(f"**{other}** is {' and '.join(parts if behind else parts[:-1])}." if ahead or behind else "")
-    return " ".join(filter(None, said))
+    said = [text for text in said if text]
+    return " ".join([*said, "These are means over seeds, whose differences are not tested."]) if said else ""
 
 
 def _as_shown(metric: str, value: float) -> float:
@@ -171,8 +172,8 @@ def copies(pooled: pd.DataFrame, k: str, expected: float, by: str) -> list[str]:
         interval = f"95 % interval {_percent(row['low'], 1)} to {_percent(row['high'], 1)}"
         said.append(
             f"By {by}, **{_percent(row['share'], 1)}** ({interval}) of {row['n']:,} images of {row['generator']} at k = {k} "
-            f"are near-copies of a train image that their generator has seen: {comparison} the {_percent(expected, 1)} among "
-            "unseen real images."
+            f"are near-copies of a train image, seen or alike by chance: {comparison} the {_percent(expected, 1)} among unseen "
+            "real images."
         )
     return said
 

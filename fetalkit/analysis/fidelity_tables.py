@@ -24,12 +24,21 @@ def facts(evaluation: Evaluation) -> dict[str, Any]:
     return {
         "Synthetic sets": f"{len(evaluation.sets)}, and {small} small variants",
         "Real images": f"{len(evaluation.test.labels)} test, {len(evaluation.train.labels)} train",
+        "What they are": [f"{name}: {title}" for name, title in _titles(evaluation).items()],
         "Shown": wording.listed(f"k = {k}" for k in evaluation.shown),
         "Feature space 1, ImageNet": imagenet,
         "Feature space 2, own network": own,
         "Neighbours (precision, recall, density, coverage)": evaluation.options.neighbours,
         "Quantile of near-copies": f"{wording.percent(evaluation.options.near_copy_quantile)} of unseen real images",
     }
+
+
+def _titles(evaluation: Evaluation) -> dict[str, str]:
+    """Set → what it is: the title of its generator, or of the arm that trains on it."""
+    settings = evaluation.settings
+    titles = {name: arm.title for name, arm in settings.arms.items()}
+    titles |= {name: spec.title for name, spec in settings.generators.items()}
+    return {name: titles[name] for name in evaluation.names if name in titles}
 
 
 def headline(evaluation: Evaluation) -> pd.DataFrame:
@@ -90,7 +99,7 @@ def first_samples(evaluation: Evaluation, each: int = 2) -> tuple[dict[str, np.n
     sheets = {names.plain(compare.REFERENCE): evaluation.test}
     for k in evaluation.shown:
         name, drawn = list(shown_sets(evaluation, k).items())[1]
-        sheets[f"{name}, k = {k}"] = drawn
+        sheets[f"{name}\nk = {k}"] = drawn
     rows = {}
     for number, plane in enumerate(evaluation.study.planes):
         rows[plane] = np.full((len(sheets) * each, *evaluation.test.images.shape[1:]), 255, np.uint8)

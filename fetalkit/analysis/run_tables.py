@@ -7,6 +7,7 @@ import pandas as pd
 
 from fetalkit.analysis import results
 from fetalkit.analysis.accuracies import reliability
+from fetalkit.config import runs
 from fetalkit.config.params import Training
 from fetalkit.data.study import Study
 from fetalkit.experiments.outcome import Outcome
@@ -71,7 +72,7 @@ def reliability_of_arms(
     """Arm → `fetalkit.analysis.accuracies.reliability` of a classifier, all seeds; None where a run has failed."""
     test = study.tested[results.TEST_SETS[""](study.tested)]
     labels, bins = study.labels(test), {}
-    for arm in study.params.classify.arms:
+    for arm in runs.at_every_k(study.params):
         seeds = [of for of in outcomes if (of.run.arm, of.run.classifier, of.run.k) == (arm, classifier, k)]
         failed = any(of.error for of in seeds)
         called = np.stack([of.of(test.image_id) for of in seeds])

@@ -44,8 +44,19 @@ def opening(gained: pd.DataFrame, chosen: pd.DataFrame, views: Sequence[str]) ->
             calls = "; ".join(f"{row['classifier']}: {_choice(row)}" for row in rows.to_dict("records"))
             if calls:
                 parts.append(f"{_WITH[level].capitalize()}, the source's validation patients choose, {calls}.")
-        paragraphs.append(" ".join(parts))
+        paragraphs.append(" ".join([*parts, *_harmful(gained, view)]))
     return paragraphs
+
+
+def _harmful(gained: pd.DataFrame, view: str) -> list[str]:
+    """Baselines that do worse than the control, so that a gain over them may be harm undone."""
+    reached = means(gained, view).set_index("method").accuracy
+    said = []
+    for name in BASELINES.values():
+        if name != CONTROL and name in reached and CONTROL in reached and reached[name] < reached[CONTROL]:
+            below = points(100 * (reached[CONTROL] - reached[name])).lstrip("+")
+            said.append(f"*{name}* lies {below} below *{CONTROL}*: so much of a gain over it is harm undone.")
+    return said
 
 
 def answer(gained: pd.DataFrame, sizes: Mapping[str, tuple[int, int]], simulated: bool = False) -> list[str]:

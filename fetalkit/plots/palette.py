@@ -31,8 +31,16 @@ ARMS = (
         "real",
     ),
     *("gan", "mixup", "diffusion-then-fixmatch", "diffusion-phantoms", "phantoms-and-guided", "simulation-fourier"),
-    *("fixmatch", "cutmix", "synthetic-only", "diffusion-novel", "interpolation", "real+ultrasound", "real-compute"),
-    *("diffusion-unlabelled", "diffusion-encoder", "other-cohort", "diffusion-ceiling", "unlabelled-encoder"),
+    *(
+        "fixmatch",
+        "cutmix",
+        "synthetic-only",
+        "diffusion-novel",
+        "diffusion-unlabelled",
+        "real+ultrasound",
+        "real-compute",
+    ),
+    *("interpolation", "diffusion-encoder", "other-cohort", "diffusion-ceiling", "unlabelled-encoder"),
     *("simulation-then-fixmatch", "oversampled", "guided-then-fixmatch", "guided-low-share", "guided-fourier"),
     *("diffusion-low-share", "diffusion-mixed-25", "diffusion-mixed-50", "diffusion-mixed-75", "balanced-softmax"),
 )
