@@ -1,8 +1,8 @@
 """What an arm gains over the controls that know no more than it does, paired by seed and by test image.
 
 Per classifier, and for their mean over those that have converged. A gain counts over the *better control*, which was named
-beforehand or is chosen by validation patients (`fetalkit.analysis.controls`). All of this is exploratory, with intervals and uncorrected p, but for the
-comparisons that were named beforehand (`fetalkit.analysis.primary`).
+beforehand or is chosen by validation patients (`fetalkit.analysis.controls`). All of this is exploratory, with intervals and
+uncorrected p, but for the comparisons that were named beforehand (`fetalkit.analysis.primary`).
 """
 
 from collections.abc import Callable, Sequence

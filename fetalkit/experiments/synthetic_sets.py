@@ -98,10 +98,10 @@ class SyntheticSets:
 
     @property
     def shown(self) -> list[str]:
-        """The k that pages show: that of the first primary comparison, or else the smallest one, and the largest."""
-        primary = [named.k for named in self.settings.report.comparisons]
-        first = primary[0] if primary else self.settings.splits.shots.smallest
-        return list(dict.fromkeys([first, self.largest]))
+        """The k that pages show: that of the first primary comparison, or else the smallest with sets, and the largest."""
+        there = {each.k for each in self.sets}
+        first = [*(named.k for named in self.settings.report.comparisons), *self.settings.splits.shots]
+        return list(dict.fromkeys([next(k for k in first if k in there), *({self.largest} & there)]))
 
     def names_at(self, k: str) -> list[str]:
         """Those of `names` that have sets at `k`."""
