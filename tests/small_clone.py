@@ -26,7 +26,7 @@ RESNET = {"model": "resnet10t", "arguments": {"stem_width": 8, "channels": [8, 8
 _DIFFUSION = dict(channels=[16, 32], attention=[False, True], steps=6, guide_steps=3, snapshots=[0.5])
 _SAMPLING = dict(steps=3, guidance_kind="classifier-free", guidance=1.5, guidance_interval=[0, 100])
 TINY = {
-    "cohort": dict(planes=PLANES, train_patients=16, test_patients=8, images_per_patient=6, image_size=48),
+    "cohort": dict(planes=PLANES, train_patients=16, test_patients=8, images_per_patient=6, image_size=48, seed=2),
     "images": {"image_size": 32},
     "splits": {"shots": [3, "all"], "seeds": [0, 1], "validation_fraction": 0.25},
     "generators": {
