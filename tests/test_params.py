@@ -206,7 +206,7 @@ BAD = {
         "diffusion-ceiling needs 'all' among splits.shots",
     ),
     "batch": (
-        {"phantom/classify/batch_size": 33, "phantom/classify/arms": ["real", "real-long", "mixup"]},
+        {"phantom/classify/batch_size": 33, "phantom/classify/arms": ["real-long", "mixup"]},
         "classify.batch_size = 33: mixup and cutmix mix pairs; make it an even",
     ),
     "key of an arm": ({"arms/diffusion/colour": "red"}, "arms.diffusion.colour = 'red' is not a known key"),
@@ -334,8 +334,8 @@ BAD = {
         "phantom.classify.train_steps.10 = 0: input should be greater than or equal to 1",
     ),
     "seeds of a block": (
-        {"phantom/classify/further/0/seeds": [0, 7]},
-        "classify.further.0.seeds: 7 unknown; allowed: 0, 1, 2",
+        {"phantom/classify/further/0/seeds": [0, 70]},
+        "classify.further.0.seeds: 70 unknown; allowed: 0, 1, 2",
     ),
     "set and generator of one name": (
         {"sets/gan": {"generator": "diffusion", "without": "near-copies"}},
