@@ -138,6 +138,16 @@ def test_a_job_that_fails_or_kills_its_workers_stops_no_other(place):
 
 
 @pytest.mark.slow
+def test_a_job_that_waited_beside_one_that_kills_its_worker_is_innocent(place, two_workers, monkeypatch):
+    """Dask accuses both when the worker dies, and gives up at the first death here."""
+    monkeypatch.setattr(two_workers.cluster.scheduler, "allowed_failures", 0)
+    jobs = [dict(name="a", fails="killed"), *(dict(name=name) for name in "bcdef")]
+    made = parallel.attempt(named, jobs, place)
+    assert [one.result and one.result[0] for one in made] == [None, *"bcdef"]
+    assert "all workers that had this job were killed" in made[0].error
+
+
+@pytest.mark.slow
 def test_a_worker_of_other_code_ends_the_work_in_one_line(place, monkeypatch):
     monkeypatch.setattr(cluster, "own_code", lambda: "0123456789abcdef")
     with pytest.raises(FetalkitError, match="runs other code") as raised:

@@ -15,7 +15,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -106,33 +106,51 @@ def outcomes(place: Cluster, function: Callable[..., Any], jobs: Sequence[tuple]
     if not jobs:
         return
     _require(place)
-    from distributed import as_completed
-
     client = _client(place.address) if place.address else _in_slurm(json.dumps(place.slurm))
     with _expected() as expected:
         _check(place, client, expected)
-        options: dict[str, Any] = dict(pure=False)
-        # Priorities keep the given order: the longest first, and later what shares a phase with what is running.
-        futures = {
-            client.submit(_job, expected, function, job, priority=-number, **options): number
-            for number, job in enumerate(jobs)
-        }
-        try:
-            done = as_completed(list(futures), loop=client.loop, with_results=True, raise_errors=False)
-            seen = time.monotonic()
-            while done.count():
-                if not done.has_ready():
-                    time.sleep(0.05)
-                    seen = _last_seen(place, client, seen)
-                    continue
-                future, result = next(done)
-                if future.status in ("cancelled", "lost"):
-                    raise FetalkitError(
-                        f"{place}: the scheduler is lost; start it and run again: what is finished is kept"
-                    )
-                yield futures.pop(future), _understood(place, future.status, result)
-        finally:
-            client.cancel(list(futures))
+        work = partial(_job, expected, function)
+        accused = []
+        for number, status, result in _finished(place, client, work, dict(enumerate(jobs))):
+            if _killed(status, result):
+                accused.append(number)
+            else:
+                yield number, _understood(place, status, result)
+        # Dask accuses every job that a killed worker held, also those that waited there or were just done: alone, each shows
+        # whether it is the one that kills.
+        for number in accused:
+            for _, status, result in _finished(place, client, work, {number: jobs[number]}):
+                yield number, _understood(place, status, result)
+
+
+def _finished(
+    place: Cluster, client: Any, work: Callable[[tuple], Any], jobs: Mapping[int, tuple]
+) -> Iterator[tuple[int, str, Any]]:
+    """Number of each of `jobs` as it ends, with the status and the result that Dask gives it."""
+    from distributed import as_completed
+
+    options: dict[str, Any] = dict(pure=False)
+    # Priorities keep the given order: the longest first, and later what shares a phase with what is running.
+    futures = {client.submit(work, job, priority=-number, **options): number for number, job in jobs.items()}
+    try:
+        done = as_completed(list(futures), loop=client.loop, with_results=True, raise_errors=False)
+        seen = time.monotonic()
+        while done.count():
+            if not done.has_ready():
+                time.sleep(0.05)
+                seen = _last_seen(place, client, seen)
+                continue
+            future, result = next(done)
+            if future.status in ("cancelled", "lost"):
+                raise FetalkitError(f"{place}: the scheduler is lost; start it and run again: what is finished is kept")
+            yield futures.pop(future), future.status, result
+    finally:
+        client.cancel(list(futures))
+
+
+def _killed(status: str, result: Any) -> bool:
+    """Whether Dask gave a job up because too many workers that held it were killed."""
+    return status == "error" and type(result[1]).__name__ == "KilledWorker"
 
 
 def _understood(place: Cluster, status: str, result: Any) -> Any:
@@ -142,10 +160,9 @@ def _understood(place: Cluster, status: str, result: Any) -> Any:
         if problem:
             raise FetalkitError(f"{place}: {problem}")
         return value
-    error = result[1]
-    if type(error).__name__ == "KilledWorker":
+    if _killed(status, result):
         return FetalkitError("all workers that had this job were killed; if memory ran out, give each worker more")
-    return error
+    return result[1]
 
 
 def _job(expected: Expected, function: Callable[..., Any], job: tuple) -> tuple[str, Any]:
