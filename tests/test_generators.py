@@ -275,6 +275,7 @@ def test_networks_and_scheduler_load_in_the_way_of_diffusers(tmp_path, learned):
     assert np.abs(drawn.astype(int) - expected).max() <= 1
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_bfloat16_learns_as_well(learned):
     coarse = train(steps=600, learning_rate=3e-3, augment=0.2, precision="bfloat16")

@@ -269,6 +269,7 @@ def test_every_parameter_makes_the_stages_run_that_list_it(clone):
         assert set(run) == listing[key], key
 
 
+@pytest.mark.long
 def test_a_pull_into_a_fresh_clone_trains_nothing_after_a_change_of_a_caption(clone, tmp_path):
     clone("dvc", "remote", "add", "--force", "--default", "--local", "store", str(tmp_path / "store"))
     clone("dvc", "push")
@@ -313,6 +314,7 @@ def test_another_image_size_is_decoded_and_never_comes_back_from_the_run_cache(c
     clone.commit()
 
 
+@pytest.mark.long
 def test_cohorts_live_side_by_side(clone):
     """Adding a cohort of a known kind is one section; the others stay untouched."""
     content = yaml.safe_load((clone.folder / "params.yaml").read_text())

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pkgutil import resolve_name
 from typing import Any
 
-from fetalkit.config import beginnings, report
+from fetalkit.config import beginnings, networks, report
 from fetalkit.config.arms import OF_REAL_IMAGES, OTHER_COHORT, PSEUDO_LABELS
 from fetalkit.config.sections import validated
 from fetalkit.config.shots import EVERY
@@ -231,7 +231,7 @@ def _drawable(generator: Any, options: Mapping[str, Any]) -> None:
 
 def _classifiers(settings: Params) -> Iterator[str]:
     """What would be found out after hours only: networks that timm does not know, and images that do not form pairs."""
-    yield from unknown_networks(settings.classify, settings.images.image_size, "classify")
+    yield from networks.problems(settings.classify, settings.images.image_size, "classify")
     given = settings.classify
     phases = [phase for name in _arms_of(settings) for phase in settings.arms[name].phases]
     if given.batch_size % 2 and any(phase.mixing for phase in phases):
@@ -260,27 +260,6 @@ def _metrics(settings: Params) -> Iterator[str]:
             resolve_name("fetalkit.metrics.classification:load")(settings.metrics)
         except FetalkitError as error:
             yield str(error)
-
-
-def unknown_networks(training: Any, image_size: int, key: str) -> Iterator[str]:
-    """Classifiers of a section that cannot be made; `key` is that of the section."""
-    known = resolve_name("fetalkit.classifiers.own:known")
-    for name, spec in training.classifiers.items():
-        side = spec.input_size or image_size
-        yield from _refused(
-            f"{key}.classifiers.{name}", _make_once, known(spec.model), spec.arguments, spec.pretrained, side
-        )
-
-
-_MADE: set[tuple] = set()  # networks that this process has made for a moment
-
-
-def _make_once(model: str, arguments: Mapping[str, Any], pretrained: bool, size: int) -> None:
-    """Check that a network can be made; every load of the parameters asks, and making it takes up to a second."""
-    about = model, repr(sorted(arguments.items())), pretrained, size
-    if about not in _MADE:
-        resolve_name("fetalkit.classifiers.models:check")(model, arguments, pretrained, size=size)
-        _MADE.add(about)
 
 
 def _refused(key: str, check: Callable[..., Any], *arguments: Any) -> Iterator[str]:
