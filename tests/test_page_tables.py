@@ -8,7 +8,7 @@ import pytest
 
 from fetalkit.analysis import cohort_tables, generator_tables, run_tables, search_conclusions, transfer_tables
 from fetalkit.cohorts.galleries import Gallery
-from fetalkit.config import params
+from fetalkit.config import params, runs
 from fetalkit.data import images
 from fetalkit.experiments.generator_training import Trained
 from fetalkit.experiments.outcome import Outcome
@@ -147,6 +147,15 @@ def test_every_classifier_has_its_budget():
     table = run_tables.classifiers(training)
     assert list(table.classifier) == list(training.classifiers)
     assert [tuple(row) for row in table[["P", "N"]].to_numpy()] == [training.steps(name) for name in table.classifier]
+
+
+def test_every_arm_that_runs_says_what_it_is_and_what_it_knows():
+    settings = params.load("phantom")
+    table = run_tables.arms(settings).set_index("arm")
+    assert set(table.index) == {run.arm for run in runs.all_runs(settings)} and (table["what it is"] != "").all()
+    assert set(table.index[table.control == "yes"]) == {name for name in table.index if settings.arms[name].control}
+    knows = table["its training knows"]
+    assert knows["diffusion"] == knows["real-long"] != knows["pseudo-label"] != knows["simulation"]
 
 
 def test_the_best_candidate_is_named_with_its_error():

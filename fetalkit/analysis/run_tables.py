@@ -8,7 +8,7 @@ import pandas as pd
 from fetalkit.analysis import results
 from fetalkit.analysis.accuracies import reliability
 from fetalkit.config import runs
-from fetalkit.config.params import Training
+from fetalkit.config.params import Params, Training
 from fetalkit.data.study import Study
 from fetalkit.experiments.outcome import Outcome
 
@@ -20,6 +20,12 @@ METRICS = {  # and which value of each is the best
     "calibration_error": "lowest",
     "validation_accuracy": "highest",
 }
+MAY_KNOW = {  # what the training of an arm of each level sees; see docs/protocol.md
+    "L0": "the run's labelled images",
+    "L1": "also the other train images, without labels",
+    "L2": "also phantoms or another cohort",
+    "L1+L2": "also these train images, and phantoms or another cohort",
+}
 _NO_CURVE = {"phase": 1, "step": 0, "validation_accuracy": np.nan}  # of a run that failed
 
 
@@ -30,6 +36,13 @@ def classifiers(training: Training) -> pd.DataFrame:
         begins = "ImageNet" if spec.pretrained else "random weights"
         rows.append((name, spec.model, begins, *training.steps(name)))
     return pd.DataFrame(rows, columns=["classifier", "timm model", "begins with", "P", "N"])
+
+
+def arms(settings: Params) -> pd.DataFrame:
+    """Every arm of a study: ``arm``, ``what it is``, ``its training knows``, and whether it is a ``control`` of other arms."""
+    named = [(name, settings.arms[name]) for name in dict.fromkeys(run.arm for run in runs.all_runs(settings))]
+    rows = [(name, arm.title, MAY_KNOW[arm.level], "yes" if arm.control else "") for name, arm in named]
+    return pd.DataFrame(rows, columns=["arm", "what it is", "its training knows", "control"])
 
 
 def spent(outcomes: Sequence[Outcome]) -> pd.DataFrame:
