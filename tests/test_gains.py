@@ -104,6 +104,20 @@ def test_the_ceiling_is_not_trained_where_it_would_be_the_arm_itself(study):
 
 
 @pytest.mark.slow
+def test_the_papers_comparison_is_measured_where_its_control_has_fewer_runs(study):
+    further = [params.Block(arms=["real"], shots=[10], classifiers=["resnet14t"], seeds=[0, 1])]
+    update = dict(arms=["real-long", "diffusion"], further=further)
+    classify = study.params.classify.model_copy(update=update)
+    fewer = MadeUp(study.params.model_copy(update={"classify": classify}))
+    table, comparison = compared(fewer, outcomes(fewer, ACCURACY))
+    (of,) = gains.by_arm(comparison).values()
+    assert of["few_shot"]["n_runs"] == 2 * 2 * 3 and of["over_real"]["few_shot"]["n_runs"] == 2
+    assert of["over_real"]["few_shot"]["gain"] == pytest.approx(20, abs=0.001) and of["over_real"]["full"] is None
+    (said,) = plain([conclusions.claim(summary.headline(comparison, table, [], {}))])
+    assert "+20.0 points" in said and "not measured" not in said
+
+
+@pytest.mark.slow
 def test_gains_by_hand(study):
     _, comparison = compared(study, outcomes(study, ACCURACY))
     table = gains.table(comparison).set_index(["arm", "classifier", "k", "control"]).sort_index()

@@ -14,7 +14,7 @@ import pandas as pd
 
 from fetalkit.analysis import controls, data_efficiency, intervals
 from fetalkit.analysis.results import Predictions
-from fetalkit.analysis.terms import COLUMNS, FEW, MEAN
+from fetalkit.analysis.terms import COLUMNS, FEW, MEAN, PAPERS
 from fetalkit.config import runs
 from fetalkit.config.shots import EVERY
 
@@ -178,9 +178,9 @@ def by_arm(compared: Comparison) -> dict[str, dict]:
     dict
         Arm that is marked ``headline`` → ``level``; ``full`` and ``few_shot`` (k up to 50), each ``gain``, ``low``, ``high``
         (points over the better control), ``p`` (not corrected), ``accuracy`` and ``accuracy_control`` (0-1), ``n_runs`` and
-        ``controls`` (by k), or None where the study has no such runs; the same under ``over_real``
-        and ``over_real_long``, and under ``same_runs``, where only pairs of k and classifier count that all arms have;
-        ``worth_factor`` with its interval.
+        ``controls`` (by k), or None where the study has no such runs; the same under ``over_real``, of the runs that have it
+        beside the arm, and under ``over_`` and each control that every run has; and under ``same_runs``, where only pairs of k
+        and classifier count that all arms have; ``worth_factor`` with its interval.
     """
     shots, settings = compared.settings.splits.shots, compared.settings
     named = [name for name, arm in settings.arms.items() if arm.headline]
@@ -192,7 +192,7 @@ def by_arm(compared: Comparison) -> dict[str, dict]:
         for arm in used:
             gained[arm][column] = pooled(compared, arm, of)
             for control in runs.controls_of(settings, arm):
-                if control in settings.controls:
+                if control == PAPERS or control in settings.controls:
                     over = gained[arm].setdefault(f"over_{control.replace('-', '_')}", {})
                     over[column] = _pooled(compared, arm, _having(compared, [arm, control], of), control)
             gained[arm].setdefault("same_runs", {})[column] = _pooled(compared, arm, shared)
