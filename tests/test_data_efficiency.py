@@ -145,12 +145,14 @@ def test_what_could_not_be_measured_is_said():
 @pytest.mark.parametrize(
     ("factor", "bound", "said"),
     [
-        (1.0, "at most", "x: at most 1.00 times the real images, the least that the curve of the better control can tell; "
-         "the 95 % interval reaches up to 7.20 times. Geometric mean over all k but the largest."),
-        (7.2, "at least", "x: at least 7.20 times the real images, the most that the curve of the better control can tell; "
-         "the 95 % interval reaches down to 1.00 times. Geometric mean over all k but the largest."),
+        (1.0, "at most", "x: as good as 1.00 times the real images or fewer, since the better control was trained with no "
+         "fewer images; the 95 % interval reaches up to 7.20 times. Geometric mean over all k but the largest."),
+        (7.2, "at least", "x: as good as 7.20 times the real images or more, since the better control was trained with no "
+         "more images; the 95 % interval reaches down to 1.00 times. Geometric mean over all k but the largest."),
     ],
 )  # fmt: skip
 def test_a_factor_at_the_end_of_what_can_be_told_is_no_estimate(factor, bound, said):
     arms = {"x": {"worth_factor": factor, "worth_low": 1.0, "worth_high": 7.2, "worth_bound": bound}}
     assert conclusions.replacement(arms)[0].replace("\u00a0", " ") == said
+    sign = {"at most": "≤ ", "at least": "≥ "}[bound]
+    assert conclusions.factors(arms | {"y": {"worth_factor": None}}) == {"x": f"{sign}{factor:.2f}"}

@@ -733,12 +733,13 @@ def test_rivals_in_words():
     table = overall(gan=equal, good=better, same=equal, mixed=mixed, real_train=better)
     text = fidelity_conclusions.rivals(table, "gan", "real_train", "s")
     assert text == (
-        "**good** is better than gan in Fréchet distance, kernel distance, precision, recall, density and coverage. "
-        "**mixed** is better than gan in kernel distance and worse in Fréchet distance and recall. "
-        "These are means over seeds, whose differences are not tested."
+        "In the features of s: **good** is better than gan in Fréchet distance, kernel distance, precision, recall, "
+        "density and coverage. **mixed** is better than gan in kernel distance and worse in Fréchet distance and recall. "
+        "Means over seeds, whose differences are not tested."
     )
     assert fidelity_conclusions.rivals(overall(gan=equal, worse=mixed[:1] + equal[1:]), "gan", "real_train", "s") == (
-        "**worse** is worse than gan in Fréchet distance. These are means over seeds, whose differences are not tested."
+        "In the features of s: **worse** is worse than gan in Fréchet distance. Means over seeds, whose differences are not "
+        "tested."
     )
     assert fidelity_conclusions.rivals(overall(gan=equal, real_train=better), "gan", "real_train", "s") == ""
 
@@ -758,10 +759,11 @@ def test_labels_in_words():
 
 
 def test_guidance_in_words():
-    rows = [("a", 2.0, 0.9, 0.2, 7.0), ("a", 1.0, 0.6, 0.5, 9.0), ("b", 1.0, 0.5, 0.5, 9.0)]
+    rows = [("a", 2.0, 0.9, 0.2, 7.0), ("a", 1.0, 0.6, 0.5, 9.0), ("a", 1.5, 0.95, 0.4, 8.0), ("b", 1.0, 0.5, 0.5, 9.0)]
     guided = pd.DataFrame(rows, columns=["guidance", "scale", "accuracy", "recall", "fd"]).assign(coverage=0.4)
     text = fidelity_conclusions.guidance(guided)[0].replace("\u00a0", " ")
-    assert "**a guidance** from scale 1 to 2" in text and "60 % → 90 %, recall 50 % → 20 %" in text
+    assert "**a guidance** at scale 1, 1.5 and 2:" in text, "the best one may lie between the ends"
+    assert "60 % → 95 % → 90 %, recall 50 % → 40 % → 20 %" in text
     assert text.endswith("Nearest to real test images is scale 2 (Fréchet distance 7.0).")
     assert fidelity_conclusions.guidance(guided[:0]) == []
 

@@ -113,7 +113,8 @@ def test_how_near_the_states_of_a_training_have_come(last, says):
     (said,) = generator_tables.learnt(table)
     assert said.replace("\u00a0", " ") == (
         f"*diffusion*, k = 10: the kernel distance from validation images goes from 0.400 at step 100 to {last:.3f} at step "
-        f"400, the last, mean of 2 seeds{says}. Near-copies in the states that are kept: 2.0 %."
+        f"400, the last, mean of 2 seeds{says}. Near-copies in the states that are kept: 2.0 %, judged while "
+        "training, on fewer images and by validation images; page 06 judges the sets that classifiers learn from."
     )
 
 

@@ -205,6 +205,13 @@ def test_near_copies_of_every_generator():
     fits(few, "shares at one time")
 
 
+def test_a_set_of_copies_does_not_push_all_others_together():
+    table = shares(SYNTHETIC[:2])[lambda rows: rows.step == 1]
+    for share, scale in ((0.92, "symlog"), (0.1, "linear")):
+        figure = memorisation_plots.near_copy_shares(table.assign(share=share), table[:0], 0.01, SETS)
+        assert figure.axes[0].get_yscale() == scale and figure.axes[0].get_ylim()[0] == 0
+
+
 def test_a_share_that_is_missing_has_a_cross_at_its_place():
     table, over_time = shares(SYNTHETIC[:2]), shares(SYNTHETIC[:1])
     gaps = ["share", "low", "high"]

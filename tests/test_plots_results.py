@@ -172,10 +172,10 @@ def by_label(axis):
 
 
 def test_accuracy_against_k_shows_every_arm_in_its_own_look_with_its_interval():
-    figure = against_k(factors={"own 1": 2.345, "real": None})
+    figure = against_k(factors={"own 1": "≤ 2.35"})
     (axis,) = figure.axes
     lines = by_label(axis)
-    assert list(lines) == ["real", "real-long", "own 0", "own 1 (× 2.3)", *ARMS[4:]]
+    assert list(lines) == ["real", "real-long", "own 0", "own 1 (≤ 2.35 times)", *ARMS[4:]]
     assert lines["own 11"].get_ydata() == pytest.approx([50 + 2 * 13 + 1] * 2)
     ends = axis.collections[ARMS.index("own 11")].get_segments()[0][:, 1]
     assert ends == pytest.approx([77 - 4, 77 + 2]), "an interval, and not the range of the seeds"

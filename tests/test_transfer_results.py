@@ -14,6 +14,7 @@ from fetalkit.analysis import (
     results,
     transfer_choice,
     transfer_conclusions,
+    transfer_methods,
     transfer_missed,
     transfer_planes,
     transfer_results,
@@ -292,6 +293,19 @@ def test_where_the_images_of_a_plane_go_and_why(invented):
     assert "0% of its test images are found (chance: 33%); the others are called Fetal abdomen 100%" in words
     assert "0% of the nearest source images are of that plane; the most are Fetal brain (100%): it is another" in words
     assert "k labelled images per plane of the target (joint) 0% to 100%" in words
+    missed = "it is missed there too, so this is no failure of the change of place alone"
+    table = recalled.reset_index()
+    many, few = (
+        transfer_missed.explained("to b", "Fetal femur", confused, table.assign(n=n), near, 6) for n in (20, 19)
+    )
+    assert missed in many and missed not in few, "a handful of images says nothing of a plane"
+
+
+def test_every_method_says_what_it_does():
+    assert list(transfer_methods.DOES) == list(METHODS)
+    table = transfer_methods.table(["joint", "unaligned", "coral"])
+    assert list(table.method) == ["unaligned", "coral", "joint"]
+    assert [text.endswith("; the baseline of its level") for text in table["what it does"]] == [True, False, True]
 
 
 def test_appearance_is_measured_inside_the_fan():

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fetalkit.analysis import wording
-from fetalkit.analysis.generator_quality import grade
+from fetalkit.analysis.generator_quality import grade, held_back
 from fetalkit.analysis.terms import COLUMNS, MEAN, PAPERS, SUBJECT, Outcome, outcome
 from fetalkit.config.shots import EVERY
 
@@ -218,7 +218,7 @@ def tally(named: Sequence[Entry]) -> str:
     if not parts:
         parts.append("none shows a gain or a loss")
     elif neither := kinds.count("neither"):
-        parts.append(f"{neither} {'shows' if neither == 1 else 'show'} neither")
+        parts.append(f"{neither} {'shows' if neither == 1 else 'show'} neither a gain nor a loss")
     if missing := kinds.count("not measured"):
         parts.append(f"{missing} {'was' if missing == 1 else 'were'} not measured")
     return wording.listed(parts)
@@ -282,4 +282,5 @@ def _graded(name: str, k: str, entry: Entry) -> str:
         text += f"; worst plane: '{entry['weakest']}', {worst[0]} (real: {worst[1]})"
     if entry.get("fd") is not None and entry.get("fd_real") is not None:
         text += f"; Fréchet distance {wording.number(entry['fd'], 0)} (real: {wording.number(entry['fd_real'], 0)})"
+        text += f", {why}" if (why := held_back(entry)) else ""
     return f"{text}."

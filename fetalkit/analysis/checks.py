@@ -166,7 +166,10 @@ def few_copies(quality: Mapping[str, Mapping[str, Any]], sets: Iterable[str]) ->
         return Check(name, None, "not measured")
     (worst, k), share = max(found.items(), key=lambda item: item[1])
     return Check(
-        name, share < MOST_COPIES, f"at most {percent(share)} by pixels, in {worst} at k = {k}", "06_fidelity.html"
+        name,
+        share < MOST_COPIES,
+        f"at most {percent(share)} by pixels, in {worst} at k = {k}, mean over seeds",
+        "06_fidelity.html",
     )
 
 
@@ -181,8 +184,8 @@ def recognised(quality: Mapping[str, Mapping[str, Any]], sets: Iterable[str]) ->
         return Check(name, None, "not measured")
     (worst, k), part = min(found.items(), key=lambda item: item[1])
     real = quality[worst]["by_k"][k]["recognised_real"]
-    said = f"{number(part, 2)} times in the worst case: {percent(own[worst, k], 0)} of {worst} at k = {k}, "
-    said += f"{percent(real, 0)} of real images"
+    said = f"{number(part, 2)} times at the k where it is least: {percent(own[worst, k], 0)} of {worst} at k = {k}, "
+    said += f"{percent(real, 0)} of real images, all planes together"
     return Check(name, part >= LEAST_RECOGNISED, said, "06_fidelity.html")
 
 

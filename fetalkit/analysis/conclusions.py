@@ -9,7 +9,7 @@ import pandas as pd
 from fetalkit.analysis import answer, wording
 from fetalkit.analysis.answer import detectable, why_missing
 from fetalkit.analysis.generator_quality import SPACE, grade
-from fetalkit.analysis.terms import CLAIMED, COLUMNS, MEAN, SUBJECT, meaning, outcome
+from fetalkit.analysis.terms import COLUMNS, MEAN, SUBJECT, meaning, outcome
 from fetalkit.analysis.wording import missing, percent
 
 Entry = Mapping[Any, Any]
@@ -107,8 +107,9 @@ def recipes(headline: Mapping[str, Any], tested: bool = True) -> list[str]:
         if among == 1:
             first = f"*{entry['arm']}* is the only recipe, and stands"
         what = (
-            f"{entry['level']} ({KNOWS[entry['level']]}), {COLUMNS[entry['images']]}: {first} on validation patients at "
-            f"{wording.points(entry['validation_gain'])} against the best control of its level"
+            f"{entry['level']} ({KNOWS[entry['level']]}), {COLUMNS[entry['images']]}: {first} on "
+            f"validation patients, in the seeds that both have, at {wording.points(entry['validation_gain'])} against the best "
+            "control of its level"
         )
         over = wording.listed(dict.fromkeys(entry["controls"].values())) if entry.get("controls") else ""
         if not tested:
@@ -187,7 +188,7 @@ def _with_interval(entry: Entry) -> str:
 
 
 def arms_table(headline: Mapping[str, Any]) -> pd.DataFrame:
-    """One row per arm of the headline and number of images: measured beside claimed; exploratory."""
+    """One row per arm of the headline and number of images; exploratory."""
     rows = []
     for arm, of in headline["arms"].items():
         for column, name in COLUMNS.items():
@@ -204,7 +205,6 @@ def arms_table(headline: Mapping[str, Any]) -> pd.DataFrame:
                         "over real-long": _gain(of, "over_real_long", column),
                         "runs": entry["n_runs"],
                         "in the same runs": _gain(of, "same_runs", column),
-                        "claimed over real": CLAIMED[column] if arm == SUBJECT else np.nan,
                     }
                 )
     return pd.DataFrame(rows)
@@ -230,6 +230,16 @@ def replacement(arms: Mapping[str, Entry]) -> list[str]:
     return [_replaces(arm, of) for arm, of in arms.items() if of["worth_factor"] is not None]
 
 
+def factors(arms: Mapping[str, Entry]) -> dict[str, str]:
+    """Arm → by which factor it multiplies the real images, for the legend of a figure; those that have one."""
+    signs = {"at most": "≤ ", "at least": "≥ "}
+    return {
+        arm: f"{signs.get(of['worth_bound'], '')}{wording.number(of['worth_factor'], 2)}"
+        for arm, of in arms.items()
+        if of["worth_factor"] is not None and not missing(of["worth_factor"])
+    }
+
+
 def _replaces(arm: str, of: Entry) -> str:
     factor, low, high, bound = (of[f"worth_{name}"] for name in ("factor", "low", "high", "bound"))
     if missing(factor):
@@ -238,14 +248,14 @@ def _replaces(arm: str, of: Entry) -> str:
         # Every resample ends at the edge of what was measured, so that there is no interval, and no factor.
         side = {"at least": "above", "at most": "below"}.get(bound, "outside")
         return f"{arm}: no factor can be given, since its accuracy lies {side} all that the better control reaches at any k."
-    edges = {"at most": (low, "least", f"up to {wording.number(high, 2)}")}
-    edges |= {"at least": (high, "most", f"down to {wording.number(low, 2)}")}
-    edge, extreme, reach = edges.get(bound, (None, "", ""))
+    edges = {"at most": (low, "fewer", "fewer", f"up to {wording.number(high, 2)}")}
+    edges |= {"at least": (high, "more", "more", f"down to {wording.number(low, 2)}")}
+    edge, beyond, fewer, reach = edges.get(bound, (None, "", "", ""))
     if edge is not None and _same(factor, edge):
         return (
-            f"{arm}: {bound} {wording.number(factor, 2)} times the real images, the {extreme} that the curve of the better "
-            f"control can tell; the 95{wording.SPACE}% interval reaches {reach} times. Geometric mean over all k but the "
-            "largest."
+            f"{arm}: as good as {wording.number(factor, 2)} times the real images or {beyond}, since the better control was "
+            f"trained with no {fewer} images; the 95{wording.SPACE}% interval reaches {reach} times. Geometric mean over all k "
+            "but the largest."
         )
     about = {"": "", "unclear": "about "}.get(bound, f"{bound} ")
     return (

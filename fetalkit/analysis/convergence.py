@@ -91,7 +91,9 @@ def sentences(table: pd.DataFrame, settings: Params) -> list[str]:
     if table.classifier.nunique() > 1:
         near = wording.points(100 * settings.report.converged_near).lstrip("+")
         rule += f", and to be less than {near} below that of the best classifier"
-    rule += "; learning curves of the arms stand on page 07)"
+    rule += (
+        "; an arm that pre-trains takes fewer steps on real images, and may still rise: its curve stands on page 07)"
+    )
     unknown = table[table.rise.isna() | table.below_best.isna()]
     gaps = []
     if len(unknown):

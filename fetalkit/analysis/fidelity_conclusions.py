@@ -60,7 +60,9 @@ def rivals(compared: pd.DataFrame, generator: str, best: str, space: str) -> str
         parts += [f"worse in {_listed(behind)}" if ahead else f"worse than {generator} in {_listed(behind)}"]
         said.append(f"**{other}** is {' and '.join(parts if behind else parts[:-1])}." if ahead or behind else "")
     said = [text for text in said if text]
-    return " ".join([*said, "These are means over seeds, whose differences are not tested."]) if said else ""
+    if not said:
+        return ""
+    return " ".join([f"In the features of {space}:", *said, "Means over seeds, whose differences are not tested."])
 
 
 def _as_shown(metric: str, value: float) -> float:
@@ -119,7 +121,7 @@ def labels(called: pd.DataFrame, generators: list[str], k: str, classifier: str)
 
 
 def guidance(guided: pd.DataFrame) -> list[str]:
-    """What each kind of guidance does between its smallest and its largest scale.
+    """What each kind of guidance does from its smallest to its largest scale.
 
     Parameters
     ----------
@@ -131,18 +133,20 @@ def guidance(guided: pd.DataFrame) -> list[str]:
         rows = rows.sort_values("scale")
         if len(rows) < 2:
             continue
-        first, last = rows.iloc[0], rows.iloc[-1]
         name = kind if kind == "autoguidance" else f"{kind} guidance"
         text = (
-            f"**{name}** from scale {first.scale:g} to {last.scale:g}: accuracy on the samples "
-            f"{_percent(first.accuracy)} → {_percent(last.accuracy)}, recall {_percent(first.recall)} → "
-            f"{_percent(last.recall)}, coverage {_percent(first.coverage)} → {_percent(last.coverage)}."
+            f"**{name}** at scale {_listed(f'{scale:g}' for scale in rows.scale)}: accuracy on the samples "
+            f"{_course(rows.accuracy)}, recall {_course(rows.recall)}, coverage {_course(rows.coverage)}."
         )
         if rows.fd.notna().any():
             best = rows.loc[rows.fd.idxmin()]
             text += f" Nearest to real test images is scale {best.scale:g} (Fréchet distance {number(best.fd)})."
         said.append(text)
     return said
+
+
+def _course(shares: pd.Series) -> str:
+    return " → ".join(map(_percent, shares))
 
 
 def copies(pooled: pd.DataFrame, k: str, expected: float, by: str) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from fetalkit.analysis.wording import number
 from fetalkit.metrics.compare import ALL, REFERENCE
 from fetalkit.metrics.features import IMAGENET
 from fetalkit.utils.errors import FetalkitError
@@ -107,14 +108,34 @@ def grade(entry: Mapping[str, Any]) -> Grade | None:
     """
     if entry.get("recognised") is None or not entry.get("recognised_real"):
         return None
+    return GRADES[min(_recognised(entry), _near(entry))]
+
+
+def held_back(entry: Mapping[str, Any]) -> str:
+    """What keeps a set from a better word, where its images are recognised well enough for one; empty where nothing does."""
+    if grade(entry) is None or _near(entry) >= _recognised(entry):
+        return ""
+    return (
+        f"{number(entry['fd'] / entry['fd_real'], 2)} times that of real ones, which makes it {grade(entry)}: by what is "
+        f"recognised alone it would be {GRADES[_recognised(entry)]}"
+    )
+
+
+def _recognised(entry: Mapping[str, Any]) -> int:
+    """Place among `GRADES` by what is recognised alone."""
     part = round(entry["recognised"] / entry["recognised_real"], 6)  # 0.72 of 0.8 is 0.9
     steps = int(part >= FAIR) + int(part >= GOOD)
     if entry.get("weakest_recognised_real"):
         steps -= int(round(entry["weakest_recognised"] / entry["weakest_recognised_real"], 6) < HALF)
-    if entry.get("fd") is not None and entry.get("fd_real"):
-        distance = entry["fd"] / entry["fd_real"]
-        steps = min(steps, 2 - int(distance > NEAR) - int(distance > FAR))
-    return GRADES[max(steps, 0)]
+    return max(steps, 0)
+
+
+def _near(entry: Mapping[str, Any]) -> int:
+    """Highest place among `GRADES` that the Fréchet distance allows."""
+    if entry.get("fd") is None or not entry.get("fd_real"):
+        return len(GRADES) - 1
+    distance = entry["fd"] / entry["fd_real"]
+    return 2 - int(distance > NEAR) - int(distance > FAR)
 
 
 def _mean(values: pd.Series) -> float | None:

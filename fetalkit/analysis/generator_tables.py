@@ -92,7 +92,10 @@ def learnt(states: pd.DataFrame) -> list[str]:
                 f"; it still falls there, by {wording.percent(share, 0)} since the state before" if share > 0 else ""
             )
         kept = rows[rows.kept]
-        said.append(f"{text}. Near-copies in the states that are kept: {wording.percent(kept.near_copies.mean())}.")
+        said.append(
+            f"{text}. Near-copies in the states that are kept: {wording.percent(kept.near_copies.mean())}, judged while "
+            "training, on fewer images and by validation images; page 06 judges the sets that classifiers learn from."
+        )
     return said
 
 
@@ -101,7 +104,7 @@ def drawing(settings: Params) -> dict[str, Any]:
     used = dict.fromkeys(job["generator"] for job in sets.jobs(settings))
     options = {name: of for name in used if (of := settings.generators[name].sampling.model_dump())}
     return {
-        "Synthetic sets": len(sets.jobs(settings)),
+        "Synthetic sets": f"{len(sets.jobs(settings))} drawn by generators, {len(sets.derived(settings))} derived from these",
         "Images per plane in each": settings.synthesis.images_per_plane,
         **{
             f"Drawn by {name}": [f"{names.plain(key)}: {value}" for key, value in of.items()]
@@ -112,8 +115,9 @@ def drawing(settings: Params) -> dict[str, Any]:
 
 
 def samples(study: Study, k: str, seed: int, each: int = 8) -> dict[str, np.ndarray]:
-    """The first images of every plane, real and by every generator of a subset: plane and source → (`each`, h, w), uint8."""
-    drawn = [job["generator"] for job in sets.jobs(study.params) if (job["k"], job["seed"]) == (k, seed)]
+    """The first images of every plane, real and in every set of a subset: plane and source → (`each`, h, w), uint8."""
+    every = [*sets.jobs(study.params), *sets.derived(study.params)]
+    drawn = [job["generator"] for job in every if (job["k"], job["seed"]) == (k, seed)]
     shown = {"real": study.train(k, seed)} | {name: study.synthetic(name, k, seed) for name in drawn}
     return {
         f"{plane} {name}": data.images[data.labels == number][:each]

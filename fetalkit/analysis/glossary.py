@@ -24,7 +24,7 @@ def of_cohort(summary: Mapping[str, Any]) -> dict[str, str]:
         f"{_steps(budget['pretrain_steps'])} before them, on drawn images or whatever else an arm begins with. A classifier "
         "may have its own.",
         "arm, control": "An arm is a way to train a classifier. A control trains without the idea under test; an arm is more "
-        "accurate, or not, than its control with the same classifier, images and seed.",
+        "accurate, or not, than its control with the same classifier, images and seed. Page 07 says what each arm is.",
         "real, real-long, replay": "The controls on real images alone: N steps, as in the paper; P + N steps, as long as an "
         "arm that pre-trains; the same in two phases.",
         "level": "What training may know. L0: the run's labelled images; L1: also the other train images, without labels; L2: "

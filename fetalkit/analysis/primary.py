@@ -97,6 +97,13 @@ def costs(budgets: pd.DataFrame) -> Cost:
 
 
 def with_corrected(gained: pd.DataFrame, entries: Sequence[dict[str, Any]]) -> pd.DataFrame:
-    """The table of gains with ``p_holm``: that of the primary comparisons; all other rows have none."""
+    """The table of gains with ``p_holm``: that of the primary comparisons; all other rows have none.
+
+    Where a comparison has one classifier alone, the mean over classifiers is this very comparison, and has its p.
+    """
     corrected = pd.DataFrame(entries, columns=[*_KEYS, "p_holm"])
+    each = gained[gained.classifier != MEAN]
+    alone = each.drop_duplicates([*_KEYS]).groupby(["arm", "control", "k"]).filter(lambda rows: len(rows) == 1)
+    as_mean = corrected.merge(alone[_KEYS], on=_KEYS).assign(classifier=MEAN)
+    corrected = pd.concat([corrected, as_mean]).drop_duplicates(_KEYS)
     return gained.merge(corrected.astype({"p_holm": float}), how="left", on=_KEYS, validate="many_to_one")

@@ -109,8 +109,8 @@ def read(path: Path) -> pd.DataFrame:
 
 
 def mean(table: pd.DataFrame, keys: list[str]) -> pd.Series:
-    """Mean of ``value`` by `keys`, in the order of the table; NaN where one of the values is."""
-    return table.groupby(keys, sort=False).value.agg(lambda values: values.mean(skipna=False))
+    """Mean of ``value`` by `keys`, in their order, rounded as in all tables; NaN where one of the values is."""
+    return table.groupby(keys, sort=False).value.agg(lambda values: values.mean(skipna=False)).round(6)
 
 
 def correctness(outcome: Outcome, rows: pd.DataFrame, planes: Sequence[str]) -> np.ndarray:

@@ -92,7 +92,7 @@ def setting(plan: Any) -> list[str]:
         counted(len(plan.planes), "plane"),
         f"images of {side} × {side} px".replace(" ", wording.SPACE),
         counted(len(plan.seeds), "seed"),
-        "how good the drawn images are, the reports of the cohorts tell",
+        "the generators are trained on this page's places, and are not judged by themselves",
     ]
 
 

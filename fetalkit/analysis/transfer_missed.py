@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from fetalkit.analysis.accuracies import FEWEST
 from fetalkit.analysis.transfer_planes import REMEDIES
 from fetalkit.experiments.transfer.methods import CONTROL
 
@@ -44,7 +45,7 @@ def explained(view: str, plane: str, confused: pd.DataFrame, recalled: pd.DataFr
 
 def _missed_anyway(source: pd.DataFrame, found: float) -> str:
     """Whether the plane is missed in the source too, so that the change of place is not to blame."""
-    if len(source) and source.recall.iloc[0] <= found + 0.1:
+    if len(source) and source.n.iloc[0] >= FEWEST and source.recall.iloc[0] <= found + 0.1:
         return ": it is missed there too, so this is no failure of the change of place alone"
     return ""
 
@@ -53,7 +54,7 @@ def _resembled(plane: str, near: pd.DataFrame) -> str:
     around = near[near.plane == plane].set_index("called").share.sort_values(ascending=False)
     if around.empty:
         return ""
-    own, most_of_them = around.index[0] == plane, around[plane] > 0.5
+    own, most_of_them = around.index[0] == plane, round(around[plane], 2) > 0.5
     most = "more than of any other" if own else f"the most are {around.index[0]} ({around.iloc[0]:.0%})"
     verdict = (
         "most of its look is that of the plane in both places, so that it could be told"

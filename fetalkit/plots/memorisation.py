@@ -14,6 +14,8 @@ from fetalkit.plots.fidelity import legend_below
 from fetalkit.plots.missing import NOT_MEASURED, explain_crosses, mark_columns
 from fetalkit.plots.palette import MUTED, set_styles, shades
 
+_FAR = 20  # times the share to expect: then one set would push all others together on an even axis
+
 
 def nearest_distances(
     distances: Mapping[str, np.ndarray], limit: float, all_sets: Sequence[str], unit: str = "RMS pixel difference"
@@ -117,6 +119,10 @@ def near_copy_shares(table: pd.DataFrame, over_time: pd.DataFrame, expected: flo
         by_step.errorbar(rows.step + beside, rows.share * 100, _error(rows), **style)
         mark_columns(by_step, (rows.step + beside)[rows.share.isna()], shade, number)
     by_k.set_ylim(0, None)
+    if table.share.max() > _FAR * expected:  # below twice what is expected the axis stays even, and begins at none
+        by_k.set_yscale("symlog", linthresh=200 * expected)
+        ticks = [0, 100 * expected, 10, 100]
+        by_k.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
     for axis, shares in zip(axes.flat, [table.share, over_time.share][: axes.size], strict=True):
         gaps = bool(shares.isna().any())
         if gaps:

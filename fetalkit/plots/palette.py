@@ -34,10 +34,10 @@ ARMS = (
     *(
         "fixmatch",
         "cutmix",
-        "synthetic-only",
+        "real+ultrasound",
         "diffusion-novel",
         "diffusion-unlabelled",
-        "real+ultrasound",
+        "synthetic-only",
         "real-compute",
     ),
     *("interpolation", "diffusion-encoder", "other-cohort", "diffusion-ceiling", "unlabelled-encoder"),

@@ -70,7 +70,7 @@ def _intervals(axis: Axes, rows: pd.DataFrame, places: Sequence[float], look: St
 def accuracy_against_k(
     spans: pd.DataFrame,
     images: Mapping[str, float],
-    factors: Mapping[str, float | None],
+    factors: Mapping[str, str],
     all_arms: Sequence[str],
     part: str = "test",
 ) -> Figure:
@@ -84,7 +84,8 @@ def accuracy_against_k(
     images
         k → images per plane.
     factors
-        Arm → by which factor it multiplies the real images; arms without one are not among its keys.
+        Arm → by which factor it multiplies the real images, as it is written (``"≤ 1"``); arms without one are not among its
+        keys.
     all_arms
         Every arm of the study in the order of params.yaml.
     part
@@ -98,7 +99,7 @@ def accuracy_against_k(
         beside = 1 + 0.025 * (number - (len(arms) - 1) / 2)  # so that no interval hides another one
         places = rows.k.map(images).to_numpy(float) * beside
         look, factor = looks[arm], factors.get(arm)
-        label = f"{arm} (× {factor:.2g})" if factor else arm
+        label = f"{arm} ({factor} times)" if factor else arm
         axis.vlines(places, 100 * rows.low, 100 * rows.high, color=look.colour, linewidth=1.2, alpha=0.8)
         axis.plot(
             places, 100 * rows.accuracy, label=label, color=look.colour, marker=look.marker, markersize=5, gid=arm
