@@ -49,6 +49,7 @@ def test_extras_are_not_asked_for(script):
     assert not needed & {"accelerate", "dask", "distributed", "dask_jobqueue", "pylibjpeg", "hypothesis", "mkdocs"}
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_the_session_starts_where_python_is_python3_alone_and_names_what_is_not_there(tmp_path):
     """A machine without mistune, and without a command called python."""

@@ -374,12 +374,14 @@ def changed(clone):
     return clone.executed(clone("dvc", "repro"))
 
 
+@pytest.mark.long
 def test_only_what_a_change_affects_runs_again(changed):
     # Another arm may need other generators: their stages look, and find all there. Fidelity is measured in the features of one
     # of the study's runs.
     assert sorted(changed) == ["classify", "fidelity", "report", "summarise", "synthesise", "train-generators"]
 
 
+@pytest.mark.long
 def test_a_failing_run_is_seen_from_the_training_to_the_readme(clone, changed):
     """A gap everywhere, and the reason."""
     pages = clone.folder / "data" / "phantom" / "pages"

@@ -252,7 +252,7 @@ def test_an_unknown_study_is_one_line_and_leaves_nothing(repository):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("study", ["phantom", "ward"])
+@pytest.mark.parametrize("study", ["phantom", pytest.param("ward", marks=pytest.mark.long)])
 def test_a_run_leaves_git_clean_and_is_remembered(study, repository):
     ran, out, err = repro(study)
     assert ran == (["first", "move", "pages"] if study == "phantom" else ["first", "pages"])
@@ -342,7 +342,7 @@ def test_an_ended_run_puts_everything_back(number, code, repository):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("study", ["phantom", "ward"])
+@pytest.mark.parametrize("study", ["phantom", pytest.param("ward", marks=pytest.mark.long)])
 def test_a_killed_run_is_gone_on_from(study, repository):
     repro(study)
     pipeline.keep_published_lock(study)
