@@ -296,7 +296,7 @@ def test_published_tables_agree_with_themselves_and_not_with_broken_ones(name, e
 
 
 def test_tolerances_follow_the_spread_of_each_measure():
-    """On phantom, whose seeds are five, and three of some arms."""
+    """On phantom, whose seeds are eight, and three of some arms."""
     tables = [
         reproduction.read(ROOT / "reports" / "phantom" / name)
         for name in ("results.csv", "fidelity.csv", "denoiser.csv")
@@ -305,7 +305,7 @@ def test_tolerances_follow_the_spread_of_each_measure():
     assert 0.01 < spread["accuracy"][0] < 0.1 and 0.001 < spread["loss"][0] < 0.1
     space = "efficientnet-lite0 (ImageNet) fd"
     assert 1 < spread[f"{space} of simulation"][0] < spread[f"{space} of diffusion"][0]
-    assert {seeds for _, seeds in spread.values()} == {3, 5}
+    assert {seeds for _, seeds in spread.values()} == {3, 8}
 
 
 def test_kinds_of_machines_are_told_apart():
