@@ -208,6 +208,8 @@ def reported():
     wait_for(pids.exists)
     processes = [psutil.Process(int(pid)) for pid in pids.read_text().split()]
     pids.unlink()
+    # A busy machine may start the cell before its runner waits for it, and nbclient may lose a signal in between.
+    time.sleep(1)
     return processes
 
 
