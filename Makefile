@@ -41,7 +41,7 @@ check: lint
 test: $(READY)
 	pytest --numprocesses auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder -m "not long"
 
-# What takes minutes each: killed workers of a cluster, several processes on one generator, whole studies elsewhere.
+# What takes minutes each: killed studies and workers, cohorts side by side, several processes on one generator.
 test-long: $(READY)
 	pytest -m long
 
